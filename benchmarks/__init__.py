@@ -1,0 +1,1 @@
+"""Benchmarks of toolboxsio beside python-socketio: `python -m benchmarks --help`."""

@@ -1,0 +1,73 @@
+/* conn.h: one Socket.IO client on a non-blocking socket.
+ *
+ * Goes from the TCP connection through the WebSocket handshake, the Engine.IO OPEN and the Socket.IO
+ * CONNECT to LG_READY; then it sends events and matches acks with them by their ids. Anything that
+ * the server should not send is an error of the whole run. Sec-WebSocket-Accept is not verified.
+ *
+ * Mirrors: socket.io-client over one WebSocket. Spec: Engine.IO protocol 4, Socket.IO protocol 5.
+ */
+#ifndef LG_CONN_H
+#define LG_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "options.h"
+
+#define LG_SLOTS 1024        /* events of one connection that may wait for their ack */
+#define LG_EVENT_MAX 1048576 /* bytes */
+
+typedef enum { LG_CONNECTING, LG_UPGRADING, LG_OPENING, LG_JOINING, LG_READY } lg_phase;
+
+/* What all connections of a run use. */
+typedef struct {
+    const lg_options *options;
+    size_t event_len;
+    int epoll;
+    uint64_t random; /* state of the generator of masks; never 0 */
+    char error[512]; /* why a function returned -1 */
+} lg_shared;
+
+typedef struct {
+    uint64_t sent_at; /* nanoseconds */
+    uint32_t id;
+    bool waiting;
+} lg_slot;
+
+typedef struct {
+    int fd; /* owned; -1 when not open */
+    lg_phase phase;
+    bool polls_out; /* registered for EPOLLOUT */
+    unsigned waiting;
+    uint32_t next_id;
+    uint8_t *in; /* owned; in[0..in_len) is not yet parsed */
+    size_t in_len;
+    uint8_t *out; /* owned; out[out_sent..out_len) is not yet written */
+    size_t out_sent;
+    size_t out_len;
+    size_t out_cap;
+    lg_slot *slots; /* owned; the slot of an id is id % LG_SLOTS */
+} lg_conn;
+
+/* Writes the message into shared->error and returns -1. */
+int lg_fail(lg_shared *shared, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Starts to connect a zeroed conn and registers it with epoll. 0 or -1; free it in both cases. */
+int lg_conn_open(lg_conn *conn, lg_shared *shared);
+
+/* Says goodbye as far as the socket takes it at once, and frees everything. */
+void lg_conn_free(lg_conn *conn);
+
+/* Queues one event; sent_at is given back with its ack. 0 or -1. */
+int lg_conn_send(lg_conn *conn, lg_shared *shared, uint64_t sent_at);
+
+/* Writes what is queued, as far as the socket takes it, and waits for the rest with EPOLLOUT.
+ * Also continues a connection that has just been made. 0 or -1. */
+int lg_conn_flush(lg_conn *conn, lg_shared *shared);
+
+/* Reads once. Returns the number of acks that came, with their sent_at in sent_at[0..), or -1. */
+ssize_t lg_conn_read(lg_conn *conn, lg_shared *shared, uint64_t sent_at[LG_SLOTS]);
+
+#endif

@@ -1,0 +1,28 @@
+/* options.h: what one run does, from the command line. */
+#ifndef LG_OPTIONS_H
+#define LG_OPTIONS_H
+
+#include <netinet/in.h>
+#include <stdint.h>
+
+typedef struct {
+    struct sockaddr_in address;
+    const char *path;   /* of the request, without the query */
+    char *event;        /* owned; `["message",{...}]`, the text of the event's arguments */
+    const char *expect; /* what an ack has behind its id, or NULL for anything */
+    int connections;
+    int in_flight;  /* events of one connection that wait for their ack; 0 with a rate */
+    double rate;    /* events a second over all connections; 0 without */
+    double warmup;  /* seconds */
+    double seconds; /* measured; 0 with ops */
+    uint64_t ops;   /* acks to get in all; 0 with seconds */
+    int server_pid; /* whose CPU time is reported, or 0 */
+    int core;       /* to be pinned to, or -1 */
+} lg_options;
+
+/* Fills *options or ends the process with a message and status 2. */
+void lg_options_read(int argc, char **argv, lg_options *options);
+
+void lg_options_free(lg_options *options);
+
+#endif

@@ -1,0 +1,62 @@
+"""Records of measurements: JSON files that say what was measured, with what, and on what."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "benchmarks" / "records"
+PACKAGES = (
+    "toolboxsio",
+    "python-socketio",
+    "python-engineio",
+    "orjson",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "websockets",
+)
+
+
+def git(*args):
+    done = subprocess.run(["git", *args], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def cpu_model():
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def environment():
+    """What a figure depends on besides the code: part of every record."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": git("rev-parse", "HEAD"),
+        "dirty": git("status", "--porcelain") != "",
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def write(path, record):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def read(path, kind):
+    """The record in a file; ValueError when it is of another kind."""
+    record = json.loads(path.read_text())
+    if record["kind"] != kind:
+        raise ValueError(f"{path} is a record of {record['kind']}, not of {kind}")
+    return record

@@ -1,0 +1,99 @@
+"""The codecs that are compared, behind one set of methods.
+
+Each does what its server does for a message between the text of a WebSocket frame and the objects
+that a handler gets or returns. Packets are text that begins with the Engine.IO type; a packet
+with attachments is a list of that text and bytes.
+"""
+
+import json
+from datetime import UTC, datetime
+
+import engineio.json
+import engineio.packet
+import orjson
+import socketio.packet
+
+import toolboxsio
+from toolboxsio import _core
+
+MAX_ATTACHMENTS = 10
+MAX_DEPTH = 512
+
+
+class Upstream:
+    """python-socketio as it comes."""
+
+    def __init__(self, json_module=engineio.json):
+        self.json = json_module
+        self.eio = type("EnginePacket", (engineio.packet.Packet,), {"json": json_module})
+        self.sio = type("Packet", (socketio.packet.Packet,), {"json": json_module})
+
+    def dumps(self, value):
+        return self.json.dumps(value, separators=(",", ":"))
+
+    def loads(self, text):
+        return self.json.loads(text)
+
+    def encode(self, packet_type, data, packet_id=None):
+        encoded = self.sio(packet_type, data=data, namespace="/", id=packet_id).encode()
+        message = engineio.packet.MESSAGE
+        if isinstance(encoded, list):
+            return [self.eio(message, data=part).encode() for part in encoded]
+        return self.eio(message, data=encoded).encode()
+
+    def decode(self, packet):
+        """(type, namespace, id, data); the namespace "/" is None."""
+        first, *attachments = packet if isinstance(packet, list) else [packet]
+        result = self.sio(encoded_packet=self.eio(encoded_packet=first).data)
+        for attachment in attachments:
+            result.add_attachment(self.eio(encoded_packet=attachment).data)
+        return result.packet_type, result.namespace, result.id, result.data
+
+    def ack(self, ok, **fields):
+        return {"ok": bool(ok), **fields, "ts": datetime.now(UTC).isoformat()}
+
+
+class OrjsonModule:
+    """orjson as an application puts it behind `json=`."""
+
+    @staticmethod
+    def dumps(value, **_):
+        return orjson.dumps(value).decode()
+
+    @staticmethod
+    def loads(text, **_):
+        return orjson.loads(text)
+
+
+class Ours:
+    """toolboxsio."""
+
+    dumps = staticmethod(toolboxsio.json.dumps)
+    loads = staticmethod(toolboxsio.json.loads)
+    ack = staticmethod(toolboxsio.ack)
+
+    def encode(self, packet_type, data, packet_id=None):
+        encoded = _core.encode_packet(packet_type, data, None, packet_id, None, MAX_DEPTH)
+        if isinstance(encoded, list):
+            encoded[0] = "4" + encoded[0]
+            return encoded
+        return "4" + encoded
+
+    def decode(self, packet):
+        first, *attachments = packet if isinstance(packet, list) else [packet]
+        packet_type, namespace, packet_id, data, _ = _core.decode_message(
+            first[1:], MAX_ATTACHMENTS, MAX_DEPTH
+        )
+        if attachments:
+            data = _core.reconstruct(data, attachments)
+        return packet_type, namespace, packet_id, data
+
+
+SIDES = {"ours": Ours(), "upstream": Upstream(), "orjson": Upstream(OrjsonModule)}
+
+
+def meaning(encoded):
+    """What an encoded packet or document says, whatever spelling of JSON it uses."""
+    if isinstance(encoded, list) or encoded.startswith("4"):
+        return SIDES["upstream"].decode(encoded)
+    return json.loads(encoded)

@@ -1,0 +1,493 @@
+/* json_enc.c: the walk over a value and its JSON (contract in json_enc.h).
+ *
+ * An encoder lives on the C stack for one call. It owns `frames`, one for each open container; a
+ * frame owns its container. There is no C recursion. Before every escape the frames are whole and
+ * what is being written is held by a strong reference; sizes are read again at every step, so a
+ * hook that changes a list or a dict on the way does no harm.
+ */
+#include "codec/json_enc.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/num.h"
+#include "codec/json_str.h"
+
+#ifdef TBX_DEBUG
+#define FIRST_FRAMES 1
+#else
+#define FIRST_FRAMES 24
+#endif
+
+typedef enum {
+    FRAME_LIST,  /* a list: its items may change on the way */
+    FRAME_TUPLE, /* a tuple; bytes inside are not attachments, as upstream does not look there */
+    FRAME_DICT,  /* an exact dict, read in place */
+    FRAME_ITEMS, /* a list of (key, value) pairs: the items() of a dict subclass */
+    FRAME_HOOK,  /* what json_default was called for */
+} frame_kind;
+
+typedef struct {
+    PyObject *origin; /* owned: the container (or object) as the user knows it */
+    PyObject *items;  /* owned: what is read: origin itself, or a list made of it */
+    Py_ssize_t next;  /* index, or PyDict_Next's position */
+    Py_ssize_t size;  /* of an exact dict when it was opened */
+    frame_kind kind;
+    bool comma; /* something was written in it */
+} frame;
+
+typedef struct {
+    TbxState *state; /* borrowed */
+    tbx_buf *out;    /* borrowed */
+    const tbx_json_enc_options *options;
+    frame *frames;
+    size_t n_frames;
+    size_t cap_frames;
+    size_t n_tuples; /* frames of kind FRAME_TUPLE */
+    frame first_frames[FIRST_FRAMES];
+} encoder;
+
+static int
+put(encoder *e, const char *text, size_t n)
+{
+    if (tbx_buf_put(e->out, text, n) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+static inline int
+put_byte(encoder *e, char c)
+{
+    if (tbx_buf_put_byte(e->out, (uint8_t)c) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+/* The depth is reached: -1 with the exception that json.dumps has for a cycle, or with ours. */
+static int
+raise_too_deep(encoder *e, PyObject *obj)
+{
+    for (size_t i = 0; i < e->n_frames; i++) {
+        if (e->frames[i].origin == obj) {
+            PyErr_SetString(PyExc_ValueError, "Circular reference detected");
+            return -1;
+        }
+        for (size_t j = i + 1; j < e->n_frames; j++) {
+            if (e->frames[i].origin == e->frames[j].origin) {
+                PyErr_SetString(PyExc_ValueError, "Circular reference detected");
+                return -1;
+            }
+        }
+    }
+    PyErr_SetString(PyExc_ValueError, tbx_err_text(TBX_E_JSON_DEPTH));
+    return -1;
+}
+
+/* Opens a frame. Takes the reference to items, also when it fails. */
+static int
+push_frame(encoder *e, frame_kind kind, PyObject *origin, PyObject *items, Py_ssize_t size)
+{
+    if (e->n_frames == e->cap_frames) {
+        size_t cap = e->cap_frames * 2;
+        bool inside = e->frames == e->first_frames;
+        frame *grown = PyMem_Realloc(inside ? NULL : e->frames, cap * sizeof *grown);
+        if (grown == NULL) {
+            Py_DECREF(items);
+            PyErr_NoMemory();
+            return -1;
+        }
+        if (inside) {
+            memcpy(grown, e->first_frames, sizeof e->first_frames);
+        }
+        e->frames = grown;
+        e->cap_frames = cap;
+    }
+    e->frames[e->n_frames++] = (frame){Py_NewRef(origin), items, 0, size, kind, false};
+    e->n_tuples += kind == FRAME_TUPLE;
+    return 0;
+}
+
+/* The frame is taken off before anything is dropped: a finaliser sees a whole stack. */
+static void
+pop_frame(encoder *e)
+{
+    frame f = e->frames[--e->n_frames];
+    e->n_tuples -= f.kind == FRAME_TUPLE;
+    Py_DECREF(f.items);
+    Py_DECREF(f.origin);
+}
+
+static int
+put_small_int(encoder *e, int64_t value)
+{
+    if (tbx_buf_room(e->out, TBX_NUM_MAX) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    e->out->len += tbx_num_put_i64((char *)e->out->data + e->out->len, value);
+    return 0;
+}
+
+static int
+put_int(encoder *e, PyObject *number)
+{
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    if (overflow == 0) {
+        return value == -1 && PyErr_Occurred() ? -1 : put_small_int(e, value);
+    }
+    PyObject *digits = tbx_long_repr(number);
+    if (digits == NULL) {
+        return -1;
+    }
+    int status = put(e, (const char *)PyUnicode_1BYTE_DATA(digits),
+                     (size_t)PyUnicode_GET_LENGTH(digits));
+    Py_DECREF(digits);
+    return status;
+}
+
+static int
+put_float(encoder *e, double value)
+{
+    if (isfinite(value)) {
+        if (tbx_buf_room(e->out, TBX_NUM_MAX) < 0) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        e->out->len += tbx_num_put_f64((char *)e->out->data + e->out->len, value);
+        return 0;
+    }
+    if (isnan(value)) {
+        return put(e, "NaN", 3);
+    }
+    return value > 0 ? put(e, "Infinity", 8) : put(e, "-Infinity", 9);
+}
+
+static int
+put_str(encoder *e, PyObject *str)
+{
+    if (tbx_json_put_str(e->out, str) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+static int
+put_key(encoder *e, PyObject *key)
+{
+    if (PyUnicode_Check(key)) {
+        return put_str(e, key) < 0 ? -1 : put_byte(e, ':');
+    }
+    if (put_byte(e, '"') < 0) {
+        return -1;
+    }
+    int status;
+    if (PyFloat_Check(key)) {
+        status = put_float(e, PyFloat_AS_DOUBLE(key));
+    }
+    else if (key == Py_None) {
+        status = put(e, "null", 4);
+    }
+    else if (key == Py_True) {
+        status = put(e, "true", 4);
+    }
+    else if (key == Py_False) {
+        status = put(e, "false", 5);
+    }
+    else if (PyLong_Check(key)) {
+        status = put_int(e, key);
+    }
+    else {
+        PyErr_Format(PyExc_TypeError, "keys must be str, int, float, bool or None, not %.100s",
+                     Py_TYPE(key)->tp_name);
+        return -1;
+    }
+    return status < 0 ? -1 : put(e, "\":", 2);
+}
+
+static int
+put_attachment(encoder *e, PyObject *data)
+{
+    Py_ssize_t index = PyList_GET_SIZE(e->options->attachments);
+    if (PyList_Append(e->options->attachments, data) < 0) {
+        return -1;
+    }
+    static const char head[] = "{\"_placeholder\":true,\"num\":";
+    return put(e, head, sizeof head - 1) < 0 || put_small_int(e, index) < 0 ? -1 : put_byte(e, '}');
+}
+
+/* Opens a list, tuple or dict, or writes it when it is empty. */
+static int
+open_container(encoder *e, PyObject *obj)
+{
+    bool is_dict = PyDict_Check(obj);
+    frame_kind kind;
+    PyObject *items;
+    Py_ssize_t size = 0;
+    if (is_dict) {
+        if (PyDict_GET_SIZE(obj) == 0) {
+            return put(e, "{}", 2);
+        }
+    }
+    else if (PyList_CheckExact(obj) || PyTuple_CheckExact(obj)) {
+        if (Py_SIZE(obj) == 0) {
+            return put(e, "[]", 2);
+        }
+    }
+    if ((Py_ssize_t)e->n_frames >= e->options->max_depth) {
+        return raise_too_deep(e, obj);
+    }
+    if (PyDict_CheckExact(obj)) {
+        kind = FRAME_DICT;
+        items = Py_NewRef(obj);
+        size = PyDict_GET_SIZE(obj);
+    }
+    else if (is_dict) {
+        kind = FRAME_ITEMS;
+        items = PyMapping_Items(obj);
+    }
+    else if (PyList_CheckExact(obj)) {
+        kind = FRAME_LIST;
+        items = Py_NewRef(obj);
+    }
+    else if (PyTuple_CheckExact(obj)) {
+        kind = FRAME_TUPLE;
+        items = Py_NewRef(obj);
+    }
+    else { /* a subclass shows its items through its iterator */
+        kind = PyTuple_Check(obj) ? FRAME_TUPLE : FRAME_LIST;
+        items = PySequence_List(obj);
+        if (items != NULL && PyList_GET_SIZE(items) == 0) {
+            Py_DECREF(items);
+            return put(e, "[]", 2);
+        }
+    }
+    if (items == NULL || push_frame(e, kind, obj, items, size) < 0) {
+        return -1;
+    }
+    return put_byte(e, is_dict ? '{' : '[');
+}
+
+/* Calls json_default for obj; its result becomes the next value of a frame of its own. */
+static int
+open_hook(encoder *e, PyObject *obj, PyObject **next)
+{
+    PyObject *hook = e->options->json_default;
+    if (hook == NULL || hook == Py_None) {
+        PyErr_Format(PyExc_TypeError, "Object of type %.100s is not JSON serializable",
+                     tbx_type_name(obj));
+        return -1;
+    }
+    if ((Py_ssize_t)e->n_frames >= e->options->max_depth) {
+        return raise_too_deep(e, obj);
+    }
+    PyObject *result = PyObject_CallOneArg(hook, obj);
+    if (result == NULL) {
+        return -1;
+    }
+    if (result == obj) {
+        Py_DECREF(result);
+        PyErr_SetString(PyExc_ValueError, "Circular reference detected");
+        return -1;
+    }
+    if (push_frame(e, FRAME_HOOK, obj, result, 0) < 0) {
+        return -1;
+    }
+    *next = result; /* the frame owns it */
+    return 0;
+}
+
+/* Writes obj, or opens a frame for it. *next is set where another value takes its place. */
+static int
+put_value(encoder *e, PyObject *obj, PyObject **next)
+{
+    *next = NULL;
+    if (PyUnicode_Check(obj)) {
+        return put_str(e, obj);
+    }
+    if (obj == Py_None) {
+        return put(e, "null", 4);
+    }
+    if (obj == Py_True) {
+        return put(e, "true", 4);
+    }
+    if (obj == Py_False) {
+        return put(e, "false", 5);
+    }
+    if (PyLong_Check(obj)) {
+        return put_int(e, obj);
+    }
+    if (PyFloat_Check(obj)) {
+        return put_float(e, PyFloat_AS_DOUBLE(obj));
+    }
+    if (PyDict_Check(obj) || PyList_Check(obj) || PyTuple_Check(obj)) {
+        return open_container(e, obj);
+    }
+    if (e->options->attachments != NULL && e->n_tuples == 0 &&
+        (PyBytes_Check(obj) || PyByteArray_Check(obj))) {
+        return put_attachment(e, obj);
+    }
+    return open_hook(e, obj, next);
+}
+
+/* The next value of a frame as a new reference, its key and comma written. 1, 0 at the end of the
+ * frame, or -1. */
+static int
+next_value(encoder *e, frame *f, PyObject **value)
+{
+    PyObject *key = NULL;
+    switch (f->kind) {
+    case FRAME_LIST:
+    case FRAME_TUPLE: {
+        bool is_list = PyList_Check(f->items);
+        Py_ssize_t size = is_list ? PyList_GET_SIZE(f->items) : PyTuple_GET_SIZE(f->items);
+        if (f->next >= size) {
+            return 0;
+        }
+        *value = Py_NewRef(is_list ? PyList_GET_ITEM(f->items, f->next)
+                                   : PyTuple_GET_ITEM(f->items, f->next));
+        f->next++;
+        break;
+    }
+    case FRAME_DICT:
+        if (PyDict_GET_SIZE(f->items) != f->size) {
+            PyErr_SetString(PyExc_RuntimeError, "dictionary changed size during iteration");
+            return -1;
+        }
+        if (!PyDict_Next(f->items, &f->next, &key, value)) {
+            return 0;
+        }
+        Py_INCREF(key);
+        Py_INCREF(*value);
+        break;
+    case FRAME_ITEMS: {
+        if (f->next >= PyList_GET_SIZE(f->items)) {
+            return 0;
+        }
+        PyObject *pair = PyList_GET_ITEM(f->items, f->next);
+        if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
+            PyErr_SetString(PyExc_ValueError, "items must return 2-tuples");
+            return -1;
+        }
+        f->next++;
+        key = Py_NewRef(PyTuple_GET_ITEM(pair, 0));
+        *value = Py_NewRef(PyTuple_GET_ITEM(pair, 1));
+        break;
+    }
+    case FRAME_HOOK:
+        return 0;
+    }
+    int status = 1;
+    if (f->comma && put_byte(e, ',') < 0) {
+        status = -1;
+    }
+    f->comma = true;
+    if (key != NULL) {
+        if (status == 1 && put_key(e, key) < 0) {
+            status = -1;
+        }
+        Py_DECREF(key);
+    }
+    if (status < 0) {
+        Py_CLEAR(*value);
+    }
+    return status;
+}
+
+/* Writes obj and all below it. `e->n_frames` is 0 before, and 0 after unless it failed. */
+static int
+encode(encoder *e, PyObject *obj)
+{
+    PyObject *value = Py_NewRef(obj); /* owned: what is written next */
+    for (;;) {
+        PyObject *replacement;
+        int status = put_value(e, value, &replacement);
+        while (status == 0 && replacement != NULL) {
+            Py_SETREF(value, Py_NewRef(replacement));
+            status = put_value(e, value, &replacement);
+        }
+        Py_CLEAR(value);
+        if (status < 0) {
+            return -1;
+        }
+        for (;;) {
+            if (e->n_frames == 0) {
+                return 0;
+            }
+            frame *f = &e->frames[e->n_frames - 1];
+            int found = next_value(e, f, &value);
+            if (found < 0) {
+                return -1;
+            }
+            if (found) {
+                break;
+            }
+            frame_kind kind = f->kind;
+            pop_frame(e);
+            if (kind == FRAME_LIST || kind == FRAME_TUPLE) {
+                status = put_byte(e, ']');
+            }
+            else if (kind != FRAME_HOOK) {
+                status = put_byte(e, '}');
+            }
+            if (status < 0) {
+                return -1;
+            }
+        }
+    }
+}
+
+int
+tbx_json_encode(TbxState *state, tbx_buf *out, PyObject *obj, const tbx_json_enc_options *options)
+{
+    encoder e;
+    e.state = state;
+    e.out = out;
+    e.options = options;
+    e.frames = e.first_frames;
+    e.n_frames = 0;
+    e.cap_frames = FIRST_FRAMES;
+    e.n_tuples = 0;
+    int status = encode(&e, obj);
+    if (e.n_frames > 0) { /* dropping a container may run a finaliser: not with the error set */
+        tbx_exc saved = tbx_exc_save();
+        while (e.n_frames > 0) {
+            pop_frame(&e);
+        }
+        tbx_exc_restore(saved);
+    }
+    if (e.frames != e.first_frames) {
+        PyMem_Free(e.frames);
+    }
+    return status;
+}
+
+PyObject *
+tbx_ascii_str(const uint8_t *text, size_t n)
+{
+    PyObject *str = PyUnicode_New((Py_ssize_t)n, 0x7f);
+    if (str != NULL && n != 0) {
+        memcpy(PyUnicode_1BYTE_DATA(str), text, n);
+    }
+    return str;
+}
+
+PyObject *
+tbx_json_dumps(TbxState *state, PyObject *obj, PyObject *json_default, Py_ssize_t max_depth)
+{
+    tbx_json_enc_options options = {json_default, max_depth, NULL};
+    tbx_buf out;
+    tbx_buf_init(&out);
+    PyObject *result = NULL;
+    if (tbx_json_encode(state, &out, obj, &options) == 0) {
+        result = tbx_ascii_str(out.data, out.len);
+    }
+    tbx_buf_free(&out);
+    return result;
+}

@@ -1,0 +1,305 @@
+/* module.c: the module toolboxsio._core, its functions and its state (PEP 489).
+ *
+ * Argument checking and nothing else: what a function does stands in codec/. Signatures with types
+ * are in toolboxsio/_core.pyi.
+ */
+#include "py/compat.h"
+
+#include <stdbool.h>
+
+#include "codec/ack.h"
+#include "codec/binary.h"
+#include "codec/eio_codec.h"
+#include "codec/json_dec.h"
+#include "codec/json_enc.h"
+#include "codec/sio_codec.h"
+#include "base/clock.h"
+#include "wire/json_scan.h"
+
+static int
+check_count(const char *name, Py_ssize_t given, Py_ssize_t wanted)
+{
+    if (given != wanted) {
+        PyErr_Format(PyExc_TypeError, "%s() takes %zd positional arguments but %zd were given",
+                     name, wanted, given);
+        return -1;
+    }
+    return 0;
+}
+
+/* Reads a size; -1 with an exception on failure, never as a value. */
+static int
+read_size(PyObject *arg, Py_ssize_t *size)
+{
+    *size = PyNumber_AsSsize_t(arg, NULL); /* clipped to what fits */
+    if (*size == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+core_dumps(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
+{
+    Py_ssize_t max_depth;
+    if (check_count("dumps", n_args, 3) < 0 || read_size(args[2], &max_depth) < 0) {
+        return NULL;
+    }
+    return tbx_json_dumps(tbx_state_of(module), args[0], args[1], max_depth);
+}
+
+static PyObject *
+core_loads(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
+{
+    Py_ssize_t max_depth;
+    if (check_count("loads", n_args, 2) < 0 || read_size(args[1], &max_depth) < 0) {
+        return NULL;
+    }
+    return tbx_json_loads(tbx_state_of(module), args[0], max_depth);
+}
+
+static PyObject *
+core_encode_packet(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
+{
+    tbx_sio_packet packet;
+    if (n_args != 6 && check_count("encode_packet", n_args, 7) < 0) {
+        return NULL;
+    }
+    packet.type = PyLong_AsLong(args[0]);
+    if (packet.type == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    packet.data = args[1];
+    packet.ns = args[2];
+    packet.id = args[3];
+    packet.json_default = args[4];
+    if (read_size(args[5], &packet.max_depth) < 0) {
+        return NULL;
+    }
+    int detect = n_args == 7 ? PyObject_IsTrue(args[6]) : 1;
+    if (detect < 0) {
+        return NULL;
+    }
+    packet.detect = detect != 0;
+    return tbx_sio_encode(tbx_state_of(module), &packet);
+}
+
+static PyObject *
+core_decode_packet(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
+{
+    Py_ssize_t max_depth;
+    if (check_count("decode_packet", n_args, 3) < 0 || read_size(args[2], &max_depth) < 0) {
+        return NULL;
+    }
+    return tbx_sio_decode(tbx_state_of(module), args[0], args[1], max_depth);
+}
+
+static PyObject *
+core_decode_message(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
+{
+    Py_ssize_t max_attachments, max_depth;
+    if (check_count("decode_message", n_args, 3) < 0 ||
+        read_size(args[1], &max_attachments) < 0 || read_size(args[2], &max_depth) < 0) {
+        return NULL;
+    }
+    return tbx_sio_decode_message(tbx_state_of(module), args[0], max_attachments, max_depth);
+}
+
+static PyObject *
+core_has_binary(PyObject *Py_UNUSED(module), PyObject *data)
+{
+    int found = tbx_binary_found(data);
+    return found < 0 ? NULL : PyBool_FromLong(found);
+}
+
+static PyObject *
+core_deconstruct(PyObject *module, PyObject *data)
+{
+    PyObject *attachments = PyList_New(0);
+    if (attachments == NULL) {
+        return NULL;
+    }
+    PyObject *copy = tbx_binary_deconstruct(tbx_state_of(module), data, attachments);
+    if (copy == NULL) {
+        Py_DECREF(attachments);
+        return NULL;
+    }
+    return Py_BuildValue("(NN)", copy, attachments);
+}
+
+static PyObject *
+core_reconstruct(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
+{
+    if (check_count("reconstruct", n_args, 2) < 0) {
+        return NULL;
+    }
+    if (!PyList_Check(args[1])) {
+        return PyErr_Format(PyExc_TypeError, "attachments must be a list, not %.100s",
+                            tbx_type_name(args[1]));
+    }
+    return tbx_binary_reconstruct(tbx_state_of(module), args[0], args[1]);
+}
+
+static PyObject *
+core_eio_base64(PyObject *Py_UNUSED(module), PyObject *data)
+{
+    return tbx_eio_base64(data);
+}
+
+static PyObject *
+core_eio_decode(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
+{
+    Py_ssize_t max_depth;
+    if (check_count("eio_decode", n_args, 3) < 0 || read_size(args[2], &max_depth) < 0) {
+        return NULL;
+    }
+    return tbx_eio_decode(tbx_state_of(module), args[0], args[1], max_depth);
+}
+
+static PyObject *
+core_payload_join(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
+{
+    if (check_count("payload_join", n_args, 2) < 0) {
+        return NULL;
+    }
+    return tbx_eio_payload_join(args[0], args[1]);
+}
+
+static PyObject *
+core_payload_split(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
+{
+    Py_ssize_t max_packets;
+    if (check_count("payload_split", n_args, 2) < 0 || read_size(args[1], &max_packets) < 0) {
+        return NULL;
+    }
+    return tbx_eio_payload_split(args[0], max_packets);
+}
+
+static PyObject *
+core_ack(PyObject *module, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
+{
+    return tbx_ack(tbx_state_of(module), args, n_args, names);
+}
+
+static PyObject *
+core_iso8601(PyObject *Py_UNUSED(module), PyObject *microseconds)
+{
+    long long us = PyLong_AsLongLong(microseconds);
+    if (us == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    char text[TBX_CLOCK_MAX];
+    return PyUnicode_FromStringAndSize(text, (Py_ssize_t)tbx_clock_put_iso8601(text, us));
+}
+
+static PyObject *
+core_simd(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    const char *name = tbx_json_scan_has_avx2() ? "avx2" : TBX_BLOCK16 ? "block16" : "scalar";
+    return PyUnicode_FromString(name);
+}
+
+#define FAST(name) #name, (PyCFunction)(void (*)(void))core_##name
+
+static PyMethodDef core_methods[] = {
+    {FAST(dumps), METH_FASTCALL, "dumps(obj, json_default, max_depth, /)\n--\n\n"
+                                 "Compact, ASCII JSON text of obj."},
+    {FAST(loads), METH_FASTCALL, "loads(doc, max_depth, /)\n--\n\n"
+                                 "The value of a JSON text: str, bytes or bytearray."},
+    {FAST(encode_packet), METH_FASTCALL,
+     "encode_packet(type, data, namespace, id, json_default, max_depth, detect=True, /)\n--\n\n"
+     "A Socket.IO packet as str, or as [str, *attachments] when it is binary. With detect, bytes\n"
+     "within the data of an EVENT or ACK make it a BINARY_EVENT or BINARY_ACK."},
+    {FAST(decode_packet), METH_FASTCALL,
+     "decode_packet(text, loads, max_depth, /)\n--\n\n"
+     "(type, namespace, id, data, attachment_count) of a Socket.IO packet. loads reads the JSON\n"
+     "unless it is None."},
+    {FAST(decode_message), METH_FASTCALL,
+     "decode_message(text, max_attachments, max_depth, /)\n--\n\n"
+     "As decode_packet, for what a client sent: ValueError also for packets that no server\n"
+     "should accept."},
+    {FAST(has_binary), METH_O, "has_binary(data, /)\n--\n\n"
+                               "Whether data is, or holds within lists and dicts, bytes."},
+    {FAST(deconstruct), METH_O, "deconstruct(data, /)\n--\n\n"
+                                "(copy of data with placeholders, attachments)."},
+    {FAST(reconstruct), METH_FASTCALL,
+     "reconstruct(data, attachments, /)\n--\n\n"
+     "Copy of data with attachments in the place of placeholders; ValueError when the number of\n"
+     "one is not an integer in range."},
+    {FAST(eio_base64), METH_O, "eio_base64(data, /)\n--\n\n"
+                               "A binary Engine.IO packet as text: 'b' and base64."},
+    {FAST(eio_decode), METH_FASTCALL, "eio_decode(packet, loads, max_depth, /)\n--\n\n"
+                                      "(type, data, binary) of an Engine.IO packet."},
+    {FAST(payload_join), METH_FASTCALL,
+     "payload_join(packets, jsonp_index, /)\n--\n\n"
+     "An Engine.IO payload of encoded packets, as a JSONP script unless jsonp_index is None."},
+    {FAST(payload_split), METH_FASTCALL,
+     "payload_split(payload, max_packets, /)\n--\n\n"
+     "The packets of an Engine.IO payload; ValueError when they are more than max_packets."},
+    {FAST(ack), METH_FASTCALL | METH_KEYWORDS,
+     "ack(ok, **fields)\n--\n\n"
+     "{'ok': bool, **fields, 'ts': time in UTC, ISO 8601 with an offset}."},
+    {FAST(iso8601), METH_O, "iso8601(microseconds, /)\n--\n\n"
+                            "Text of an instant, given in microseconds since 1970 UTC."},
+    {FAST(simd), METH_NOARGS, "simd()\n--\n\n"
+                              "The instructions that strings are scanned with."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+core_exec(PyObject *module)
+{
+    return tbx_state_init(tbx_state_of(module));
+}
+
+static int
+core_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    TbxState *state = tbx_state_of(module);
+    return state ? tbx_state_traverse(state, visit, arg) : 0;
+}
+
+static int
+core_clear(PyObject *module)
+{
+    TbxState *state = tbx_state_of(module);
+    if (state != NULL) {
+        tbx_state_clear(state);
+    }
+    return 0;
+}
+
+static void
+core_free(void *module)
+{
+    (void)core_clear((PyObject *)module);
+}
+
+static PyModuleDef_Slot core_slots[] = {
+    {Py_mod_exec, (void *)core_exec},
+#if PY_VERSION_HEX >= 0x030c0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030d0000
+    {Py_mod_gil, Py_MOD_GIL_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef core_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "toolboxsio._core",
+    .m_doc = "The parts of toolboxsio that are written in C.",
+    .m_size = sizeof(TbxState),
+    .m_methods = core_methods,
+    .m_slots = core_slots,
+    .m_traverse = core_traverse,
+    .m_clear = core_clear,
+    .m_free = core_free,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&core_module);
+}

@@ -1,0 +1,75 @@
+/* compat.h: Python.h, and what differs between the versions that we build for (3.11 and later). */
+#ifndef TBX_PY_COMPAT_H
+#define TBX_PY_COMPAT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#if PY_VERSION_HEX < 0x030b0000
+#error "toolboxsio needs Python 3.11 or later"
+#endif
+
+/* A dict with room for n entries: a hint only, and none from 3.13 on, where the call is internal. */
+static inline PyObject *
+tbx_dict_new(Py_ssize_t n)
+{
+#if PY_VERSION_HEX < 0x030d0000
+    return n > 5 ? _PyDict_NewPresized(n) : PyDict_New();
+#else
+    (void)n;
+    return PyDict_New();
+#endif
+}
+
+/* What str(n) says of a long integer that does not fit 64 bits; new reference. */
+static inline PyObject *
+tbx_long_repr(PyObject *number)
+{
+    return PyLong_Type.tp_repr(number);
+}
+
+/* What type(obj).__name__ is; borrowed from the type. */
+static inline const char *
+tbx_type_name(PyObject *obj)
+{
+    const char *name = Py_TYPE(obj)->tp_name;
+    const char *dot = strrchr(name, '.');
+    return dot ? dot + 1 : name;
+}
+
+/* The exception that is set, put aside while clean-up may run Python, and set again. */
+#if PY_VERSION_HEX >= 0x030c0000
+typedef PyObject *tbx_exc;
+
+static inline tbx_exc
+tbx_exc_save(void)
+{
+    return PyErr_GetRaisedException();
+}
+
+static inline void
+tbx_exc_restore(tbx_exc saved)
+{
+    PyErr_SetRaisedException(saved);
+}
+#else
+typedef struct {
+    PyObject *type, *value, *traceback; /* owned until restored */
+} tbx_exc;
+
+static inline tbx_exc
+tbx_exc_save(void)
+{
+    tbx_exc saved;
+    PyErr_Fetch(&saved.type, &saved.value, &saved.traceback);
+    return saved;
+}
+
+static inline void
+tbx_exc_restore(tbx_exc saved)
+{
+    PyErr_Restore(saved.type, saved.value, saved.traceback);
+}
+#endif
+
+#endif

@@ -1,0 +1,42 @@
+/* state.h: what one copy of the module owns.
+ *
+ * One list makes the struct, its traversal and its clearing. All fields are owned; they are set
+ * once by tbx_state_init, before any other function of the module can run, and never replaced
+ * (the key slots excepted), so a function may use them without taking a reference of its own
+ * while the module is alive, which its caller's reference to the function sees to.
+ */
+#ifndef TBX_PY_STATE_H
+#define TBX_PY_STATE_H
+
+#include "py/compat.h"
+
+#define TBX_STATE_OBJECTS(X)                                                                       \
+    X(JSONDecodeError) /* json.JSONDecodeError */                                                  \
+    X(detect_encoding) /* json.detect_encoding */                                                  \
+    X(b64decode)       /* base64.b64decode */                                                      \
+    X(str_placeholder) /* "_placeholder" */                                                        \
+    X(str_num)         /* "num" */                                                                 \
+    X(str_ok)          /* "ok" */                                                                  \
+    X(str_ts)          /* "ts" */
+
+#define TBX_KEY_SLOTS 1024 /* a power of two */
+
+typedef struct {
+#define X(name) PyObject *name;
+    TBX_STATE_OBJECTS(X)
+#undef X
+    PyObject *keys[TBX_KEY_SLOTS]; /* owned exact str, ASCII, or NULL; see codec/json_key.h */
+} TbxState;
+
+static inline TbxState *
+tbx_state_of(PyObject *module)
+{
+    return (TbxState *)PyModule_GetState(module);
+}
+
+/* 0, or -1 with an exception; what was set before it is released by tbx_state_clear. */
+int tbx_state_init(TbxState *state);
+int tbx_state_traverse(TbxState *state, visitproc visit, void *arg);
+void tbx_state_clear(TbxState *state);
+
+#endif

@@ -1,0 +1,77 @@
+/* eio.c: base64 (contract in eio.h). */
+#include "wire/eio.h"
+
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+#define BAD 0x40 /* the bit that no value of six bits has */
+#define X BAD
+static const uint8_t values[256] = {
+    X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  /* 00 */
+    X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  /* 10 */
+    X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  62, X,  X,  X,  63, /* 20 */
+    52, 53, 54, 55, 56, 57, 58, 59, 60, 61, X,  X,  X,  X,  X,  X,  /* 30 */
+    X,  0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, /* 40 */
+    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, X,  X,  X,  X,  X,  /* 50 */
+    X,  26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, /* 60 */
+    41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, X,  X,  X,  X,  X,  /* 70 */
+    X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  /* 80 */
+    X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  /* 90 */
+    X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  /* a0 */
+    X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  /* b0 */
+    X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  /* c0 */
+    X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  /* d0 */
+    X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  /* e0 */
+    X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  X,  /* f0 */
+};
+#undef X
+
+void
+tbx_base64_encode(const uint8_t *src, size_t n, uint8_t *dst)
+{
+    for (; n >= 3; n -= 3, src += 3, dst += 4) {
+        uint32_t group = (uint32_t)src[0] << 16 | (uint32_t)src[1] << 8 | src[2];
+        dst[0] = (uint8_t)alphabet[group >> 18];
+        dst[1] = (uint8_t)alphabet[group >> 12 & 63];
+        dst[2] = (uint8_t)alphabet[group >> 6 & 63];
+        dst[3] = (uint8_t)alphabet[group & 63];
+    }
+    if (n != 0) {
+        uint32_t group = (uint32_t)src[0] << 16 | (n == 2 ? (uint32_t)src[1] << 8 : 0);
+        dst[0] = (uint8_t)alphabet[group >> 18];
+        dst[1] = (uint8_t)alphabet[group >> 12 & 63];
+        dst[2] = n == 2 ? (uint8_t)alphabet[group >> 6 & 63] : '=';
+        dst[3] = '=';
+    }
+}
+
+ptrdiff_t
+tbx_base64_decode(const uint8_t *src, size_t n, uint8_t *dst, tbx_err *err)
+{
+    const uint8_t *p = src;
+    uint8_t *out = dst;
+    size_t padding = 0;
+    if (n % 4 != 0) {
+        return tbx_err_set(err, TBX_E_EIO_BASE64, n - n % 4);
+    }
+    if (n != 0 && src[n - 1] == '=') {
+        padding = src[n - 2] == '=' ? 2 : 1;
+    }
+    for (size_t groups = n / 4; groups > 0; groups--, p += 4) {
+        size_t missing = groups == 1 ? padding : 0;
+        uint32_t a = values[p[0]], b = values[p[1]];
+        uint32_t c = missing == 2 ? 0 : values[p[2]];
+        uint32_t d = missing >= 1 ? 0 : values[p[3]];
+        if (((a | b | c | d) & BAD) != 0) {
+            return tbx_err_set(err, TBX_E_EIO_BASE64, (size_t)(p - src));
+        }
+        uint32_t group = a << 18 | b << 12 | c << 6 | d;
+        *out++ = (uint8_t)(group >> 16);
+        if (missing < 2) {
+            *out++ = (uint8_t)(group >> 8);
+        }
+        if (missing < 1) {
+            *out++ = (uint8_t)group;
+        }
+    }
+    return out - dst;
+}

@@ -1,0 +1,133 @@
+"""Builds toolboxsio._core from csrc/ (everything else is in pyproject.toml).
+
+Without a working compiler the install goes on and the package runs as plain python-socketio.
+
+    TOOLBOXSIO_REQUIRE_EXT=1   fail when the extension cannot be built
+    TOOLBOXSIO_DEV=1           strict warnings, as errors
+    TOOLBOXSIO_DEBUG=1         -O0 -g, assertions, small limits (TBX_DEBUG)
+    TOOLBOXSIO_PURE=1          do not build the extension at all
+"""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Command, Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
+
+HERE = Path(__file__).resolve().parent
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+
+
+def flag(name):
+    return os.environ.get(f"TOOLBOXSIO_{name}", "0") not in ("", "0")
+
+
+def files(pattern):
+    return sorted(path.relative_to(HERE).as_posix() for path in HERE.glob(pattern))
+
+
+def compile_args():
+    args = ["-std=c11", "-fvisibility=hidden", "-O3"]
+    if flag("DEBUG"):
+        args[2:] = ["-O0", "-g", "-UNDEBUG", "-DTBX_DEBUG"]
+    if flag("DEV"):
+        # Python's own headers do not have to be clean.
+        args += [*WARNINGS, "-isystem", sysconfig.get_path("include")]
+    return args
+
+
+class BuildExt(build_ext):
+    """Objects one by one: in parallel, only those out of date, with flags for one file."""
+
+    def build_extension(self, ext):
+        sources, ext.sources = ext.sources, []
+        try:
+            self.avx2 = platform.machine() in ("x86_64", "AMD64") and self.takes("-mavx2")
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                ext.extra_objects = list(pool.map(lambda path: self.object_of(path, ext), sources))
+            self.force = True  # to link is cheap, and only we know which objects are new
+            super().build_extension(ext)
+        except (CCompilerError, BaseError):
+            if ext.optional:
+                print(
+                    "toolboxsio: the C extension could not be built (see the compiler's words); "
+                    "the package will run as plain python-socketio. A C compiler and the headers "
+                    "of Python are needed (Debian: apt-get install gcc python3-dev).",
+                    file=sys.stderr,
+                )
+            raise
+        finally:
+            ext.sources = sources
+
+    def object_of(self, source, ext):
+        args = list(ext.extra_compile_args)
+        if source.endswith("_avx2.c") and self.avx2:
+            args.append("-mavx2")
+        # Objects of other flags live elsewhere, so that make debug and make build can alternate.
+        kind = "".join(f".{name.lower()}" for name in ("DEBUG", "DEV") if flag(name))
+        folder = self.build_temp + kind
+        [target] = self.compiler.object_filenames([source], output_dir=folder)
+        newest = max(os.stat(path).st_mtime for path in [source, *ext.depends])
+        if self.force or not os.path.exists(target) or os.stat(target).st_mtime < newest:
+            self.compiler.compile(
+                [source], output_dir=folder, include_dirs=ext.include_dirs, extra_postargs=args
+            )
+        return target
+
+    def takes(self, option):
+        probe = Path(self.build_temp, "probe.c")
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.write_text("int main(void) { return 0; }\n")
+        try:
+            self.compiler.compile([str(probe)], output_dir=self.build_temp, extra_postargs=[option])
+        except CCompilerError:
+            return False
+        return True
+
+
+class BuildLoadgen(Command):
+    """The load generator of benchmarks/, an executable of its own: build/toolboxsio-loadgen."""
+
+    description = "build the load generator of the benchmarks"
+    user_options = []
+
+    def initialize_options(self):
+        pass
+
+    def finalize_options(self):
+        pass
+
+    def run(self):
+        target = HERE / "build" / "toolboxsio-loadgen"
+        target.parent.mkdir(exist_ok=True)
+        sources = files("benchmarks/loadgen/*.c")
+        compiler = shlex.split(os.environ.get("CC", "cc"))
+        args = ["-std=c11", "-O2", *(WARNINGS if flag("DEV") else ["-Wall"])]
+        subprocess.run(
+            [*compiler, *args, "-Ibenchmarks/loadgen", "-o", str(target), *sources, "-lm"],
+            check=True,
+            cwd=HERE,
+        )
+
+
+core = Extension(
+    "toolboxsio._core",
+    files("csrc/**/*.c"),
+    include_dirs=["csrc"],
+    depends=files("csrc/**/*.h"),
+    extra_compile_args=compile_args(),
+    optional=not (flag("REQUIRE_EXT") or flag("DEV") or flag("DEBUG")),
+)
+
+wanted = platform.python_implementation() == "CPython" and not flag("PURE")
+setup(
+    ext_modules=[core] if wanted else [],
+    cmdclass={"build_ext": BuildExt, "build_loadgen": BuildLoadgen},
+)

@@ -1,0 +1,26 @@
+"""Finds the C extension, once, and says so when it is not there.
+
+``core`` is the module ``toolboxsio._core`` or None; ``REASON`` tells why it is None.
+"""
+
+import logging
+import os
+from types import ModuleType
+
+logger = logging.getLogger("toolboxsio")
+
+
+def _load() -> tuple[ModuleType | None, str | None]:
+    if os.environ.get("TOOLBOXSIO_PURE", "0") not in ("", "0"):
+        return None, "TOOLBOXSIO_PURE is set"
+    try:
+        from . import _core
+    except ImportError as exc:
+        return None, f"the C extension cannot be imported ({exc})"
+    return _core, None
+
+
+core, REASON = _load()
+ACCELERATED: bool = core is not None
+if not ACCELERATED:
+    logger.warning("toolboxsio runs as plain python-socketio: %s", REASON)

@@ -1,0 +1,23 @@
+"""What ``toolboxsio._core`` offers to applications, on the standard library alone."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from engineio import json as engineio_json
+
+
+def dumps(obj: Any, json_default: Callable[[Any], Any] | None, max_depth: int, /) -> str:
+    """Compact JSON; the depth is limited by the interpreter's recursion limit instead."""
+    return json.dumps(obj, separators=(",", ":"), default=json_default)
+
+
+def loads(doc: str | bytes | bytearray, max_depth: int, /) -> Any:
+    """The value of a JSON text; the depth is limited by the interpreter's recursion limit."""
+    return engineio_json.loads(doc)
+
+
+def ack(ok: bool, **fields: Any) -> dict[str, Any]:
+    """``{"ok": bool, **fields, "ts": time in UTC, ISO 8601 with an offset}``."""
+    return {"ok": bool(ok), **fields, "ts": datetime.now(timezone.utc).isoformat()}

@@ -1,0 +1,287 @@
+"""Socket.IO and Engine.IO packets and payloads whose encoding and decoding is in C.
+
+The classes are subclasses of python-socketio's and python-engineio's and behave as these do.
+Where an application has set another ``json`` on a packet class, that module does the JSON; where a
+subclass replaces how binary data is found, upstream's code does the whole packet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import engineio.json
+import engineio.packet
+import engineio.payload
+import socketio.packet
+from socketio.packet import (
+    ACK,
+    BINARY_ACK,
+    BINARY_EVENT,
+    CONNECT,
+    CONNECT_ERROR,
+    DISCONNECT,
+    EVENT,
+    packet_names,
+)
+
+from . import json as _own_json
+from ._load import core
+from ._pure import dumps as _pure_dumps
+
+__all__ = [
+    "ACK",
+    "BINARY_ACK",
+    "BINARY_EVENT",
+    "CONNECT",
+    "CONNECT_ERROR",
+    "DISCONNECT",
+    "EVENT",
+    "EnginePacket",
+    "EnginePayload",
+    "Packet",
+    "packet_names",
+]
+
+#: The module that upstream's packet classes start with. Ours is the same in C, so both mean "C".
+_STOCK_JSON = engineio.json
+
+# Mirrors: socketio.packet.Packet; a subclass that replaces one of these has its own idea of binary.
+_BINARY_METHODS = (
+    "data_is_binary",
+    "deconstruct_binary",
+    "_deconstruct_binary_internal",
+    "reconstruct_binary",
+    "_reconstruct_binary_internal",
+)
+
+
+class _HookedJSON:
+    """A ``json`` for upstream's packets that knows a ``json_default``."""
+
+    loads = staticmethod(_STOCK_JSON.loads)
+
+    def __init__(self, json_default: Callable[[Any], Any]) -> None:
+        self.json_default = json_default
+
+    def dumps(self, obj: Any, **options: Any) -> str:
+        return _pure_dumps(obj, self.json_default, _own_json.MAX_DEPTH)
+
+
+class _Configurable(socketio.packet.Packet):  # type: ignore[misc]
+    #: Called with each object that JSON does not know; None: such objects are a TypeError.
+    json_default: Callable[[Any], Any] | None = None
+    #: How deep JSON may be nested, both ways.
+    max_depth: int = _own_json.MAX_DEPTH
+    #: How many binary attachments a server accepts in one packet.
+    max_attachments: int = 10
+
+    @classmethod
+    def configure(
+        cls,
+        json_default: Callable[[Any], Any] | None = None,
+        max_depth: int = _own_json.MAX_DEPTH,
+        max_attachments: int = 10,
+    ) -> type[Packet]:
+        """Return a subclass with other limits, for use as ``serializer=``."""
+        options: dict[str, Any] = {
+            "json_default": staticmethod(json_default) if json_default else None,
+            "max_depth": max_depth,
+            "max_attachments": max_attachments,
+        }
+        if core is None and json_default is not None:
+            options["json"] = _HookedJSON(json_default)
+        return type("ConfiguredPacket", (cls,), options)  # type: ignore[return-value]
+
+
+if core is None and not TYPE_CHECKING:
+
+    class Packet(_Configurable):
+        """A Socket.IO packet: plain ``socketio.packet.Packet``."""
+
+    class EnginePacket(engineio.packet.Packet):
+        """An Engine.IO packet: plain ``engineio.packet.Packet``."""
+
+    class EnginePayload(engineio.payload.Payload):
+        """An Engine.IO payload: plain ``engineio.payload.Payload``."""
+
+else:
+    from ._core import (
+        decode_packet,
+        deconstruct,
+        dumps,
+        eio_base64,
+        eio_decode,
+        encode_packet,
+        has_binary,
+        payload_join,
+        payload_split,
+        reconstruct,
+    )
+
+    def loads_of(module: Any) -> Callable[[str], Any] | None:
+        """The function that reads JSON for a packet class; None: C does."""
+        return None if module is _STOCK_JSON or module is _own_json else module.loads  # type: ignore[no-any-return]
+
+    class Packet(_Configurable):  # type: ignore[no-redef]
+        """A Socket.IO packet, protocol revision 5.
+
+        Mirrors: ``socketio.packet.Packet``. Bytes in the data of an EVENT or ACK are found while
+        it is encoded; :attr:`packet_type` looks for them when it is read before that.
+        """
+
+        _stock = True  # binary data is found, taken out and put back by C
+
+        def __init_subclass__(cls, **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+            if any(name in cls.__dict__ for name in _BINARY_METHODS):
+                cls._stock = False
+
+        def __init__(
+            self,
+            packet_type: int = EVENT,
+            data: Any = None,
+            namespace: str | None = None,
+            id: int | None = None,
+            binary: bool | None = None,
+            encoded_packet: str | None = None,
+        ) -> None:
+            self.data = data
+            self.namespace = namespace
+            self.id = id
+            self._type = packet_type
+            self._detect = False  # whether bytes in the data would make it a binary packet
+            if self.uses_binary_events:
+                if binary or (binary is None and packet_type != EVENT and packet_type != ACK):
+                    if binary or self.data_is_binary(data):
+                        self._make_binary()
+                elif binary is None:
+                    self._detect = True
+            self.attachment_count = 0
+            self.attachments: list[bytes] = []
+            if encoded_packet:
+                self.attachment_count = self.decode(encoded_packet) or 0
+
+        def _make_binary(self) -> None:
+            if self._type == EVENT:
+                self._type = BINARY_EVENT
+            elif self._type == ACK:
+                self._type = BINARY_ACK
+            else:
+                raise ValueError("Packet does not support binary payload.")
+
+        @property
+        def packet_type(self) -> int:
+            """The type, 0 to 6."""
+            if self._detect:
+                self._detect = False
+                if self.data_is_binary(self.data):
+                    self._make_binary()
+            return self._type
+
+        @packet_type.setter
+        def packet_type(self, packet_type: int) -> None:
+            self._type = packet_type
+            self._detect = False
+
+        def encode(self) -> str | list[str | bytes]:
+            """Return the packet's text, or the text and the attachments of a binary one."""
+            packet_type = self._type
+            if (
+                loads_of(self.json) is not None
+                or not self._stock
+                or type(packet_type) is not int
+                or not 0 <= packet_type <= 9
+            ):
+                return super().encode()  # type: ignore[no-any-return]
+            return encode_packet(
+                packet_type,
+                self.data,
+                self.namespace,
+                self.id,
+                self.json_default,
+                self.max_depth,
+                self._detect,
+            )
+
+        def decode(self, encoded_packet: Any) -> int:
+            """Read a packet's text into this object; the number of attachments that follow."""
+            if not isinstance(encoded_packet, str):
+                return super().decode(encoded_packet)  # type: ignore[no-any-return]
+            self.packet_type, self.namespace, id, self.data, count = decode_packet(
+                encoded_packet, loads_of(self.json), self.max_depth
+            )
+            if id is not None:
+                self.id = id
+            return count
+
+        @classmethod
+        def data_is_binary(cls, data: Any) -> bool:
+            """Whether ``data`` is, or holds within lists and dicts, bytes."""
+            return has_binary(data)
+
+        @classmethod
+        def deconstruct_binary(cls, data: Any) -> tuple[Any, list[bytes]]:
+            """Return a copy of ``data`` with placeholders, and the attachments."""
+            if not cls._stock:
+                return super().deconstruct_binary(data)  # type: ignore[no-any-return]
+            return deconstruct(data)
+
+        @classmethod
+        def reconstruct_binary(cls, data: Any, attachments: list[bytes]) -> Any:
+            """Return a copy of ``data`` with the attachments in place of the placeholders.
+
+            :raises ValueError: when the number of a placeholder is not an integer in range.
+            """
+            if not cls._stock:
+                return super().reconstruct_binary(data, attachments)
+            return reconstruct(data, list(attachments))
+
+    class EnginePacket(engineio.packet.Packet):  # type: ignore[no-redef,misc]
+        """An Engine.IO packet, protocol revision 4. Mirrors: ``engineio.packet.Packet``."""
+
+        def encode(self, b64: bool = False) -> str | bytes:
+            """Return the packet as it goes on the wire; later calls return the same again."""
+            if self.encode_cache:
+                return self.encode_cache  # type: ignore[no-any-return]
+            data = self.data
+            encoded: str | bytes
+            if self.binary:
+                encoded = eio_base64(data) if b64 else data
+            elif isinstance(data, str):
+                encoded = f"{self.packet_type}{data}"
+            elif isinstance(data, (dict, list)) and loads_of(self.json) is None:
+                encoded = f"{self.packet_type}{dumps(data, None, _own_json.MAX_DEPTH)}"
+            else:
+                return super().encode(b64)  # type: ignore[no-any-return]
+            self.encode_cache = encoded
+            return encoded
+
+        def decode(self, encoded_packet: str | bytes | bytearray) -> None:
+            """Read a packet from the wire into this object."""
+            self.packet_type, self.data, self.binary = eio_decode(
+                encoded_packet, loads_of(self.json), _own_json.MAX_DEPTH
+            )
+
+    class EnginePayload(engineio.payload.Payload):  # type: ignore[no-redef,misc]
+        """Packets in the body of a polling request. Mirrors: ``engineio.payload.Payload``.
+
+        The limit is ``engineio.payload.Payload.max_decode_packets``, which applications set there.
+        """
+
+        def encode(self, jsonp_index: int | None = None) -> str:
+            """Return the body that carries the packets."""
+            return payload_join([packet.encode(b64=True) for packet in self.packets], jsonp_index)
+
+        def decode(self, encoded_payload: str) -> None:
+            """Read the packets of a body. ValueError when there are too many."""
+            self.packets = []
+            if len(encoded_payload) == 0:
+                return
+            if encoded_payload.startswith("d="):  # the form field of a JSONP request
+                encoded_payload = parse_qs(encoded_payload)["d"][0]
+            self.packets = [
+                EnginePacket(encoded_packet=packet)
+                for packet in payload_split(encoded_payload, self.max_decode_packets)
+            ]
