@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from engineio import json as engineio_json
@@ -20,4 +20,4 @@ def loads(doc: str | bytes | bytearray, max_depth: int, /) -> Any:
 
 def ack(ok: bool, **fields: Any) -> dict[str, Any]:
     """``{"ok": bool, **fields, "ts": time in UTC, ISO 8601 with an offset}``."""
-    return {"ok": bool(ok), **fields, "ts": datetime.now(timezone.utc).isoformat()}
+    return {"ok": bool(ok), **fields, "ts": datetime.now(UTC).isoformat()}

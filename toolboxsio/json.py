@@ -1,9 +1,9 @@
 """JSON as python-socketio reads and writes it, in C; usable as ``json=``.
 
 :func:`dumps` gives what ``json.dumps(obj, separators=(",", ":"))`` gives, byte for byte, and
-:func:`loads` what ``engineio.json.loads`` gives, with the same exceptions. One difference: nesting
-beyond ``max_depth`` is a :class:`ValueError`. Options that only the standard library has (``indent``,
-``cls``, ``object_hook`` and so on) are passed to it.
+:func:`loads` what ``engineio.json.loads`` gives, with the same exceptions. One difference:
+nesting beyond ``max_depth`` is a :class:`ValueError`. Options that only the standard library has
+(``indent``, ``cls``, ``object_hook`` and so on) are passed to it.
 """
 
 import json as _json
@@ -49,7 +49,7 @@ def dumps(
         if separators == _COMPACT and options.get("indent") is not None:
             separators = None
         return _json.dumps(obj, default=default, separators=separators, **options)
-    return _dumps(obj, default, max_depth)  # type: ignore[no-any-return]
+    return _dumps(obj, default, max_depth)
 
 
 def loads(s: str | bytes | bytearray, *, max_depth: int = MAX_DEPTH, **options: Any) -> Any:

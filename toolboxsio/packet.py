@@ -92,7 +92,7 @@ class _Configurable(socketio.packet.Packet):  # type: ignore[misc]
         }
         if core is None and json_default is not None:
             options["json"] = _HookedJSON(json_default)
-        return type("ConfiguredPacket", (cls,), options)  # type: ignore[return-value]
+        return type("ConfiguredPacket", (cls,), options)
 
 
 if core is None and not TYPE_CHECKING:
@@ -122,9 +122,9 @@ else:
 
     def loads_of(module: Any) -> Callable[[str], Any] | None:
         """The function that reads JSON for a packet class; None: C does."""
-        return None if module is _STOCK_JSON or module is _own_json else module.loads  # type: ignore[no-any-return]
+        return None if module is _STOCK_JSON or module is _own_json else module.loads
 
-    class Packet(_Configurable):  # type: ignore[no-redef]
+    class Packet(_Configurable):
         """A Socket.IO packet, protocol revision 5.
 
         Mirrors: ``socketio.packet.Packet``. Bytes in the data of an EVENT or ACK are found while
@@ -238,15 +238,17 @@ else:
                 return super().reconstruct_binary(data, attachments)
             return reconstruct(data, list(attachments))
 
-    class EnginePacket(engineio.packet.Packet):  # type: ignore[no-redef,misc]
+    class EnginePacket(engineio.packet.Packet):  # type: ignore[misc]
         """An Engine.IO packet, protocol revision 4. Mirrors: ``engineio.packet.Packet``."""
 
-        def encode(self, b64: bool = False) -> str | bytes:
+        encode_cache: str | bytes | None
+
+        def encode(self, b64: bool = False) -> Any:
             """Return the packet as it goes on the wire; later calls return the same again."""
-            if self.encode_cache:
-                return self.encode_cache  # type: ignore[no-any-return]
+            encoded: str | bytes | None = self.encode_cache
+            if encoded:
+                return encoded
             data = self.data
-            encoded: str | bytes
             if self.binary:
                 encoded = eio_base64(data) if b64 else data
             elif isinstance(data, str):
@@ -254,7 +256,7 @@ else:
             elif isinstance(data, (dict, list)) and loads_of(self.json) is None:
                 encoded = f"{self.packet_type}{dumps(data, None, _own_json.MAX_DEPTH)}"
             else:
-                return super().encode(b64)  # type: ignore[no-any-return]
+                return super().encode(b64)
             self.encode_cache = encoded
             return encoded
 
@@ -264,7 +266,7 @@ else:
                 encoded_packet, loads_of(self.json), _own_json.MAX_DEPTH
             )
 
-    class EnginePayload(engineio.payload.Payload):  # type: ignore[no-redef,misc]
+    class EnginePayload(engineio.payload.Payload):  # type: ignore[misc]
         """Packets in the body of a polling request. Mirrors: ``engineio.payload.Payload``.
 
         The limit is ``engineio.payload.Payload.max_decode_packets``, which applications set there.
@@ -272,7 +274,8 @@ else:
 
         def encode(self, jsonp_index: int | None = None) -> str:
             """Return the body that carries the packets."""
-            return payload_join([packet.encode(b64=True) for packet in self.packets], jsonp_index)
+            packets = [packet.encode(b64=True) for packet in self.packets]
+            return payload_join(packets, jsonp_index)
 
         def decode(self, encoded_payload: str) -> None:
             """Read the packets of a body. ValueError when there are too many."""

@@ -28,11 +28,16 @@ lg_fail(lg_shared *shared, const char *format, ...)
     return -1;
 }
 
+/* The same with the beginning of a packet, whose bytes outside ASCII are shown as '?'. */
 static int
 fail_packet(lg_shared *shared, const char *what, const uint8_t *p, size_t n)
 {
-    return lg_fail(shared, "%s: '%.*s'", what, (int)(n < SHOWN_MAX ? n : SHOWN_MAX),
-                   (const char *)p);
+    char shown[SHOWN_MAX];
+    size_t len = n < SHOWN_MAX ? n : SHOWN_MAX;
+    for (size_t i = 0; i < len; i++) {
+        shown[i] = p[i] >= ' ' && p[i] < 0x7f ? (char)p[i] : '?';
+    }
+    return lg_fail(shared, "%s: '%.*s'", what, (int)len, shown);
 }
 
 static uint32_t
@@ -277,7 +282,7 @@ take_frame(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64_
     lg_frame frame;
     ssize_t used = lg_frame_get(p, n, &frame);
     if (used < 0) {
-        return fail_packet(shared, "bad frame", p, n);
+        return lg_fail(shared, "bad frame: %02x %02x", p[0], p[1]);
     }
     if (used == 0) {
         return 0;

@@ -32,7 +32,7 @@ ANSWERS: dict[str, Any] = {
     "tiny": 5e-324,
     "big": 2**53,
     "huge": 10**30,
-    "unicode": "na\u00efve \u65e5\u672c \U0001f600 \u2028 \x7f \x00 \" \\ /",
+    "unicode": 'na\u00efve \u65e5\u672c \U0001f600 \u2028 \x7f \x00 " \\ /',
     "nested": {"a": [1, {"b": None}], "\u00e9": True},
     "tuple with list": ([1, 2],),
     "bytes": BLOB,
@@ -335,9 +335,7 @@ def build(config: dict[str, Any]) -> Any:
         result = await getattr(sio, method)(**arguments)
         return describe(result)
 
-    return module.ASGIApp(
-        sio, other_asgi_app=web, socketio_path=config.get("path", "/socket.io")
-    )
+    return module.ASGIApp(sio, other_asgi_app=web, socketio_path=config.get("path", "/socket.io"))
 
 
 def serve(config: dict[str, Any]) -> None:

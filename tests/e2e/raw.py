@@ -72,7 +72,12 @@ class Wire:
         return connection
 
     def start(
-        self, method: str, query: str, body: bytes | None = None, *, path: str = "/socket.io/",
+        self,
+        method: str,
+        query: str,
+        body: bytes | None = None,
+        *,
+        path: str = "/socket.io/",
         headers: str = "",
     ) -> socket.socket:
         """Send a request and leave its response for `finish`."""

@@ -219,8 +219,11 @@ def post_over_the_limit(wire: Wire) -> None:
     wire.post(sid, "40")
     wire.get(sid)
     waiting = wire.poll(sid)
-    # the length alone is enough, the body is never sent
-    wire.request("POST", f"{EIO}&sid={sid}", headers=f"Content-Length: {LIMIT + 1}\r\n")
+    # the length that is announced is enough
+    head = f"POST /socket.io/?{EIO}&sid={sid} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    connection = wire.connection()
+    connection.sendall(f"{head}Content-Length: {LIMIT + 1}\r\n\r\n4".encode())
+    wire.finish(connection)
     wire.finish(waiting)
 
 

@@ -1,0 +1,257 @@
+"""Servers with an application's own parts: JSON, the admin UI, Redis, logging."""
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from socketio import RedisManager
+
+from .harness import OURS, UPSTREAM, Server, play, serving, stop, wait_until
+from .raw import SID, Wire
+
+pytestmark = pytest.mark.timeout(90)
+
+ADMIN = {"username": "u", "password": "p"}
+
+
+def test_own_json_is_called_for_every_packet() -> None:
+    """An application's json= does all encoding and decoding of the server, as often as before."""
+    calls = []
+    for module in (UPSTREAM, OURS):
+        with serving(module, json=True) as server:
+            with Wire(server.port, "json") as wire:
+                ws = wire.websocket().connect('40{"a":1.5}')
+                before = server.get("/facts")["json"]
+                ws.synchronise('420["one",1.5]', '421["answer","nested"]')
+                after = server.get("/facts")["json"]
+            assert ["text", '430["1.5"]'] in wire.lines
+            calls.append({name: after[name] - before[name] for name in after})
+    assert calls[0]["loads"] == calls[0]["dumps"] == 3
+    assert calls[1] == calls[0]
+
+
+def test_log_lines() -> None:
+    """The same lines at the same levels, in the same order."""
+    logs = []
+    for module in (UPSTREAM, OURS):
+        with serving(module, logs=True) as server:
+            with Wire(server.port, "logs") as wire:
+                ws = wire.websocket().connect('40{"a":1}')
+                ws.synchronise('420["one",{"x":[1,null]}]', '421["answer","bytes"]', "43999[]")
+                ws.synchronise('451-1["one",{"_placeholder":true,"num":0}]', b"\x01", "40/refuse,")
+                ws.synchronise("3", '42/chat,["say"]', '42["to_room",null,1,false]')
+                sid = wire.open_polling()
+                wire.post(sid, "40")
+                wire.get(sid)
+                wire.post(sid, '420["one",1]')
+                wire.get(sid)
+                wire.request("GET", "EIO=3&transport=polling")
+                wire.request("GET", "EIO=4&transport=polling&sid=none")
+                wire.request("PUT", "EIO=4")
+                wire.end()
+                server.transcript("logs")
+                logs.append([wire.label(line) for line in server.get("/facts")["log"]])
+    assert 'INFO received event "one" from <sid 1> [/]' in logs[0]
+    assert logs[1] == logs[0]
+
+
+class Admin:
+    """What the admin UI receives over a WebSocket."""
+
+    def __init__(self, server: Server, auth: str) -> None:
+        self.wire = Wire(server.port, "admin")
+        self.ws = self.wire.websocket()
+        self.ws.receive()
+        self.ws.frame(f"40/admin,{auth}")
+
+    def until(self, text: str) -> list[str]:
+        """Receive up to a frame with `text`; return the names of the events."""
+        names = []
+        deadline = time.monotonic() + 8
+        while time.monotonic() < deadline:
+            got = self.ws.receive()
+            assert got is not None, self.wire.lines
+            frame = got.decode() if isinstance(got, bytes) else got
+            names.append(frame.split('"')[1] if frame.startswith("42/admin") else frame[:9])
+            if text in frame:
+                return [name for name in names if name != "server_stats"]
+        raise AssertionError(f"{text} did not come: {names}")
+
+
+def admin_session(module: str) -> list[Any]:
+    facts: list[Any] = []
+    with serving(module, admin={"auth": ADMIN, "server_stats_interval": 0.2}) as server:
+        refused = Admin(server, '{"username":"u","password":"wrong"}')
+        facts.append(refused.until("authentication failed"))
+        refused.wire.end()
+        admin = Admin(server, '{"username":"u","password":"p"}')
+        facts.append(admin.until('"all_sockets"'))
+        with Wire(server.port, "client") as wire:
+            ws = wire.websocket().connect('40{"token":"x"}')
+            facts.append(admin.until('"welcome"'))
+            ws.synchronise('421["join","a room"]')
+            facts.append(admin.until('"room_joined"'))
+            ws.synchronise('42["echo",1]', '451-["echo",{"_placeholder":true,"num":0}]', b"bin")
+            facts.append(sorted(admin.until('"sync"')))
+            # counted: what the UI shows as traffic
+            for counter in ("packetsIn", "packetsOut", "bytesIn", "bytesOut", "rawConnection"):
+                ws.frame("3")
+                ws.synchronise()
+                if counter != "rawConnection":
+                    admin.until(f'"{counter}"')
+            admin.ws.frame('42/admin,["emit","/","a room","from admin",{"x":1}]')
+            ws.until('42["from admin",{"x":1}]')
+            admin.ws.frame('42/admin,["_disconnect","/",true,"a room"]')
+            ws.until("41")
+            admin.until('"socket_disconnected"')
+            facts.append([line for line in wire.lines if line[0] != "handshake"])
+        with Wire(server.port, "polling") as wire:
+            sid = wire.open_polling()
+            wire.post(sid, "40")
+            wire.get(sid)
+            admin.until('"socket_connected"')
+            wire.post(sid, '420["one","polled"]')
+            admin.until('"polled"')
+            wire.get(sid)
+            wire.end()
+            admin.until('"socket_disconnected"')
+            facts.append(wire.lines)
+        admin.wire.end()
+    return facts
+
+
+def test_admin_ui() -> None:
+    """`instrument()` patches servers, sockets and managers; all that it patches is still called."""
+    upstream, ours = admin_session(UPSTREAM), admin_session(OURS)
+    assert upstream[0] == ["0{", "44/admin,"] or "44/admin," in upstream[0]
+    assert {"socket_connected", "event_sent"} <= set(upstream[2])
+    assert "event_received" in upstream[4]
+    assert ours == upstream
+
+
+# --- Redis ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    program = shutil.which("redis-server")
+    assert program is not None, "redis-server is needed: apt-get install redis-server"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    directory: Path = tmp_path_factory.mktemp("redis")
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
+    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+    try:
+        with redis.Redis(port=port) as client:
+
+            def answers() -> bool:
+                with contextlib.suppress(redis.ConnectionError):
+                    return bool(client.ping())
+                return False
+
+            wait_until("redis-server answers", answers)
+            yield port
+    finally:
+        stop(process)
+
+
+def fleet_session(port: int, modules: tuple[str, str]) -> list[Any]:
+    """Two processes, a client on each, one room: what the clients and handlers saw."""
+    url = f"redis://127.0.0.1:{port}/0"
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(serving(module, redis=url)) for module in modules]
+        wires = [stack.enter_context(Wire(server.port, "fleet")) for server in servers]
+        sockets = [wire.websocket().connect() for wire in wires]
+        client = stack.enter_context(redis.Redis(port=port))
+        wait_until("both processes listen", lambda: client.pubsub_numsub("socketio")[0][1] == 2)
+        sids = [[sid for sid in wire.sids][1] for wire in wires]
+
+        def everyone(name: str) -> None:
+            for ws in sockets:
+                ws.until(f'42["{name}"]')
+
+        for ws in sockets:
+            ws.synchronise('421["join","r"]')
+        first, second = servers
+        data = {"text": "\u00e9 \U0001f600", "numbers": [1, 1.5, 10**20, None, True]}
+        first.do("emit", event="to room", data=data, room="r")
+        first.do("emit", event="mark 1")
+        everyone("mark 1")
+        second.do("emit", event="skipped", data=[1], room="r", skip_sid=sids[0])
+        second.do("emit", event="to one", data="x", to=sids[0])
+        second.do("emit", event="several rooms", room=["r", sids[1]])
+        second.do("emit", event="nobody", data=1, room="empty room")
+        second.do("emit", event="mark 2")
+        everyone("mark 2")
+        sockets[0].synchronise('42["to_room","r",{"from":0},true]')
+        sockets[0].frame('451-["to_room","r",{"_placeholder":true,"num":0},false]')
+        sockets[0].frame(b"\x00\xff")
+        for ws in sockets:
+            while ws.receive() != b"\x00\xff":
+                pass
+        # membership and the end of a connection, ordered from the other process
+        second.do("enter_room", sid=sids[0], room="late")
+        second.do("emit", event="to late", room="late")
+        sockets[0].until('42["to late"]')
+        second.do("leave_room", sid=sids[0], room="late")
+        first.do("close_room", room="r")
+        second.do("emit", event="to late again", room="late")
+        second.do("emit", event="room is closed", room="r")
+        second.do("emit", event="mark 3")
+        everyone("mark 3")
+        RedisManager(url, write_only=True).emit("from outside", {"a": b"raw"}, to=sids[1])
+        while sockets[1].receive() != b"raw":
+            pass
+        second.do("disconnect", sid=sids[0])
+        sockets[0].until("41")
+        for wire in wires:
+            wire.end()
+        return [wire.lines for wire in wires] + [s.transcript("fleet") for s in servers]
+
+
+@pytest.fixture(scope="module")
+def upstream_fleet(redis_port: int) -> list[Any]:
+    return fleet_session(redis_port, (UPSTREAM, UPSTREAM))
+
+
+@pytest.mark.parametrize("modules", [(OURS, OURS), (OURS, UPSTREAM), (UPSTREAM, OURS)])
+def test_redis_fleet(redis_port: int, upstream_fleet: list[Any], modules: tuple[str, str]) -> None:
+    lines = str(upstream_fleet[0])
+    for event in ("to room", "to one", "several rooms", "to late"):
+        assert f'"{event}"' in lines
+    for event in ("skipped", "nobody", "to late again", "room is closed"):
+        assert f'"{event}"' not in lines
+    assert fleet_session(redis_port, modules) == upstream_fleet
+
+
+def test_python_client_in_a_fleet(redis_port: int) -> None:
+    """The whole script with a Redis manager: `call()` and callbacks go through it."""
+    url = f"redis://127.0.0.1:{redis_port}/1"
+    transcripts = []
+    for module in (UPSTREAM, OURS):
+        with serving(module, redis=url) as server:
+            with Wire(server.port, "first") as wire:
+                wire.websocket().connect()
+                with redis.Redis(port=redis_port) as client:
+                    wait_until("it listens", lambda: client.pubsub_numsub("socketio")[0][1] == 1)
+                transcripts.append(play(server, "python", "websocket", "full"))
+    assert len(transcripts[0]["client"]) > 80
+    assert transcripts[1] == transcripts[0]
+
+
+def test_the_sid_pattern() -> None:
+    """The pattern that numbers session ids knows upstream's ids and not its neighbours."""
+    import engineio
+
+    server = engineio.AsyncServer(async_mode="asgi")
+    for _ in range(100):
+        sid = server.generate_id()
+        assert SID.fullmatch(sid) and SID.search(f'{{"sid":"{sid}"}}')
+        assert not SID.search(sid + "x")

@@ -1,0 +1,47 @@
+"""python-socketio, with its hot path in C: ``import toolboxsio as socketio``.
+
+Every public name of ``socketio`` is here; :class:`AsyncServer`, :class:`ASGIApp` and
+:class:`Packet` are subclasses of its classes.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version as _version
+from typing import Any
+
+import socketio as _socketio
+from socketio import *  # noqa: F403
+
+from . import json, packet
+from ._load import ACCELERATED
+from ._load import core as _core_module
+from ._pure import ack as _pure_ack
+from .asgi import SIO_PATH, ASGIApp
+from .errors import PacketError
+from .packet import Packet
+from .server import AsyncServer, accelerate, install, uninstall
+
+__all__ = [
+    *(name for name in _socketio.__all__ if name not in ("ASGIApp", "AsyncServer")),
+    "ACCELERATED",
+    "ASGIApp",
+    "AsyncServer",
+    "SIO_PATH",
+    "Packet",
+    "PacketError",
+    "accelerate",
+    "ack",
+    "install",
+    "json",
+    "packet",
+    "uninstall",
+]
+
+__version__ = _version("toolboxsio")
+
+ack = _core_module.ack if _core_module else _pure_ack
+
+
+def __getattr__(name: str) -> Any:
+    """The modules of python-socketio, as in ``toolboxsio.exceptions``."""
+    return getattr(_socketio, name)
