@@ -48,8 +48,9 @@ class Case:
 
     def check(self):
         results = {side: self.call(side)() for side in SIDES}
-        if self.spelling and results["ours"] != results["upstream"]:
-            raise AssertionError(f"{self.name}: ours is not what upstream gives")
+        for side in ("ours", "core"):
+            if self.spelling and results[side] != results["upstream"]:
+                raise AssertionError(f"{self.name}: {side} is not what upstream gives")
         for side, result in results.items():
             if self.same(result) != self.same(results["upstream"]):
                 raise AssertionError(f"{self.name}: {side} means something else than upstream")

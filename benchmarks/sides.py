@@ -15,6 +15,7 @@ import socketio.packet
 
 import toolboxsio
 from toolboxsio import _core
+from toolboxsio.packet import EnginePacket, Packet
 
 MAX_ATTACHMENTS = 10
 MAX_DEPTH = 512
@@ -66,11 +67,42 @@ class OrjsonModule:
 
 
 class Ours:
-    """toolboxsio."""
+    """toolboxsio, by the classes and methods that its server uses."""
 
     dumps = staticmethod(toolboxsio.json.dumps)
     loads = staticmethod(toolboxsio.json.loads)
     ack = staticmethod(toolboxsio.ack)
+
+    def __init__(self):
+        self.server = toolboxsio.AsyncServer(async_mode="asgi")
+
+    def encode(self, packet_type, data, packet_id=None):
+        encoded = Packet(packet_type, data=data, namespace="/", id=packet_id).encode()
+        message = engineio.packet.MESSAGE
+        if isinstance(encoded, list):
+            return [EnginePacket(message, data=part).encode() for part in encoded]
+        return EnginePacket(message, data=encoded).encode()
+
+    def decode(self, packet):
+        first, *attachments = packet if isinstance(packet, list) else [packet]
+        *result, partial = self.server._decode(EnginePacket(encoded_packet=first).data)
+        if partial is None:
+            return tuple(result)
+        for attachment in attachments:
+            partial.add_attachment(EnginePacket(encoded_packet=attachment).data)
+        return partial.packet_type, partial.namespace, partial.id, partial.data
+
+
+class Core:
+    """toolboxsio's C functions by themselves: what is left when no Python stands around them."""
+
+    ack = staticmethod(_core.ack)
+
+    def dumps(self, value):
+        return _core.dumps(value, None, MAX_DEPTH)
+
+    def loads(self, text):
+        return _core.loads(text, MAX_DEPTH)
 
     def encode(self, packet_type, data, packet_id=None):
         encoded = _core.encode_packet(packet_type, data, None, packet_id, None, MAX_DEPTH)
@@ -89,7 +121,12 @@ class Ours:
         return packet_type, namespace, packet_id, data
 
 
-SIDES = {"ours": Ours(), "upstream": Upstream(), "orjson": Upstream(OrjsonModule)}
+SIDES = {
+    "ours": Ours(),
+    "core": Core(),
+    "upstream": Upstream(),
+    "orjson": Upstream(OrjsonModule),
+}
 
 
 def meaning(encoded):

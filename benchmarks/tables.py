@@ -1,6 +1,11 @@
 """Markdown tables of records: the same for the terminal and for README.md."""
 
-NAMES = {"ours": "toolboxsio", "upstream": "python-socketio", "orjson": "with orjson as `json=`"}
+NAMES = {
+    "ours": "toolboxsio",
+    "core": "its C alone",
+    "upstream": "python-socketio",
+    "orjson": "with orjson as `json=`",
+}
 
 
 def ratio(ours, theirs):

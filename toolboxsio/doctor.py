@@ -1,11 +1,10 @@
 """`toolboxsio doctor`: what an installation runs on, and why it is not accelerated if it is not."""
 
-import importlib
-import os
 import platform
 from importlib import metadata
 
 import toolboxsio
+from toolboxsio._load import REASON, core
 
 REQUIRED = ("python-socketio", "python-engineio")
 OPTIONAL = ("uvicorn", "uvloop", "fastapi", "redis", "hiredis")
@@ -18,32 +17,14 @@ def version_of(distribution: str) -> str | None:
         return None
 
 
-def extension() -> str:
-    """Where the extension is, or why it is not used."""
-    if os.environ.get("TOOLBOXSIO_PURE", "0") not in ("", "0"):
-        return "not used: TOOLBOXSIO_PURE is set"
-    try:
-        return str(importlib.import_module("toolboxsio._core").__file__)
-    except ImportError as exc:
-        return f"not loaded: {exc}"
-
-
-def instructions() -> str:
-    """The widest instructions that the extension uses on this processor."""
-    if not toolboxsio.ACCELERATED:
-        return "none"
-    simd: str = importlib.import_module("toolboxsio._core").SIMD
-    return simd
-
-
 def report() -> dict[str, str]:
     """One line each: a name and what there is of it."""
     lines = {
         "toolboxsio": toolboxsio.__version__,
-        "accelerated": "yes" if toolboxsio.ACCELERATED else "no",
-        "extension": extension(),
-        "SIMD": instructions(),
-        "JSON": "C (toolboxsio.json)" if toolboxsio.ACCELERATED else "the standard library's",
+        "accelerated": "yes" if core is not None else f"no: {REASON}",
+        "extension": str(core.__file__) if core is not None else "none",
+        "SIMD": core.simd() if core is not None else "none",
+        "JSON": "C (toolboxsio.json)" if core is not None else "the standard library's",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "machine": f"{platform.system()} {platform.machine()}",
     }
@@ -60,4 +41,4 @@ def doctor() -> int:
     width = max(map(len, lines))
     for name, value in lines.items():
         print(f"{name:<{width}}  {value}")
-    return 0 if toolboxsio.ACCELERATED else 1
+    return 0 if core is not None else 1

@@ -133,6 +133,7 @@ static const struct option OPTIONS[] = {
     {NULL, 0, NULL, 0},
 };
 
+/* Long, because every option has its case. */
 void
 lg_options_read(int argc, char **argv, lg_options *options)
 {

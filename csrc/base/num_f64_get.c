@@ -2,9 +2,9 @@
  *
  * Two steps. The first multiplies the leading 19 digits with a power of ten of 128 bits, as Eisel and
  * Lemire do ("Number parsing at a gigabyte per second", 2021). Everything lost in it makes the
- * product too small, and by a known amount; so it settles all but the numbers next to the middle
- * between two doubles. The second compares such a number with that middle, in integers of a fixed
- * size: a middle has at most 768 digits, so that of the digits behind DIGITS_MAX it matters
+ * product too small, by no more than a known amount, so it settles all numbers but those next to
+ * the middle between two doubles. The second compares such a number with that middle, in integers
+ * of a fixed size: a middle has at most 768 digits, so of the digits behind DIGITS_MAX it matters
  * only whether one of them is not 0.
  */
 #include "base/num.h"
@@ -16,15 +16,15 @@
 
 #define DIGITS_FAST 19 /* any 19 digits fit in 64 bits */
 #define DIGITS_MAX 770
-#define EXPONENT_LIMIT INT64_C(1000000000000000000) /* where a written exponent stops counting */
+#define EXPONENT_LIMIT INT64_C(100000000000000000) /* from here a written exponent grows no more */
 #define INFINITE_BITS UINT64_C(0x7ff0000000000000)
 
-/* The number is 0.d1 d2 d3 … * 10^point, d1 not 0. */
+/* The number is the digits from first to end, as an integer, * 10^exponent. */
 typedef struct {
-    const char *first; /* d1; a point may stand between the digits behind it */
+    const char *first; /* a point may stand between the digits */
     const char *end;
-    uint64_t count; /* digits from first to end */
-    int64_t exponent; /* the number is these digits, as an integer, * 10^exponent */
+    uint64_t count; /* digits */
+    int64_t exponent;
 } digit_run;
 
 static inline bool
@@ -265,7 +265,7 @@ nearest(const digit_run *run, uint64_t w, int q, bool cut)
         order = compare_with_middle(run, m, exponent + 1 - keep);
     }
     else {
-        uint64_t rest = keep > 0 ? high << keep : high; /* below m, moved to the top */
+        uint64_t rest = high << keep; /* below m, moved to the top */
         uint64_t half = UINT64_C(1) << 63;
         uint64_t unit = UINT64_C(1) << keep; /* of `high`, in rest */
         bool unsure;
@@ -299,7 +299,7 @@ read_exponent(const char *p, const char *end)
     p += negative || *p == '+';
     int64_t e = 0;
     for (; p < end; p++) {
-        e = e < EXPONENT_LIMIT ? e * 10 + (*p - '0') : EXPONENT_LIMIT;
+        e = e < EXPONENT_LIMIT ? e * 10 + (*p - '0') : e;
     }
     return negative ? -e : e;
 }

@@ -46,7 +46,7 @@ tbx_ack(TbxState *state, PyObject *const *args, Py_ssize_t n_args, PyObject *nam
     size_t len = tbx_clock_put_iso8601(text, tbx_clock_now_us());
     Py_ssize_t n_names = names ? PyTuple_GET_SIZE(names) : 0;
     PyObject *ts = PyUnicode_FromStringAndSize(text, (Py_ssize_t)len);
-    PyObject *envelope = ts ? tbx_dict_new(n_names + 2) : NULL;
+    PyObject *envelope = ts ? PyDict_New() : NULL;
     if (envelope == NULL || PyDict_SetItem(envelope, state->str_ok, truth ? Py_True : Py_False) < 0) {
         goto error;
     }

@@ -246,7 +246,7 @@ close_frame(decoder *d)
     size_t n = d->n_values - f->base;
     PyObject *container;
     if (f->is_object) {
-        container = tbx_dict_new((Py_ssize_t)(n / 2));
+        container = PyDict_New(); /* _PyDict_NewPresized makes slower ones, not for str keys */
         if (container == NULL) {
             return -1;
         }

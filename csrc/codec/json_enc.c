@@ -48,24 +48,38 @@ typedef struct {
     frame first_frames[FIRST_FRAMES];
 } encoder;
 
-static int
-put(encoder *e, const char *text, size_t n)
+static inline int
+room(encoder *e, size_t n)
 {
-    if (tbx_buf_put(e->out, text, n) < 0) {
+    if (tbx_buf_room(e->out, n) < 0) {
         PyErr_NoMemory();
         return -1;
     }
     return 0;
 }
 
+/* Appends n bytes, which the caller has made room for. */
+static inline void
+add(encoder *e, const char *text, size_t n)
+{
+    memcpy(e->out->data + e->out->len, text, n);
+    e->out->len += n;
+}
+
+static inline int
+put(encoder *e, const char *text, size_t n)
+{
+    if (room(e, n) < 0) {
+        return -1;
+    }
+    add(e, text, n);
+    return 0;
+}
+
 static inline int
 put_byte(encoder *e, char c)
 {
-    if (tbx_buf_put_byte(e->out, (uint8_t)c) < 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    return 0;
+    return put(e, &c, 1);
 }
 
 /* The depth is reached: -1 with the exception that json.dumps has for a cycle, or with ours. */
@@ -125,8 +139,7 @@ pop_frame(encoder *e)
 static int
 put_small_int(encoder *e, int64_t value)
 {
-    if (tbx_buf_room(e->out, TBX_NUM_MAX) < 0) {
-        PyErr_NoMemory();
+    if (room(e, TBX_NUM_MAX) < 0) {
         return -1;
     }
     e->out->len += tbx_num_put_i64((char *)e->out->data + e->out->len, value);
@@ -155,8 +168,7 @@ static int
 put_float(encoder *e, double value)
 {
     if (isfinite(value)) {
-        if (tbx_buf_room(e->out, TBX_NUM_MAX) < 0) {
-            PyErr_NoMemory();
+        if (room(e, TBX_NUM_MAX) < 0) {
             return -1;
         }
         e->out->len += tbx_num_put_f64((char *)e->out->data + e->out->len, value);
@@ -178,11 +190,43 @@ put_str(encoder *e, PyObject *str)
     return 0;
 }
 
+/* Writes obj when its type is one that holds no other object. 1, 0 when it is not, or -1.
+ * No escapes: the types are exact. */
+static inline int
+put_leaf(encoder *e, PyObject *obj)
+{
+    PyTypeObject *type = Py_TYPE(obj);
+    int status;
+    if (type == &PyUnicode_Type) {
+        status = put_str(e, obj);
+    }
+    else if (type == &PyLong_Type) {
+        status = put_int(e, obj);
+    }
+    else if (type == &PyFloat_Type) {
+        status = put_float(e, PyFloat_AS_DOUBLE(obj));
+    }
+    else if (obj == Py_None) {
+        status = put(e, "null", 4);
+    }
+    else if (obj == Py_True) {
+        status = put(e, "true", 4);
+    }
+    else if (obj == Py_False) {
+        status = put(e, "false", 5);
+    }
+    else {
+        return 0;
+    }
+    return status < 0 ? -1 : 1;
+}
+
+/* A key that is not an exact str. No escapes. */
 static int
-put_key(encoder *e, PyObject *key)
+put_odd_key(encoder *e, PyObject *key)
 {
     if (PyUnicode_Check(key)) {
-        return put_str(e, key) < 0 ? -1 : put_byte(e, ':');
+        return put_str(e, key);
     }
     if (put_byte(e, '"') < 0) {
         return -1;
@@ -191,24 +235,41 @@ put_key(encoder *e, PyObject *key)
     if (PyFloat_Check(key)) {
         status = put_float(e, PyFloat_AS_DOUBLE(key));
     }
-    else if (key == Py_None) {
-        status = put(e, "null", 4);
-    }
-    else if (key == Py_True) {
-        status = put(e, "true", 4);
-    }
-    else if (key == Py_False) {
-        status = put(e, "false", 5);
-    }
-    else if (PyLong_Check(key)) {
+    else if (PyLong_Check(key) && !PyBool_Check(key)) {
         status = put_int(e, key);
+    }
+    else if (key == Py_None || PyBool_Check(key)) {
+        status = put_leaf(e, key);
     }
     else {
         PyErr_Format(PyExc_TypeError, "keys must be str, int, float, bool or None, not %.100s",
                      Py_TYPE(key)->tp_name);
         return -1;
     }
-    return status < 0 ? -1 : put(e, "\":", 2);
+    return status < 0 ? -1 : put_byte(e, '"');
+}
+
+static inline int
+put_key(encoder *e, PyObject *key)
+{
+    if (PyUnicode_CheckExact(key)) {
+        if (put_str(e, key) < 0) {
+            return -1;
+        }
+        e->out->data[e->out->len++] = ':'; /* TBX_JSON_STR_ROOM */
+        return 0;
+    }
+    return put_odd_key(e, key) < 0 ? -1 : put_byte(e, ':');
+}
+
+static inline int
+put_comma(encoder *e, frame *f)
+{
+    if (!f->comma) {
+        f->comma = true;
+        return 0;
+    }
+    return put_byte(e, ',');
 }
 
 static int
@@ -303,31 +364,22 @@ open_hook(encoder *e, PyObject *obj, PyObject **next)
     return 0;
 }
 
-/* Writes obj, or opens a frame for it. *next is set where another value takes its place. */
+/* Writes an obj that is no leaf, or opens a frame for it. *next is set where another value takes
+ * its place. */
 static int
 put_value(encoder *e, PyObject *obj, PyObject **next)
 {
-    *next = NULL;
+    if (PyDict_Check(obj) || PyList_Check(obj) || PyTuple_Check(obj)) {
+        return open_container(e, obj);
+    }
     if (PyUnicode_Check(obj)) {
         return put_str(e, obj);
-    }
-    if (obj == Py_None) {
-        return put(e, "null", 4);
-    }
-    if (obj == Py_True) {
-        return put(e, "true", 4);
-    }
-    if (obj == Py_False) {
-        return put(e, "false", 5);
     }
     if (PyLong_Check(obj)) {
         return put_int(e, obj);
     }
     if (PyFloat_Check(obj)) {
         return put_float(e, PyFloat_AS_DOUBLE(obj));
-    }
-    if (PyDict_Check(obj) || PyList_Check(obj) || PyTuple_Check(obj)) {
-        return open_container(e, obj);
     }
     if (e->options->attachments != NULL && e->n_tuples == 0 &&
         (PyBytes_Check(obj) || PyByteArray_Check(obj))) {
@@ -336,111 +388,144 @@ put_value(encoder *e, PyObject *obj, PyObject **next)
     return open_hook(e, obj, next);
 }
 
-/* The next value of a frame as a new reference, its key and comma written. 1, 0 at the end of the
- * frame, or -1. */
+/* The functions below write what is left of a frame up to a value that is no leaf, whose key and
+ * comma they write: 1 and a new reference to it, 0 at the end of the frame, or -1.
+ * They do not escape, so that what they read stays as it is; between them anything may change. */
+
 static int
-next_value(encoder *e, frame *f, PyObject **value)
+next_in_sequence(encoder *e, frame *f, PyObject **value)
 {
-    PyObject *key = NULL;
-    switch (f->kind) {
-    case FRAME_LIST:
-    case FRAME_TUPLE: {
-        bool is_list = PyList_Check(f->items);
-        Py_ssize_t size = is_list ? PyList_GET_SIZE(f->items) : PyTuple_GET_SIZE(f->items);
-        if (f->next >= size) {
-            return 0;
-        }
-        *value = Py_NewRef(is_list ? PyList_GET_ITEM(f->items, f->next)
-                                   : PyTuple_GET_ITEM(f->items, f->next));
+    bool is_list = PyList_Check(f->items);
+    Py_ssize_t size = Py_SIZE(f->items);
+    while (f->next < size) {
+        PyObject *item = is_list ? PyList_GET_ITEM(f->items, f->next)
+                                 : PyTuple_GET_ITEM(f->items, f->next);
         f->next++;
-        break;
-    }
-    case FRAME_DICT:
-        if (PyDict_GET_SIZE(f->items) != f->size) {
-            PyErr_SetString(PyExc_RuntimeError, "dictionary changed size during iteration");
+        int leaf = put_comma(e, f) < 0 ? -1 : put_leaf(e, item);
+        if (leaf == 0) {
+            *value = Py_NewRef(item);
+            return 1;
+        }
+        if (leaf < 0) {
             return -1;
         }
-        if (!PyDict_Next(f->items, &f->next, &key, value)) {
-            return 0;
+    }
+    return 0;
+}
+
+static int
+next_in_dict(encoder *e, frame *f, PyObject **value)
+{
+    PyObject *key, *item;
+    if (PyDict_GET_SIZE(f->items) != f->size) {
+        PyErr_SetString(PyExc_RuntimeError, "dictionary changed size during iteration");
+        return -1;
+    }
+    while (PyDict_Next(f->items, &f->next, &key, &item)) {
+        int leaf = put_comma(e, f) < 0 || put_key(e, key) < 0 ? -1 : put_leaf(e, item);
+        if (leaf == 0) {
+            *value = Py_NewRef(item);
+            return 1;
         }
-        Py_INCREF(key);
-        Py_INCREF(*value);
-        break;
-    case FRAME_ITEMS: {
-        if (f->next >= PyList_GET_SIZE(f->items)) {
-            return 0;
+        if (leaf < 0) {
+            return -1;
         }
+    }
+    return 0;
+}
+
+static int
+next_in_items(encoder *e, frame *f, PyObject **value)
+{
+    while (f->next < PyList_GET_SIZE(f->items)) {
         PyObject *pair = PyList_GET_ITEM(f->items, f->next);
         if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
             PyErr_SetString(PyExc_ValueError, "items must return 2-tuples");
             return -1;
         }
         f->next++;
-        key = Py_NewRef(PyTuple_GET_ITEM(pair, 0));
-        *value = Py_NewRef(PyTuple_GET_ITEM(pair, 1));
+        if (put_comma(e, f) < 0 || put_key(e, PyTuple_GET_ITEM(pair, 0)) < 0) {
+            return -1;
+        }
+        int leaf = put_leaf(e, PyTuple_GET_ITEM(pair, 1));
+        if (leaf == 0) {
+            *value = Py_NewRef(PyTuple_GET_ITEM(pair, 1));
+            return 1;
+        }
+        if (leaf < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+next_value(encoder *e, frame *f, PyObject **value)
+{
+    switch (f->kind) {
+    case FRAME_LIST:
+    case FRAME_TUPLE:
+        return next_in_sequence(e, f, value);
+    case FRAME_DICT:
+        return next_in_dict(e, f, value);
+    case FRAME_ITEMS:
+        return next_in_items(e, f, value);
+    case FRAME_HOOK:
         break;
     }
-    case FRAME_HOOK:
+    return 0;
+}
+
+static int
+close_frame(encoder *e, const frame *f)
+{
+    frame_kind kind = f->kind;
+    pop_frame(e);
+    if (kind == FRAME_HOOK) {
         return 0;
     }
-    int status = 1;
-    if (f->comma && put_byte(e, ',') < 0) {
-        status = -1;
-    }
-    f->comma = true;
-    if (key != NULL) {
-        if (status == 1 && put_key(e, key) < 0) {
-            status = -1;
+    return put_byte(e, kind == FRAME_LIST || kind == FRAME_TUPLE ? ']' : '}');
+}
+
+/* Writes `value` (a reference that is taken over) itself, or opens a frame for it. */
+static int
+enter(encoder *e, PyObject *value)
+{
+    for (;;) {
+        PyObject *next = NULL;
+        int leaf = put_leaf(e, value);
+        int status = leaf == 0 ? put_value(e, value, &next) : leaf;
+        if (status < 0 || next == NULL) {
+            Py_DECREF(value);
+            return status < 0 ? -1 : 0;
         }
-        Py_DECREF(key);
+        Py_INCREF(next);
+        Py_SETREF(value, next);
     }
-    if (status < 0) {
-        Py_CLEAR(*value);
-    }
-    return status;
 }
 
 /* Writes obj and all below it. `e->n_frames` is 0 before, and 0 after unless it failed. */
 static int
 encode(encoder *e, PyObject *obj)
 {
-    PyObject *value = Py_NewRef(obj); /* owned: what is written next */
-    for (;;) {
-        PyObject *replacement;
-        int status = put_value(e, value, &replacement);
-        while (status == 0 && replacement != NULL) {
-            Py_SETREF(value, Py_NewRef(replacement));
-            status = put_value(e, value, &replacement);
+    if (enter(e, Py_NewRef(obj)) < 0) {
+        return -1;
+    }
+    while (e->n_frames > 0) {
+        frame *f = &e->frames[e->n_frames - 1];
+        PyObject *value;
+        int found = next_value(e, f, &value);
+        if (found > 0) {
+            found = enter(e, value);
         }
-        Py_CLEAR(value);
-        if (status < 0) {
+        else if (found == 0) {
+            found = close_frame(e, f);
+        }
+        if (found < 0) {
             return -1;
         }
-        for (;;) {
-            if (e->n_frames == 0) {
-                return 0;
-            }
-            frame *f = &e->frames[e->n_frames - 1];
-            int found = next_value(e, f, &value);
-            if (found < 0) {
-                return -1;
-            }
-            if (found) {
-                break;
-            }
-            frame_kind kind = f->kind;
-            pop_frame(e);
-            if (kind == FRAME_LIST || kind == FRAME_TUPLE) {
-                status = put_byte(e, ']');
-            }
-            else if (kind != FRAME_HOOK) {
-                status = put_byte(e, '}');
-            }
-            if (status < 0) {
-                return -1;
-            }
-        }
     }
+    return 0;
 }
 
 int

@@ -59,14 +59,11 @@ put_escape(uint8_t *dst, uint32_t c)
     return put_unit(dst, c);
 }
 
+/* The rest of a string that is not plain to its end, `run` bytes of which are there already. */
 static int
-put_ascii(tbx_buf *out, const uint8_t *p, size_t n)
+put_ascii_escaped(tbx_buf *out, const uint8_t *p, size_t n, size_t run)
 {
-    while (n != 0) {
-        if (tbx_buf_room(out, n + TBX_JSON_SLACK) < 0) {
-            return -1;
-        }
-        size_t run = tbx_json_copy(out->data + out->len, p, n);
+    for (;;) {
         out->len += run;
         p += run;
         n -= run;
@@ -79,8 +76,14 @@ put_ascii(tbx_buf *out, const uint8_t *p, size_t n)
             p++;
             n--;
         }
+        if (tbx_buf_room(out, n + TBX_JSON_SLACK) < 0) {
+            return -1;
+        }
+        if (n == 0) {
+            return 0;
+        }
+        run = tbx_json_copy(out->data + out->len, p, n);
     }
-    return 0;
 }
 
 /* A string of any width, in steps that one check of the room covers. */
@@ -117,11 +120,30 @@ put_wide(tbx_buf *out, PyObject *str)
 int
 tbx_json_put_str(tbx_buf *out, PyObject *str)
 {
-    if (tbx_buf_put_byte(out, '"') < 0) {
+    size_t n = (size_t)PyUnicode_GET_LENGTH(str);
+    bool ascii = PyUnicode_IS_ASCII(str);
+    if (tbx_buf_room(out, (ascii ? n : 0) + 2 + TBX_JSON_SLACK + TBX_JSON_STR_ROOM) < 0) {
         return -1;
     }
-    int status = PyUnicode_IS_ASCII(str)
-                     ? put_ascii(out, PyUnicode_1BYTE_DATA(str), (size_t)PyUnicode_GET_LENGTH(str))
-                     : put_wide(out, str);
-    return status < 0 ? -1 : tbx_buf_put_byte(out, '"');
+    out->data[out->len++] = '"';
+    if (ascii) {
+        const uint8_t *p = PyUnicode_1BYTE_DATA(str);
+        size_t run = tbx_json_copy(out->data + out->len, p, n);
+        if (run < n) {
+            if (put_ascii_escaped(out, p, n, run) < 0) {
+                return -1;
+            }
+        }
+        else {
+            out->len += n;
+        }
+    }
+    else if (put_wide(out, str) < 0) {
+        return -1;
+    }
+    if (tbx_buf_room(out, 1 + TBX_JSON_STR_ROOM) < 0) {
+        return -1;
+    }
+    out->data[out->len++] = '"';
+    return 0;
 }

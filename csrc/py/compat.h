@@ -9,18 +9,6 @@
 #error "toolboxsio needs Python 3.11 or later"
 #endif
 
-/* A dict with room for n entries: a hint only, and none from 3.13 on, where the call is internal. */
-static inline PyObject *
-tbx_dict_new(Py_ssize_t n)
-{
-#if PY_VERSION_HEX < 0x030d0000
-    return n > 5 ? _PyDict_NewPresized(n) : PyDict_New();
-#else
-    (void)n;
-    return PyDict_New();
-#endif
-}
-
 /* What str(n) says of a long integer that does not fit 64 bits; new reference. */
 static inline PyObject *
 tbx_long_repr(PyObject *number)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "wire/simd.h"
 
@@ -57,6 +58,46 @@ tbx_json_is_plain_write(uint8_t c)
     return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
 }
 
+/* True when none of the eight bytes needs an escape. */
+static inline bool
+tbx_json_is_plain_word(uint64_t word)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t quote = word ^ ones * '"';
+    uint64_t slash = word ^ ones * '\\';
+    uint64_t bad = (word - ones * 0x20) & ~word;  /* below 0x20 */
+    bad |= ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+    bad |= word | (word + ones);                  /* 0x7f and above */
+    return (bad & ones * 0x80) == 0;
+}
+
+/* A run of less than sixteen bytes: two words that overlap, when all of it is plain. */
+static inline size_t
+tbx_json_copy_short(uint8_t *dst, const uint8_t *src, size_t n)
+{
+    if (n >= 8) {
+        uint64_t head, tail;
+        memcpy(&head, src, 8);
+        memcpy(&tail, src + n - 8, 8);
+        if (tbx_json_is_plain_word(head) && tbx_json_is_plain_word(tail)) {
+            memcpy(dst, &head, 8);
+            memcpy(dst + n - 8, &tail, 8);
+            return n;
+        }
+    }
+    else if (n >= 4) {
+        uint32_t head, tail;
+        memcpy(&head, src, 4);
+        memcpy(&tail, src + n - 4, 4);
+        if (tbx_json_is_plain_word((uint64_t)tail << 32 | head)) {
+            memcpy(dst, &head, 4);
+            memcpy(dst + n - 4, &tail, 4);
+            return n;
+        }
+    }
+    return tbx_json_copy_scalar(dst, src, n);
+}
+
 /* The one to call when writing. */
 static inline size_t
 tbx_json_copy(uint8_t *dst, const uint8_t *src, size_t n)
@@ -75,7 +116,7 @@ tbx_json_copy(uint8_t *dst, const uint8_t *src, size_t n)
         return tbx_json_copy_long(dst, src, n);
     }
 #endif
-    return tbx_json_copy_scalar(dst, src, n);
+    return n < 16 ? tbx_json_copy_short(dst, src, n) : tbx_json_copy_long(dst, src, n);
 }
 
 #endif

@@ -1,7 +1,7 @@
 """The server of the end-to-end tests: `python app.py '{"module": "socketio", ...}'`.
 
-The module (`socketio` or `toolboxsio`) is all that differs between the two sides of a comparison. The
-process prints one JSON line with its port when it listens. What the handlers saw is kept for each
+The module (`socketio` or `toolboxsio`) is all that differs between the two sides of a comparison.
+The process prints one JSON line with its port when it listens. What the handlers saw is kept for each
 run (query parameter `run` of the connection) and read back with GET /transcript.
 """
 
@@ -12,7 +12,7 @@ import json
 import logging
 import socket
 import sys
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 from describe import describe
@@ -47,7 +47,7 @@ ANSWERS: dict[str, Any] = {
 class TaggedJson:
     """An application's own JSON module: its output differs from the default's on purpose."""
 
-    calls = {"dumps": 0, "loads": 0}
+    calls: ClassVar[dict[str, int]] = {"dumps": 0, "loads": 0}
 
     @classmethod
     def dumps(cls, value: Any, **kwargs: Any) -> str:

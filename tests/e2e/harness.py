@@ -54,7 +54,7 @@ class Server:
 
     def __init__(self, module: str, **config: Any) -> None:
         self.module = module
-        self.errors = tempfile.TemporaryFile("w+")
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         environment = {k: v for k, v in os.environ.items() if k != "TOOLBOXSIO_PURE"}
         paths = [environment.get("PYTHONPATH", ""), str(ROOT)]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
@@ -93,10 +93,8 @@ class Server:
         with urllib.request.urlopen(request, timeout=10) as response:
             return json.load(response)
 
-    def transcript(self, run: str, settles: bool = True) -> list[Any]:
+    def transcript(self, run: str) -> list[Any]:
         """Return what the handlers saw of a run, once all its connections are gone."""
-        if not settles:
-            return []
 
         def finished() -> Any:
             answer = self.get("/transcript", run=run)
@@ -122,7 +120,8 @@ def serving(module: str, **config: Any) -> Iterator[Server]:
 def node() -> str:
     """Return the path of node; the npm packages are installed."""
     spec = importlib.util.spec_from_file_location("e2e_npm", JS / "npm.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     npm = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(npm)
     path: str = npm.ensure()
@@ -147,7 +146,7 @@ def play(server: Server, client: str, mode: str, script: str, **more: Any) -> di
     )
     if done.returncode != 0:
         raise AssertionError(
-            f"{client} against {server.module} failed:\n{done.stderr}\nso far: {done.stdout[-2000:]}"
-            f"\nserver: {server.stderr()[-4000:]}"
+            f"{client} against {server.module} failed:\n{done.stderr}\n"
+            f"so far: {done.stdout[-2000:]}\nserver: {server.stderr()[-4000:]}"
         )
     return {"client": json.loads(done.stdout), "server": server.transcript(run)}

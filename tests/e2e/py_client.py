@@ -1,7 +1,7 @@
 """Plays the script of the end-to-end tests with `socketio.AsyncClient` and prints its transcript.
 
-`python py_client.py '{"url": ..., "mode": "websocket" | "polling" | "upgrade", "run": ..., "script":
-"full" | "kicked" | "abrupt"}'`, the counterpart of tests/js/client.mjs; "serializer": "msgpack" is
+`python py_client.py '{"url": ..., "mode": "websocket" | "polling" | "upgrade", "run": ...,
+"script": "full" | "kicked" | "abrupt"}'`, the counterpart of tests/js/client.mjs; "serializer": "msgpack" is
 possible too. Prints a JSON array of [what, ...values]; fails when a step takes too long.
 """
 
@@ -192,7 +192,7 @@ async def main() -> None:
         await asyncio.wait_for(player.events["/"].wait(), STEP)
         # a long poll may still be open: leave when the server has seen the end of every connection
         async with asyncio.timeout(STEP):
-            while await player.live(http) > 0:
+            while await player.live(http) > 0:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     if player.leaving is not None:
         await asyncio.wait_for(player.leaving, STEP)

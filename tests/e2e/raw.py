@@ -33,7 +33,6 @@ class Wire:
         self.sids: list[str] = []
         self.polling: list[str] = []
         self.open: list[socket.socket] = []
-        self.settles = True  # False: upstream's server does not notice that the session ended
 
     def __enter__(self) -> "Wire":
         return self

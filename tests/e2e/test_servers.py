@@ -25,12 +25,11 @@ def test_own_json_is_called_for_every_packet() -> None:
     """An application's json= does all encoding and decoding of the server, as often as before."""
     calls = []
     for module in (UPSTREAM, OURS):
-        with serving(module, json=True) as server:
-            with Wire(server.port, "json") as wire:
-                ws = wire.websocket().connect('40{"a":1.5}')
-                before = server.get("/facts")["json"]
-                ws.synchronise('420["one",1.5]', '421["answer","nested"]')
-                after = server.get("/facts")["json"]
+        with serving(module, json=True) as server, Wire(server.port, "json") as wire:
+            ws = wire.websocket().connect('40{"a":1.5}')
+            before = server.get("/facts")["json"]
+            ws.synchronise('420["one",1.5]', '421["answer","nested"]')
+            after = server.get("/facts")["json"]
             assert ["text", '430["1.5"]'] in wire.lines
             calls.append({name: after[name] - before[name] for name in after})
     assert calls[0]["loads"] == calls[0]["dumps"] == 3
@@ -41,7 +40,7 @@ def test_log_lines() -> None:
     """The same lines at the same levels, in the same order."""
     logs = []
     for module in (UPSTREAM, OURS):
-        with serving(module, logs=True) as server:
+        with serving(module, logs=True) as server:  # noqa: SIM117
             with Wire(server.port, "logs") as wire:
                 ws = wire.websocket().connect('40{"a":1}')
                 ws.synchronise('420["one",{"x":[1,null]}]', '421["answer","bytes"]', "43999[]")
@@ -130,7 +129,7 @@ def admin_session(module: str) -> list[Any]:
 def test_admin_ui() -> None:
     """`instrument()` patches servers, sockets and managers; all that it patches is still called."""
     upstream, ours = admin_session(UPSTREAM), admin_session(OURS)
-    assert upstream[0] == ["0{", "44/admin,"] or "44/admin," in upstream[0]
+    assert upstream[0][-1].startswith("44/admin")
     assert {"socket_connected", "event_sent"} <= set(upstream[2])
     assert "event_received" in upstream[4]
     assert ours == upstream
@@ -171,7 +170,7 @@ def fleet_session(port: int, modules: tuple[str, str]) -> list[Any]:
         sockets = [wire.websocket().connect() for wire in wires]
         client = stack.enter_context(redis.Redis(port=port))
         wait_until("both processes listen", lambda: client.pubsub_numsub("socketio")[0][1] == 2)
-        sids = [[sid for sid in wire.sids][1] for wire in wires]
+        sids = [wire.sids[1] for wire in wires]
 
         def everyone(name: str) -> None:
             for ws in sockets:
@@ -236,12 +235,11 @@ def test_python_client_in_a_fleet(redis_port: int) -> None:
     url = f"redis://127.0.0.1:{redis_port}/1"
     transcripts = []
     for module in (UPSTREAM, OURS):
-        with serving(module, redis=url) as server:
-            with Wire(server.port, "first") as wire:
-                wire.websocket().connect()
-                with redis.Redis(port=redis_port) as client:
-                    wait_until("it listens", lambda: client.pubsub_numsub("socketio")[0][1] == 1)
-                transcripts.append(play(server, "python", "websocket", "full"))
+        with serving(module, redis=url) as server, Wire(server.port, "first") as wire:
+            wire.websocket().connect()
+            with redis.Redis(port=redis_port) as client:
+                wait_until("it listens", lambda: client.pubsub_numsub("socketio")[0][1] == 1)
+            transcripts.append(play(server, "python", "websocket", "full"))
     assert len(transcripts[0]["client"]) > 80
     assert transcripts[1] == transcripts[0]
 
@@ -253,5 +251,6 @@ def test_the_sid_pattern() -> None:
     server = engineio.AsyncServer(async_mode="asgi")
     for _ in range(100):
         sid = server.generate_id()
-        assert SID.fullmatch(sid) and SID.search(f'{{"sid":"{sid}"}}')
+        assert SID.fullmatch(sid)
+        assert SID.search(f'{{"sid":"{sid}"}}')
         assert not SID.search(sid + "x")

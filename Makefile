@@ -1,0 +1,96 @@
+# `make help` lists the targets. All of them work in a virtual environment of their own, .venv.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PYTEST := $(PY) -m pytest -q
+C_FILES = $(shell find csrc tests/c benchmarks/loadgen -name '*.[ch]')
+EXT_SOURCES = $(shell find csrc -name '*.[ch]') setup.py
+ASAN_TREE := build/asan
+ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test check build debug ctest asan refleak fuzz lint stubtest symbols bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/demo ## install, serve the example application, show that it works, serve until Ctrl-C
+	$(PY) -m toolboxsio.backend.demo
+
+serve: $(VENV)/demo ## install and serve the example application
+	$(PY) -m toolboxsio serve
+
+test: build node_modules ## install everything and run the Python tests, upstream's own among them
+	@PYTHON=$(PYTHON) .ci/need redis
+	$(PYTEST) tests
+
+check: lint stubtest ctest test ## all that has to hold: lint, stubs, C tests, Python tests
+
+$(VENV)/bin/pip: .ci/need
+	@PYTHON=$(PYTHON) .ci/need python venv headers cc
+	$(PYTHON) -m venv --upgrade-deps $(VENV)
+	@touch $@
+
+$(VENV)/demo: $(VENV)/bin/pip pyproject.toml $(EXT_SOURCES)
+	TOOLBOXSIO_REQUIRE_EXT=1 $(PY) -m pip install -q -e '.[backend]' aiohttp
+	@touch $@
+
+$(VENV)/dev: $(VENV)/bin/pip pyproject.toml
+	TOOLBOXSIO_REQUIRE_EXT=1 $(PY) -m pip install -q -e '.[dev]'
+	@touch $@
+
+.PHONY: node_modules
+node_modules:
+	@PYTHON=$(PYTHON) .ci/need node
+	cd tests/js && $(abspath $(PY)) npm.py
+
+build: $(VENV)/dev ## the extension, in place, with strict warnings
+	TOOLBOXSIO_DEV=1 $(PY) setup.py -q build_ext --inplace
+
+debug: $(VENV)/dev ## the extension, in place, with assertions and small limits
+	TOOLBOXSIO_DEV=1 TOOLBOXSIO_DEBUG=1 $(PY) setup.py -q build_ext --inplace
+
+ctest: $(VENV)/bin/pip ## floors 0 and 1 without Python, gcc and clang, ASan and UBSan
+	@PYTHON=$(PYTHON) .ci/need gcc clang-asan
+	$(MAKE) -C tests/c run PYTHON=$(abspath $(PY))
+
+asan: $(VENV)/dev node_modules ## the unit and parity tests with the extension under ASan and UBSan
+	rm -rf $(ASAN_TREE) && mkdir -p $(ASAN_TREE)
+	tar -c --exclude='*.so' csrc toolboxsio tests benchmarks pyproject.toml setup.py README.md | tar -x -C $(ASAN_TREE)
+	cd $(ASAN_TREE) && CC=gcc CFLAGS='$(ASAN_FLAGS)' LDFLAGS='$(ASAN_FLAGS)' TOOLBOXSIO_DEBUG=1 \
+		$(abspath $(PY)) setup.py -q build_ext --inplace
+	cd $(ASAN_TREE) && env LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc $(abspath $(PY)) -m pytest -q tests/unit tests/parity \
+		--ignore tests/unit/test_build.py --ignore tests/unit/test_benchmarks.py --ignore tests/unit/test_tree.py
+
+refleak: build ## the reference counts after many runs of everything the extension offers
+	$(PYTEST) tests/unit/test_refleak.py
+
+fuzz: build node_modules ## the generated tests, at length
+	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity --timeout 3600
+
+lint: $(VENV)/dev ## format and lint of Python and C, types
+	@PYTHON=$(PYTHON) .ci/need clang-format clang-tidy
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(PY) -m mypy
+	clang-format --dry-run -Werror $(C_FILES)
+	find csrc -name '*.c' | xargs -P 2 -n 4 sh -c 'clang-tidy --quiet "$$@" -- -std=c11 -Icsrc \
+		-isystem $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))') 2>/dev/null' clang-tidy
+	$(PYTEST) tests/unit/test_tree.py
+
+stubtest: build ## toolboxsio/_core.pyi against the built module
+	$(PY) -m mypy.stubtest toolboxsio._core
+
+symbols: build ## the extension exports its init function and nothing else
+	$(PYTEST) tests/unit/test_build.py -k exports
+
+bench: build ## all benchmarks, and their tables in the README
+	$(PY) setup.py -q build_loadgen
+	$(PY) -m benchmarks codec
+	$(PY) -m benchmarks ack
+	$(PY) -m benchmarks readme
+
+clean: ## remove what was built
+	rm -rf build dist .venv toolboxsio/*.so *.egg-info tests/js/node_modules

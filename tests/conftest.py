@@ -1,0 +1,72 @@
+"""What the tests of every folder share."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def top():
+    """The source checkout."""
+    return TOP
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """A function that returns a TCP port that nothing listens on."""
+
+    def find():
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            return sock.getsockname()[1]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def run():
+    """A function that runs a command and returns what it said, both streams in `stdout`."""
+
+    def run(*command, timeout=100, **env):
+        return subprocess.run(
+            [str(word) for word in command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            cwd=env.pop("cwd", TOP),
+            env={**os.environ, **env},
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def backend(free_port):
+    """The address of a running `toolboxsio serve`."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    server = subprocess.Popen([sys.executable, "-m", "toolboxsio", "serve", "--port", str(port)])
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                with urllib.request.urlopen(f"{url}/health", timeout=5) as response:
+                    assert json.load(response)["status"] == "ok"
+                break
+            except OSError:
+                assert server.poll() is None, "the server has ended"
+                assert time.monotonic() < deadline, "the server does not answer"
+                time.sleep(0.02)  # between two questions
+        yield url
+    finally:
+        server.terminate()
+        server.wait(10)

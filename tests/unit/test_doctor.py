@@ -1,0 +1,35 @@
+"""toolboxsio/doctor.py."""
+
+import platform
+import sys
+from importlib.metadata import version
+
+import toolboxsio
+from toolboxsio import _core, doctor
+
+
+def test_report_of_an_accelerated_installation(capsys):
+    assert doctor.doctor() == 0
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["toolboxsio"] == toolboxsio.__version__
+    assert lines["accelerated"] == "yes"
+    assert lines["extension"] == _core.__file__
+    assert lines["SIMD"] == _core.simd()
+    assert lines["Python"].endswith(platform.python_version())
+    assert lines["python-socketio"] == version("python-socketio")
+    assert lines["python-engineio"] == version("python-engineio")
+
+
+def test_report_of_a_missing_distribution(monkeypatch):
+    monkeypatch.setattr(doctor, "REQUIRED", ("no-such-distribution",))
+    monkeypatch.setattr(doctor, "OPTIONAL", ("neither-this-one",))
+    report = doctor.report()
+    assert report["no-such-distribution"] == "missing"
+    assert report["neither-this-one"] == "not installed"
+
+
+def test_pure_mode_is_reported_and_fails(run):
+    done = run(sys.executable, "-m", "toolboxsio", "doctor", TOOLBOXSIO_PURE="1")
+    assert done.returncode == 1
+    assert "TOOLBOXSIO_PURE is set" in done.stdout
+    assert "the standard library's" in done.stdout
