@@ -1,8 +1,6 @@
 /* json_str.c: strings on the way out (contract in json_str.h). */
 #include "codec/json_str.h"
 
-#include "wire/json_scan.h"
-
 #define ESCAPE_MAX 12 /* a surrogate pair: \ud83d\ude00 */
 
 static inline uint8_t *
@@ -118,30 +116,16 @@ put_wide(tbx_buf *out, PyObject *str)
 }
 
 int
-tbx_json_put_str(tbx_buf *out, PyObject *str)
+tbx_json_put_str_slow(tbx_buf *out, PyObject *str, size_t run)
 {
-    size_t n = (size_t)PyUnicode_GET_LENGTH(str);
-    bool ascii = PyUnicode_IS_ASCII(str);
-    if (tbx_buf_room(out, (ascii ? n : 0) + 2 + TBX_JSON_SLACK + TBX_JSON_STR_ROOM) < 0) {
+    if (tbx_buf_put_byte(out, '"') < 0) { /* where there is a run, the quote is there already */
         return -1;
     }
-    out->data[out->len++] = '"';
-    if (ascii) {
-        const uint8_t *p = PyUnicode_1BYTE_DATA(str);
-        size_t run = tbx_json_copy(out->data + out->len, p, n);
-        if (run < n) {
-            if (put_ascii_escaped(out, p, n, run) < 0) {
-                return -1;
-            }
-        }
-        else {
-            out->len += n;
-        }
-    }
-    else if (put_wide(out, str) < 0) {
-        return -1;
-    }
-    if (tbx_buf_room(out, 1 + TBX_JSON_STR_ROOM) < 0) {
+    int status = PyUnicode_IS_ASCII(str)
+                     ? put_ascii_escaped(out, PyUnicode_1BYTE_DATA(str),
+                                         (size_t)PyUnicode_GET_LENGTH(str), run)
+                     : put_wide(out, str);
+    if (status < 0 || tbx_buf_room(out, 1 + TBX_JSON_STR_ROOM) < 0) {
         return -1;
     }
     out->data[out->len++] = '"';

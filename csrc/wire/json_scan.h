@@ -95,6 +95,16 @@ tbx_json_copy_short(uint8_t *dst, const uint8_t *src, size_t n)
             return n;
         }
     }
+    else if (n != 0) { /* the rest of the word is made of spaces, which are plain */
+        uint64_t word = UINT64_C(0x2020202020000000) | (uint64_t)src[n - 1] << 16 |
+                        (uint64_t)src[n / 2] << 8 | src[0];
+        if (tbx_json_is_plain_word(word)) {
+            dst[0] = src[0];
+            dst[n / 2] = src[n / 2];
+            dst[n - 1] = src[n - 1];
+            return n;
+        }
+    }
     return tbx_json_copy_scalar(dst, src, n);
 }
 
