@@ -96,7 +96,7 @@ class BuildLoadgen(Command):
     """The load generator of benchmarks/, an executable of its own: build/toolboxsio-loadgen."""
 
     description = "build the load generator of the benchmarks"
-    user_options = []
+    user_options = ()
 
     def initialize_options(self):
         pass

@@ -21,6 +21,14 @@ def top():
 
 
 @pytest.fixture(scope="session")
+def tracked():
+    """Paths, relative to the top, of the files that belong to the tree."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=TOP, check=True, capture_output=True, text=True)
+    return [name for name in listing.stdout.splitlines() if (TOP / name).is_file()]
+
+
+@pytest.fixture(scope="session")
 def free_port():
     """A function that returns a TCP port that nothing listens on."""
 

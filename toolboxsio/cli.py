@@ -1,12 +1,15 @@
 """The command line: `toolboxsio serve | bench | doctor`."""
 
 import argparse
-import importlib.util
+import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import toolboxsio
 from toolboxsio.doctor import doctor
+
+SHUTDOWN_SECONDS = 5  # for the connected clients, which uvicorn would wait for without an end
 
 
 def serve(args: argparse.Namespace) -> int:
@@ -25,18 +28,17 @@ def serve(args: argparse.Namespace) -> int:
         port=settings.port,
         loop=args.loop,
         log_level=args.log_level,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     return 0
 
 
 def bench(args: argparse.Namespace) -> int:
-    # The benchmarks are not installed: they are in the source checkout, run from its top.
-    if importlib.util.find_spec("benchmarks.__main__") is None:
+    # The benchmarks are not installed: they are in the source checkout.
+    if not Path("benchmarks", "__main__.py").is_file():
         print("toolboxsio bench: run it at the top of a source checkout", file=sys.stderr)
         return 1
-    from benchmarks.__main__ import main as run
-
-    return int(run(args.arguments) or 0)
+    return subprocess.call([sys.executable, "-m", "benchmarks", *args.arguments])
 
 
 def build_parser() -> argparse.ArgumentParser:

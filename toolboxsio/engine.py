@@ -12,6 +12,7 @@ import inspect
 from typing import Any, cast
 
 import engineio
+import engineio.async_socket
 import engineio.exceptions
 from engineio.async_server import AsyncServer as _UpstreamServer
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
@@ -84,10 +85,22 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         if self.refused:
             raise engineio.exceptions.EngineIOError("invalid payload")
 
+    async def handle_get_request(self, environ: dict[str, Any]) -> Any:
+        """Answer a poll, or accept a WebSocket.
+
+        Mirrors: ``engineio.async_socket.AsyncSocket.handle_get_request``.
+        """
+        try:
+            return await super().handle_get_request(environ)
+        except PacketError:  # the log has it
+            return ""
+
     async def _websocket_handler(self, ws: Any) -> None:
         """Serve a WebSocket from its acceptance to its end.
 
         Mirrors: ``engineio.async_socket.AsyncSocket._websocket_handler``.
+
+        :raises PacketError: when the upgrade failed for a packet that was refused.
         """
         if _is_replaced("_websocket_handler"):
             await super()._websocket_handler(ws)
@@ -95,8 +108,13 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         if not self.connected:
             self.connected = True
             self.upgraded = True
-        elif not await self._upgrade(ws):
-            return
+        else:
+            try:
+                if not await self._upgrade(ws):
+                    return
+            except PacketError as exc:
+                await self.refuse(exc)
+                raise
         writer = asyncio.ensure_future(self._write(ws))
         self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
         await self._read(ws)
@@ -107,7 +125,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
     async def _wait(self, ws: Any) -> str | bytes | None:
         data = await ws.wait()
         if data and len(data) > self.server.max_http_buffer_size:
-            raise ValueError("packet is too large")
+            raise PacketError("packet is too large")
         return cast("str | bytes | None", data)
 
     async def _upgrade(self, ws: Any) -> bool:
@@ -125,8 +143,10 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
                 await self.queue.put(EnginePacket(NOOP))  # ends the poll that waits
                 encoded = await self._wait(ws)
                 packet = EnginePacket(encoded_packet=encoded)
-            except (OSError, TypeError, ValueError):
+            except OSError:
                 return False
+            except ValueError as exc:
+                raise PacketError(str(exc)) from exc
             if packet.packet_type != UPGRADE:
                 self.server.logger.info(
                     "%s: Failed websocket upgrade, expected UPGRADE packet, received %s instead.",
@@ -144,7 +164,10 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         try:
             while packets := await self.poll():
                 for packet in packets:
-                    await ws.send(packet.encode())
+                    encoded = packet.encode()
+                    if isinstance(encoded, bytearray):  # ASGI knows bytes alone
+                        encoded = bytes(encoded)
+                    await ws.send(encoded)
         except engineio.exceptions.QueueEmpty:
             pass
         except Exception:  # the peer is gone; the reader sees it too
@@ -170,6 +193,12 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
                 break
             except Exception:
                 self.server.logger.exception("Unknown receive error")
+
+
+def _socket_class() -> Any:
+    """The class of new sockets: one that the application has put in upstream's place, or ours."""
+    current = engineio.async_socket.AsyncSocket
+    return EngineSocket if current is _UpstreamSocket else current
 
 
 class EngineServer(_UpstreamServer):  # type: ignore[misc]
@@ -237,7 +266,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             self.start_service_task = False
             self.service_task_handle = self.start_background_task(self._service_task)
         sid = self.generate_id()
-        socket = EngineSocket(self, sid)
+        socket = _socket_class()(self, sid)
         self.sockets[sid] = socket
         await socket.send(self._open_packet(sid, transport))
 

@@ -1,7 +1,6 @@
 """Writes num_pow10.c: the powers of ten of num_pow10.h, computed with integers.
 
-    python3 csrc/base/gen_pow10.py            write the file
-    python3 csrc/base/gen_pow10.py --check    exit with 1 when the file is not up to date
+With --check it writes nothing, and exits with 1 when the file is not up to date.
 """
 
 import sys
@@ -39,6 +38,9 @@ def table() -> str:
         assert bits.bit_length() == 128
         assert low != 2**64 - 1
         assert (exponent >= 0) == (k >= 0)
+        assert (k >= 0 and bits == 10**k << 127 >> exponent and bits << exponent == 10**k << 127) == (
+            0 <= k <= 55
+        )  # tbx_pow10_is_exact
         if k >= 0:
             assert 1 << exponent <= 10**k < 2 << exponent
         else:

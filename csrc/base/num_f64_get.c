@@ -288,7 +288,8 @@ nearest(const digit_run *run, uint64_t w, int q, bool cut)
     if (keep < 53) {
         return m + up; /* denormal, or the smallest number that is not */
     }
-    return ((uint64_t)(exponent + 1022) << 52) + m + up; /* m's first bit adds one to the exponent */
+    return ((uint64_t)(exponent + 1022) << 52) + m +
+           up; /* m's first bit adds one to the exponent */
 }
 
 /* The written exponent, behind its 'e'. */

@@ -63,12 +63,13 @@ shortest(uint64_t bits)
     int biased = (int)(bits >> FRACTION_BITS);
     uint64_t c = biased != 0 ? fraction | UINT64_C(1) << FRACTION_BITS : fraction;
     int q = (biased != 0 ? biased : 1) - EXPONENT_BIAS;
-    bool close_below = fraction == 0 && biased > 1; /* a power of two: its lower neighbour is nearer */
+    bool close_below =
+        fraction == 0 && biased > 1; /* a power of two: its lower neighbour is nearer */
 
     /* floor(log10(2^q)), or of 3/4 of that */
     int k = tbx_floor_shift(q * 1262611 - (close_below ? 524031 : 0), 22);
     tbx_pow10 g = tbx_pow10_get(-k);
-    g.low += !tbx_pow10_is_exact(-k); /* rounded up, as the method wants it */
+    g.low += !tbx_pow10_is_exact(-k);       /* rounded up, as the method wants it */
     int shift = q + tbx_log2_pow10(-k) + 1; /* 1 to 4 */
 
     /* The double and its bounds, in quarters of 10^k. The bounds belong to it when c is even. */

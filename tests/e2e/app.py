@@ -1,8 +1,8 @@
 """The server of the end-to-end tests: `python app.py '{"module": "socketio", ...}'`.
 
 The module (`socketio` or `toolboxsio`) is all that differs between the two sides of a comparison.
-The process prints one JSON line with its port when it listens. What the handlers saw is kept for each
-run (query parameter `run` of the connection) and read back with GET /transcript.
+The process prints one JSON line with its port when it listens. What the handlers saw is kept for
+each run (query parameter `run` of the connection) and read back with GET /transcript.
 """
 
 import asyncio
@@ -10,8 +10,10 @@ import gc
 import importlib
 import json
 import logging
+import os
 import socket
 import sys
+import threading
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
@@ -338,6 +340,12 @@ def build(config: dict[str, Any]) -> Any:
     return module.ASGIApp(sio, other_asgi_app=web, socketio_path=config.get("path", "/socket.io"))
 
 
+def end_with_parent() -> None:
+    """Leave when the standard input is closed: the tests are over, or were killed."""
+    sys.stdin.read()
+    os._exit(0)
+
+
 def serve(config: dict[str, Any]) -> None:
     app = build(config)
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -358,4 +366,5 @@ def serve(config: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
     serve(json.loads(sys.argv[1]))

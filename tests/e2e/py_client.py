@@ -1,8 +1,9 @@
 """Plays the script of the end-to-end tests with `socketio.AsyncClient` and prints its transcript.
 
 `python py_client.py '{"url": ..., "mode": "websocket" | "polling" | "upgrade", "run": ...,
-"script": "full" | "kicked" | "abrupt"}'`, the counterpart of tests/js/client.mjs; "serializer": "msgpack" is
-possible too. Prints a JSON array of [what, ...values]; fails when a step takes too long.
+"script": "full" | "kicked" | "abrupt"}'`, the counterpart of tests/js/client.mjs; "serializer":
+"msgpack" is possible too. Prints a JSON array of [what, ...values]; fails when a step takes too
+long.
 """
 
 import asyncio

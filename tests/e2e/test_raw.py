@@ -638,7 +638,7 @@ def test_refused_post(pair: tuple[Server, Server], name: str) -> None:
         wire.finish(waiting)
         wire.post(sid, '429["one","after"]')
 
-    lines = play(pair[1], session, name)
+    lines = play(pair[1], session, f"post: {name}")
     assert [(line[1], line[-1]) for line in lines[:3]] == [
         ("HTTP/1.1 400 Bad Request", '"Bad Request"'),
         ("HTTP/1.1 200 OK", "1"),

@@ -44,13 +44,13 @@ class Dashboard(socketio.AsyncClient):
         return await asyncio.wait_for(self.inbox[name].get(), 5)
 
 
-@pytest.fixture(params=["websocket", "polling"])
-async def client(backend, request):
+@pytest.fixture
+async def client(backend):
     client = Dashboard()
     await client.connect(
         backend,
         socketio_path="socket.io",
-        transports=[request.param],
+        transports=["websocket"],
         auth={"token": "t"},
         namespaces=["/", "/debug"],
     )

@@ -59,7 +59,7 @@ def answered(handler: Callable[..., Awaitable[Ack]]) -> Callable[..., Awaitable[
     return run
 
 
-class DebugNamespace(socketio.AsyncNamespace):
+class DebugNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
     """`/debug`: `ping` answers, `echo` answers with its data."""
 
     @answered

@@ -1,0 +1,126 @@
+"""The shape of the source tree: floors, sizes, the map of csrc/, what stands at the top."""
+
+import re
+
+import pytest
+
+FLOORS = ["base", "wire", "py", "codec", "conn", "module.c"]
+PLAIN_FLOORS = ("base", "wire")  # these know nothing of Python
+TOP_NAMES = {
+    *("pyproject.toml", "setup.py", "MANIFEST.in", "Makefile"),
+    *("README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"),
+    *("csrc", "toolboxsio", "tests", "benchmarks"),
+}
+INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.MULTILINE)
+MACHINE_PATH = re.compile(r"(?<![A-Za-z0-9_.])/(?:work|farm|root|home/[a-z]+)/")
+MAX_FILE, MAX_FUNCTION = 800, 80
+
+
+@pytest.fixture(scope="module")
+def c_files(top, tracked):
+    """The text of every C file of the extension, by its path below csrc/."""
+    names = [name for name in tracked if re.match(r"csrc/.*\.[ch]$", name)]
+    assert len(names) > 20
+    return {name.removeprefix("csrc/"): (top / name).read_text() for name in names}
+
+
+def floor(path):
+    return FLOORS.index(path.split("/")[0])
+
+
+def upward_includes(files):
+    """`file includes header` for each include that goes to a higher floor, or that is not there."""
+    wrong = []
+    for path, text in files.items():
+        for ours, system in INCLUDE.findall(text):
+            if ours and (ours not in files or floor(ours) > floor(path)):
+                wrong.append(f"{path} includes {ours}")
+            if system == "Python.h" and path.startswith(PLAIN_FLOORS):
+                wrong.append(f"{path} includes {system}")
+    return wrong
+
+
+def long_functions(files):
+    """`file: lines name` of the functions over the limit whose comment does not say "long"."""
+    wrong = []
+    for path, text in files.items():
+        lines = text.splitlines()
+        opened = None
+        for number, line in enumerate(lines):
+            if line == "{":
+                opened = number
+            elif line == "}" and opened is not None:
+                head = opened
+                while head > 0 and lines[head - 1] not in ("", "}"):
+                    head -= 1
+                if number - opened > MAX_FUNCTION and "long" not in " ".join(lines[head:opened]):
+                    wrong.append(f"{path}: {number - opened} {lines[opened - 1]}")
+                opened = None
+    return wrong
+
+
+def test_includes_go_downwards(c_files):
+    assert upward_includes(c_files) == []
+
+
+def test_the_include_check_sees_what_it_should():
+    files = {"base/a.h": "#include <Python.h>\n", "wire/b.c": '#include "codec/c.h"\n'}
+    files["codec/c.h"] = '#include "base/a.h"\n# include "base/none.h"\n'
+    assert upward_includes(files) == [
+        "base/a.h includes Python.h",
+        "wire/b.c includes codec/c.h",
+        "codec/c.h includes base/none.h",
+    ]
+
+
+def test_functions_are_short_or_say_why(c_files):
+    assert long_functions(c_files) == []
+
+
+def test_the_length_check_sees_what_it_should():
+    body = "int\nf(void)\n{\n" + "    x();\n" * MAX_FUNCTION + "}\n"
+    assert long_functions({"base/a.c": "int y;\n\n" + body}) == [
+        f"base/a.c: {MAX_FUNCTION + 1} f(void)"
+    ]
+    assert long_functions({"base/a.c": "/* As long as its table. */\n" + body}) == []
+    assert long_functions({"base/a.c": body.replace("    x();\n", "", 1)}) == []
+
+
+def test_files_are_short(top, tracked):
+    sources = [name for name in tracked if re.match(r"(csrc|toolboxsio)/.*\.(c|h|py)$", name)]
+    lengths = {name: len((top / name).read_text().splitlines()) for name in sources}
+    generated = {name for name in sources if (top / name).read_text().startswith("/* Generated")}
+    assert {n: size for n, size in lengths.items() if size > MAX_FILE and n not in generated} == {}
+
+
+def test_c_files_open_with_their_name(c_files):
+    wrong = [
+        path
+        for path, text in c_files.items()
+        if not re.match(rf"/\* (Generated .*)?{re.escape(path.split('/')[-1])}", text)
+    ]
+    assert wrong == []
+
+
+def test_the_map_names_every_file(top, c_files):
+    text = (top / "csrc" / "README.md").read_text()
+    named = set(re.findall(r"[A-Za-z0-9_]+\.[ch]\b", text))
+    files = {path.split("/")[-1] for path in c_files}
+    assert files - named == set(), "not on the map"
+    assert named - files == set(), "on the map and not there"
+
+
+def test_nothing_else_at_the_top(tracked):
+    names = {name.split("/")[0] for name in tracked}
+    assert {name for name in names if not name.startswith(".")} == TOP_NAMES
+
+
+def test_no_paths_of_one_machine(top, tracked):
+    found = []
+    for name in tracked:
+        if name.endswith((".bin", ".png")):
+            continue
+        for number, line in enumerate((top / name).read_text(errors="replace").splitlines(), 1):
+            if MACHINE_PATH.search(line):
+                found.append(f"{name}:{number}: {line.strip()}")
+    assert found == []
