@@ -53,7 +53,7 @@ debug: $(VENV)/dev ## the extension, in place, with assertions and small limits
 
 ctest: $(VENV)/bin/pip ## floors 0 and 1 without Python, gcc and clang, ASan and UBSan
 	@PYTHON=$(PYTHON) .ci/need gcc clang-asan
-	$(MAKE) -C tests/c run PYTHON=$(abspath $(PY))
+	$(MAKE) -s -C tests/c run PYTHON=$(abspath $(PY))
 
 asan: $(VENV)/dev node_modules ## the unit and parity tests with the extension under ASan and UBSan
 	rm -rf $(ASAN_TREE) && mkdir -p $(ASAN_TREE)
@@ -81,7 +81,7 @@ lint: $(VENV)/dev ## format and lint of Python and C, types
 	$(PYTEST) tests/unit/test_tree.py
 
 stubtest: build ## toolboxsio/_core.pyi against the built module
-	$(PY) -m mypy.stubtest toolboxsio._core
+	$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml toolboxsio._core
 
 symbols: build ## the extension exports its init function and nothing else
 	$(PYTEST) tests/unit/test_build.py -k exports

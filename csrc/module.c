@@ -98,8 +98,8 @@ static PyObject *
 core_decode_message(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
 {
     Py_ssize_t max_attachments, max_depth;
-    if (check_count("decode_message", n_args, 3) < 0 ||
-        read_size(args[1], &max_attachments) < 0 || read_size(args[2], &max_depth) < 0) {
+    if (check_count("decode_message", n_args, 3) < 0 || read_size(args[1], &max_attachments) < 0 ||
+        read_size(args[2], &max_depth) < 0) {
         return NULL;
     }
     return tbx_sio_decode_message(tbx_state_of(module), args[0], max_attachments, max_depth);
@@ -202,10 +202,12 @@ core_simd(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 #define FAST(name) #name, (PyCFunction)(void (*)(void))core_##name
 
 static PyMethodDef core_methods[] = {
-    {FAST(dumps), METH_FASTCALL, "dumps(obj, json_default, max_depth, /)\n--\n\n"
-                                 "Compact, ASCII JSON text of obj."},
-    {FAST(loads), METH_FASTCALL, "loads(doc, max_depth, /)\n--\n\n"
-                                 "The value of a JSON text: str, bytes or bytearray."},
+    {FAST(dumps), METH_FASTCALL,
+     "dumps(obj, json_default, max_depth, /)\n--\n\n"
+     "Compact, ASCII JSON text of obj."},
+    {FAST(loads), METH_FASTCALL,
+     "loads(doc, max_depth, /)\n--\n\n"
+     "The value of a JSON text: str, bytes or bytearray."},
     {FAST(encode_packet), METH_FASTCALL,
      "encode_packet(type, data, namespace, id, json_default, max_depth, detect=True, /)\n--\n\n"
      "A Socket.IO packet as str, or as [str, *attachments] when it is binary. With detect, bytes\n"
@@ -218,18 +220,22 @@ static PyMethodDef core_methods[] = {
      "decode_message(text, max_attachments, max_depth, /)\n--\n\n"
      "As decode_packet, for what a client sent: ValueError also for packets that no server\n"
      "should accept."},
-    {FAST(has_binary), METH_O, "has_binary(data, /)\n--\n\n"
-                               "Whether data is, or holds within lists and dicts, bytes."},
-    {FAST(deconstruct), METH_O, "deconstruct(data, /)\n--\n\n"
-                                "(copy of data with placeholders, attachments)."},
+    {FAST(has_binary), METH_O,
+     "has_binary(data, /)\n--\n\n"
+     "Whether data is, or holds within lists and dicts, bytes."},
+    {FAST(deconstruct), METH_O,
+     "deconstruct(data, /)\n--\n\n"
+     "(copy of data with placeholders, attachments)."},
     {FAST(reconstruct), METH_FASTCALL,
      "reconstruct(data, attachments, /)\n--\n\n"
      "Copy of data with attachments in the place of placeholders; ValueError when the number of\n"
      "one is not an integer in range."},
-    {FAST(eio_base64), METH_O, "eio_base64(data, /)\n--\n\n"
-                               "A binary Engine.IO packet as text: 'b' and base64."},
-    {FAST(eio_decode), METH_FASTCALL, "eio_decode(packet, loads, max_depth, /)\n--\n\n"
-                                      "(type, data, binary) of an Engine.IO packet."},
+    {FAST(eio_base64), METH_O,
+     "eio_base64(data, /)\n--\n\n"
+     "A binary Engine.IO packet as text: 'b' and base64."},
+    {FAST(eio_decode), METH_FASTCALL,
+     "eio_decode(packet, loads, max_depth, /)\n--\n\n"
+     "(type, data, binary) of an Engine.IO packet."},
     {FAST(payload_join), METH_FASTCALL,
      "payload_join(packets, jsonp_index, /)\n--\n\n"
      "An Engine.IO payload of encoded packets, as a JSONP script unless jsonp_index is None."},
@@ -239,10 +245,12 @@ static PyMethodDef core_methods[] = {
     {FAST(ack), METH_FASTCALL | METH_KEYWORDS,
      "ack(ok, **fields)\n--\n\n"
      "{'ok': bool, **fields, 'ts': time in UTC, ISO 8601 with an offset}."},
-    {FAST(iso8601), METH_O, "iso8601(microseconds, /)\n--\n\n"
-                            "Text of an instant, given in microseconds since 1970 UTC."},
-    {FAST(simd), METH_NOARGS, "simd()\n--\n\n"
-                              "The instructions that strings are scanned with."},
+    {FAST(iso8601), METH_O,
+     "iso8601(microseconds, /)\n--\n\n"
+     "Text of an instant, given in microseconds since 1970 UTC."},
+    {FAST(simd), METH_NOARGS,
+     "simd()\n--\n\n"
+     "The instructions that strings are scanned with."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -7,7 +7,7 @@
 #define US_PER_SECOND INT64_C(1000000)
 #define SECONDS_PER_DAY INT64_C(86400)
 #define DAYS_0000_TO_1970 INT64_C(719528) /* 0000-01-01 to 1970-01-01, proleptic Gregorian */
-#define US_MIN (INT64_C(-62135596800) * US_PER_SECOND)                      /* 0001-01-01 */
+#define US_MIN (INT64_C(-62135596800) * US_PER_SECOND)                     /* 0001-01-01 */
 #define US_MAX (INT64_C(253402300799) * US_PER_SECOND + US_PER_SECOND - 1) /* 9999-12-31 */
 
 int64_t

@@ -38,9 +38,8 @@ def table() -> str:
         assert bits.bit_length() == 128
         assert low != 2**64 - 1
         assert (exponent >= 0) == (k >= 0)
-        assert (k >= 0 and bits == 10**k << 127 >> exponent and bits << exponent == 10**k << 127) == (
-            0 <= k <= 55
-        )  # tbx_pow10_is_exact
+        is_exact = k >= 0 and (10**k << 127) % (1 << exponent) == 0
+        assert is_exact == (0 <= k <= 55)  # tbx_pow10_is_exact
         if k >= 0:
             assert 1 << exponent <= 10**k < 2 << exponent
         else:

@@ -39,9 +39,13 @@ static inline uint64_t
 load_little(const char *p)
 {
     uint64_t x = 0;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    memcpy(&x, p, sizeof x);
+#else
     for (int i = 0; i < 8; i++) {
         x |= (uint64_t)(uint8_t)p[i] << 8 * i;
     }
+#endif
     return x;
 }
 

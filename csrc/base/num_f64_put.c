@@ -108,38 +108,38 @@ put_exponent(char *dst, int exponent)
     return used + tbx_num_put_u64(dst + used, size);
 }
 
-/* Lays out the digits as repr() does. */
+/* Lays out the digits as repr() does. They are written behind the place of "0." and moved from
+ * there, by constant sizes where that is possible. */
 static size_t
 put_decimal(char *dst, decimal d)
 {
-    char digits[TBX_NUM_MAX];
-    size_t len = tbx_num_put_u64(digits, d.digits); /* 17 at most */
-    int point = (int)len + d.exponent;              /* value = 0.digits * 10^point */
+    size_t len = tbx_num_put_u64(dst + 2, d.digits); /* 17 at most */
+    int point = (int)len + d.exponent;               /* value = 0.digits * 10^point */
     if (point <= -4 || point > 16) {
-        dst[0] = digits[0];
-        size_t used = 1;
-        if (len > 1) {
-            dst[1] = '.';
-            memcpy(dst + 2, digits + 1, len - 1);
-            used = len + 1;
-        }
+        dst[0] = dst[2];
+        dst[1] = '.';
+        memmove(dst + 2, dst + 3, 16);
+        size_t used = len > 1 ? len + 1 : 1;
         return used + put_exponent(dst + used, point - 1);
     }
     if (point <= 0) {
         size_t zeros = (size_t)-point;
-        memcpy(dst, "0.000", 5);
-        memcpy(dst + 2 + zeros, digits, len);
+        if (zeros != 0) {
+            memmove(dst + 2 + zeros, dst + 2, 17);
+        }
+        memcpy(dst, "0.", 2);
+        memset(dst + 2, '0', zeros);
         return 2 + zeros + len;
     }
     size_t whole = (size_t)point;
+    memmove(dst + 1, dst + 2, 17);
     if (whole < len) {
-        memcpy(dst, digits, whole);
+        memmove(dst, dst + 1, whole);
         dst[whole] = '.';
-        memcpy(dst + whole + 1, digits + whole, len - whole);
         return len + 1;
     }
-    memset(dst, '0', whole);
-    memcpy(dst, digits, len);
+    memmove(dst, dst + 1, len);
+    memset(dst + len, '0', whole - len);
     memcpy(dst + whole, ".0", 2);
     return whole + 2;
 }

@@ -47,7 +47,8 @@ tbx_ack(TbxState *state, PyObject *const *args, Py_ssize_t n_args, PyObject *nam
     Py_ssize_t n_names = names ? PyTuple_GET_SIZE(names) : 0;
     PyObject *ts = PyUnicode_FromStringAndSize(text, (Py_ssize_t)len);
     PyObject *envelope = ts ? PyDict_New() : NULL;
-    if (envelope == NULL || PyDict_SetItem(envelope, state->str_ok, truth ? Py_True : Py_False) < 0) {
+    if (envelope == NULL ||
+        PyDict_SetItem(envelope, state->str_ok, truth ? Py_True : Py_False) < 0) {
         goto error;
     }
     for (Py_ssize_t i = 0; i < n_names; i++) {

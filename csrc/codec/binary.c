@@ -148,9 +148,8 @@ tbx_binary_deconstruct(TbxState *state, PyObject *data, PyObject *attachments)
     }
     PyObject *number = PyLong_FromSsize_t(index);
     PyObject *placeholder = number ? PyDict_New() : NULL;
-    if (placeholder != NULL &&
-        (PyDict_SetItem(placeholder, state->str_placeholder, Py_True) < 0 ||
-         PyDict_SetItem(placeholder, state->str_num, number) < 0)) {
+    if (placeholder != NULL && (PyDict_SetItem(placeholder, state->str_placeholder, Py_True) < 0 ||
+                                PyDict_SetItem(placeholder, state->str_num, number) < 0)) {
         Py_CLEAR(placeholder);
     }
     Py_XDECREF(number);

@@ -69,8 +69,8 @@ decode_text(TbxState *state, PyObject *packet, PyObject *loads, Py_ssize_t max_d
         Py_UNICODE_ISNUMERIC(PyUnicode_READ_CHAR(tail, 0))) {
         return tail;
     }
-    PyObject *data =
-        loads == Py_None ? tbx_json_loads(state, tail, max_depth) : PyObject_CallOneArg(loads, tail);
+    PyObject *data = loads == Py_None ? tbx_json_loads(state, tail, max_depth)
+                                      : PyObject_CallOneArg(loads, tail);
     if (data != NULL || !PyErr_ExceptionMatches(PyExc_ValueError)) {
         Py_DECREF(tail);
         return data;

@@ -205,9 +205,8 @@ read_scalar(decoder *d, const uint8_t *p)
         if (next == NULL) {
             return NULL;
         }
-        value = num.is_float
-                    ? PyFloat_FromDouble(tbx_num_get_f64((const char *)num.text, num.len))
-                    : new_int(d, &num);
+        value = num.is_float ? PyFloat_FromDouble(tbx_num_get_f64((const char *)num.text, num.len))
+                             : new_int(d, &num);
     }
     return push_value(d, value) < 0 ? NULL : next;
 }
@@ -225,8 +224,8 @@ read_key(decoder *d, const uint8_t *p)
     if (p == NULL) {
         return NULL;
     }
-    PyObject *key = s.ascii && s.len <= TBX_KEY_MAX ? tbx_json_key(d->state, s.text, s.len)
-                                                    : new_str(&s);
+    PyObject *key =
+        s.ascii && s.len <= TBX_KEY_MAX ? tbx_json_key(d->state, s.text, s.len) : new_str(&s);
     if (push_value(d, key) < 0) {
         return NULL;
     }
@@ -451,9 +450,8 @@ static PyObject *
 loads_str(TbxState *state, PyObject *str, Py_ssize_t max_depth)
 {
     if (PyUnicode_GET_LENGTH(str) > 0 && PyUnicode_READ_CHAR(str, 0) == 0xfeff) {
-        PyObject *exc =
-            PyObject_CallFunction(state->JSONDecodeError, "sOi",
-                                  "Unexpected UTF-8 BOM (decode using utf-8-sig)", str, 0);
+        PyObject *exc = PyObject_CallFunction(
+            state->JSONDecodeError, "sOi", "Unexpected UTF-8 BOM (decode using utf-8-sig)", str, 0);
         if (exc != NULL) {
             PyErr_SetObject(state->JSONDecodeError, exc);
             Py_DECREF(exc);

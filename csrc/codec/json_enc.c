@@ -158,8 +158,8 @@ put_int(encoder *e, PyObject *number)
     if (digits == NULL) {
         return -1;
     }
-    int status = put(e, (const char *)PyUnicode_1BYTE_DATA(digits),
-                     (size_t)PyUnicode_GET_LENGTH(digits));
+    int status =
+        put(e, (const char *)PyUnicode_1BYTE_DATA(digits), (size_t)PyUnicode_GET_LENGTH(digits));
     Py_DECREF(digits);
     return status;
 }
@@ -398,8 +398,8 @@ next_in_sequence(encoder *e, frame *f, PyObject **value)
     bool is_list = PyList_Check(f->items);
     Py_ssize_t size = Py_SIZE(f->items);
     while (f->next < size) {
-        PyObject *item = is_list ? PyList_GET_ITEM(f->items, f->next)
-                                 : PyTuple_GET_ITEM(f->items, f->next);
+        PyObject *item =
+            is_list ? PyList_GET_ITEM(f->items, f->next) : PyTuple_GET_ITEM(f->items, f->next);
         f->next++;
         int leaf = put_comma(e, f) < 0 ? -1 : put_leaf(e, item);
         if (leaf == 0) {

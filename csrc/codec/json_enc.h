@@ -11,9 +11,9 @@
 #include "py/state.h"
 
 typedef struct {
-    PyObject *json_default;  /* borrowed; called for what JSON does not know; NULL or None: none */
-    Py_ssize_t max_depth;    /* of containers and of json_default within itself */
-    PyObject *attachments;   /* borrowed list, or NULL. When given, a bytes or bytearray that is
+    PyObject *json_default; /* borrowed; called for what JSON does not know; NULL or None: none */
+    Py_ssize_t max_depth;   /* of containers and of json_default within itself */
+    PyObject *attachments;  /* borrowed list, or NULL. When given, a bytes or bytearray that is
                               * the value, or is reached through lists and dicts alone, is appended
                               * and a placeholder written: what Packet.deconstruct_binary does */
 } tbx_json_enc_options;

@@ -121,10 +121,9 @@ tbx_json_put_str_slow(tbx_buf *out, PyObject *str, size_t run)
     if (tbx_buf_put_byte(out, '"') < 0) { /* where there is a run, the quote is there already */
         return -1;
     }
-    int status = PyUnicode_IS_ASCII(str)
-                     ? put_ascii_escaped(out, PyUnicode_1BYTE_DATA(str),
-                                         (size_t)PyUnicode_GET_LENGTH(str), run)
-                     : put_wide(out, str);
+    int status = PyUnicode_IS_ASCII(str) ? put_ascii_escaped(out, PyUnicode_1BYTE_DATA(str),
+                                                             (size_t)PyUnicode_GET_LENGTH(str), run)
+                                         : put_wide(out, str);
     if (status < 0 || tbx_buf_room(out, 1 + TBX_JSON_STR_ROOM) < 0) {
         return -1;
     }

@@ -32,8 +32,7 @@ put_address(tbx_buf *out, PyObject *ns, PyObject *id, bool *ascii)
 {
     if (ns != Py_None) {
         if (!PyUnicode_Check(ns)) {
-            PyErr_Format(PyExc_TypeError, "namespace must be a str, not %.100s",
-                         tbx_type_name(ns));
+            PyErr_Format(PyExc_TypeError, "namespace must be a str, not %.100s", tbx_type_name(ns));
             return -1;
         }
         bool is_root = PyUnicode_GET_LENGTH(ns) == 1 && PyUnicode_READ_CHAR(ns, 0) == '/';

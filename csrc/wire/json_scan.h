@@ -65,9 +65,9 @@ tbx_json_is_plain_word(uint64_t word)
     const uint64_t ones = UINT64_C(0x0101010101010101);
     uint64_t quote = word ^ ones * '"';
     uint64_t slash = word ^ ones * '\\';
-    uint64_t bad = (word - ones * 0x20) & ~word;  /* below 0x20 */
+    uint64_t bad = (word - ones * 0x20) & ~word; /* below 0x20 */
     bad |= ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
-    bad |= word | (word + ones);                  /* 0x7f and above */
+    bad |= word | (word + ones); /* 0x7f and above */
     return (bad & ones * 0x80) == 0;
 }
 

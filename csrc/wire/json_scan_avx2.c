@@ -22,8 +22,7 @@ tbx_json_scan_avx2(const uint8_t *p, size_t n, bool *high)
     size_t i = 0;
     for (; n - i >= 32; i += 32) {
         __m256i v = load(p + i);
-        __m256i special =
-            _mm256_or_si256(_mm256_cmpeq_epi8(v, quote), _mm256_cmpeq_epi8(v, slash));
+        __m256i special = _mm256_or_si256(_mm256_cmpeq_epi8(v, quote), _mm256_cmpeq_epi8(v, slash));
         special = _mm256_or_si256(special, _mm256_cmpeq_epi8(_mm256_min_epu8(v, control), v));
         uint32_t stops = (uint32_t)_mm256_movemask_epi8(special);
         uint32_t highs = (uint32_t)_mm256_movemask_epi8(v);
@@ -47,8 +46,7 @@ tbx_json_copy_avx2(uint8_t *dst, const uint8_t *src, size_t n)
     for (; n - i >= 32; i += 32) {
         __m256i v = load(src + i);
         _mm256_storeu_si256((__m256i *)(void *)(dst + i), v);
-        __m256i special =
-            _mm256_or_si256(_mm256_cmpeq_epi8(v, quote), _mm256_cmpeq_epi8(v, slash));
+        __m256i special = _mm256_or_si256(_mm256_cmpeq_epi8(v, quote), _mm256_cmpeq_epi8(v, slash));
         special = _mm256_or_si256(special, _mm256_cmpgt_epi8(space, v)); /* signed: >= 0x80 too */
         special = _mm256_or_si256(special, _mm256_cmpeq_epi8(v, del));
         uint32_t stops = (uint32_t)_mm256_movemask_epi8(special);

@@ -17,7 +17,7 @@
 
 static unsigned long tbx_passed, tbx_failed;
 
-/* CHECK(condition, format, …): the format tells the case. The first 20 failures are shown. */
+/* CHECK(condition, format, ...): the format tells the case. The first 20 failures are shown. */
 #define CHECK(condition, ...)                                                                      \
     do {                                                                                           \
         if (condition) {                                                                           \

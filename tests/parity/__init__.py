@@ -1,0 +1,1 @@
+"""The same input through upstream and through this package: equal results."""

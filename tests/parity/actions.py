@@ -1,0 +1,196 @@
+"""What is done with each input, by upstream and by this package."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import engineio.json
+import engineio.packet
+import engineio.payload
+import socketio.packet
+
+import toolboxsio
+from toolboxsio import _core
+from toolboxsio.packet import EnginePacket, EnginePayload
+
+from .compare import Outcome, compared, describe_error, flatten, is_same, outcome
+from .differences import MAX_ATTACHMENTS, MAX_DEPTH, explain
+
+
+def _hook(obj: Any) -> Any:
+    """A `default` that gives up at some objects."""
+    if isinstance(obj, set):
+        return sorted(obj)
+    if isinstance(obj, complex):
+        return {"re": obj.real, "im": obj}
+    if isinstance(obj, bytes | bytearray):
+        return (obj.hex(), 1j) if len(obj) == 3 else obj.hex()
+    raise LookupError(obj)
+
+
+def _resizing(dumps: Callable[..., str]) -> Callable[[Any], str]:
+    def run(_: Any) -> str:
+        data = {"a": 1j, "b": 2}
+
+        def resize(obj: Any) -> str:
+            data["more"] = 3
+            return "x"
+
+        return dumps(data, default=resize)
+
+    return run
+
+
+def _upstream_dumps(value: Any, **options: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), **options)
+
+
+def _encode(cls: type) -> Callable[[dict[str, Any]], Any]:
+    def run(fields: dict[str, Any]) -> Any:
+        packet = cls(**fields)
+        encoded = packet.encode()
+        seen = [packet.packet_type, packet.attachment_count, packet.encode()]
+        if isinstance(encoded, list):  # attachments are the very objects
+            seen.append([id(item) for item in encoded[1:]])
+        return [encoded, seen]
+
+    return run
+
+
+def _type(cls: type) -> Callable[[dict[str, Any]], Any]:
+    """The type is there before, and without, the encoding."""
+
+    def run(fields: dict[str, Any]) -> Any:
+        packet = cls(**fields)
+        return [packet.packet_type, packet._to_dict()["type"], cls.data_is_binary(packet.data)]
+
+    return run
+
+
+def _deconstruct(cls: type) -> Callable[[Any], Any]:
+    def run(data: Any) -> Any:
+        changed, attachments = cls.deconstruct_binary(data)
+        return [changed, attachments, [id(item) for item in attachments]]
+
+    return run
+
+
+def _decode(cls: type) -> Callable[[str], Any]:
+    def run(text: str) -> Any:
+        packet = cls(encoded_packet=text)
+        fields = [packet.packet_type, packet.namespace, packet.id, packet.data]
+        again = cls(packet_type=1, namespace="/before", id=7, data="before")
+        count = again.decode(text) if text else 0
+        reused = [again.packet_type, again.namespace, again.id, again.data, count]
+        return [fields, packet.attachment_count, packet.attachments, packet._to_dict(), reused]
+
+    return run
+
+
+def _upstream_message(text: str) -> Any:
+    packet = socketio.packet.Packet()
+    count = packet.decode(text)
+    return (packet.packet_type, packet.namespace, packet.id, packet.data, count)
+
+
+def _reconstruct(cls: type) -> Callable[[Any], Any]:
+    """Through add_attachment, as a server does it, and by reconstruct_binary."""
+
+    def run(given: Any) -> Any:
+        data, attachments = given
+        packet = cls(5, data, binary=False)
+        packet.attachment_count = len(attachments)
+        answers = [packet.add_attachment(attachment) for attachment in attachments]
+        over = describe_error(outcome(packet.add_attachment, b"over").error)
+        whole = cls.reconstruct_binary(data, attachments)
+        return [answers, packet.data, packet.attachments, over, whole]
+
+    return run
+
+
+def _engine_encode(cls: type) -> Callable[[Any], Any]:
+    def run(given: Any) -> Any:
+        kind, data, b64 = given
+        packet = cls(kind, data)
+        return [packet.binary, packet.encode(b64=b64), packet.encode(), packet.encode_cache]
+
+    return run
+
+
+def _engine_decode(cls: type) -> Callable[[Any], Any]:
+    def run(encoded: Any) -> Any:
+        packet = cls(encoded_packet=encoded)
+        return [packet.packet_type, packet.data, packet.binary, packet.encode_cache]
+
+    return run
+
+
+def _payload_encode(packet: type, payload: type) -> Callable[[Any], Any]:
+    def run(given: Any) -> Any:
+        packets, jsonp_index = given
+        return payload(packets=[packet(4, data) for data in packets]).encode(jsonp_index)
+
+    return run
+
+
+def _payload_decode(cls: type) -> Callable[[str], Any]:
+    def run(body: str) -> Any:
+        packets = cls(encoded_payload=body).packets
+        return [[packet.packet_type, packet.data, packet.binary] for packet in packets]
+
+    return run
+
+
+Theirs, Ours = socketio.packet.Packet, toolboxsio.Packet
+EngineTheirs, PayloadTheirs = engineio.packet.Packet, engineio.payload.Payload
+
+#: Upstream's function and ours.
+ACTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "dumps": (_upstream_dumps, toolboxsio.json.dumps),
+    "dumps_hook": (
+        lambda value: _upstream_dumps(value, default=_hook),
+        lambda value: toolboxsio.json.dumps(value, default=_hook),
+    ),
+    "dumps_resized": (_resizing(_upstream_dumps), _resizing(toolboxsio.json.dumps)),
+    "loads": (engineio.json.loads, toolboxsio.json.loads),
+    "encode": (_encode(Theirs), _encode(Ours)),
+    "type": (_type(Theirs), _type(Ours)),
+    "deconstruct": (_deconstruct(Theirs), _deconstruct(Ours)),
+    "decode": (_decode(Theirs), _decode(Ours)),
+    "decode_message": (
+        _upstream_message,
+        lambda text: _core.decode_message(text, MAX_ATTACHMENTS, MAX_DEPTH),
+    ),
+    "reconstruct": (_reconstruct(Theirs), _reconstruct(Ours)),
+    "engine_encode": (_engine_encode(EngineTheirs), _engine_encode(EnginePacket)),
+    "engine_decode": (_engine_decode(EngineTheirs), _engine_decode(EnginePacket)),
+    "payload_encode": (
+        _payload_encode(EngineTheirs, PayloadTheirs),
+        _payload_encode(EnginePacket, EnginePayload),
+    ),
+    "payload_decode": (_payload_decode(PayloadTheirs), _payload_decode(EnginePayload)),
+}
+
+
+def both(action: str, given: Any) -> tuple[Outcome, Outcome]:
+    """Do it, upstream and here."""
+    theirs, ours = ACTIONS[action]
+    return outcome(theirs, given), outcome(ours, given)
+
+
+def check(action: str, given: Any) -> str | None:
+    """Do it, upstream and here; the outcomes are equal, or differ in a documented way.
+
+    Returns the name of that difference, or None.
+    """
+    theirs, ours = both(action, given)
+    compared[action] = compared.get(action, 0) + 1
+    if is_same(theirs, ours):
+        return None
+    name = explain(action, given, theirs, ours)
+    assert name is not None, (
+        f"{action} of {given!r}\n"
+        f"upstream: {theirs.error!r} {describe_error(theirs.error)} {flatten(theirs.value)}\n"
+        f"here:     {ours.error!r} {describe_error(ours.error)} {flatten(ours.value)}"
+    )
+    return name

@@ -1,0 +1,187 @@
+"""The documented differences from upstream. What differs and is not recognised here is a fault.
+
+`applies` is given what was done (`action`), its input, and both outcomes, and is true only for a
+case that the difference explains. `examples` are inputs that must differ, and do so for this reason.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from .compare import Outcome, depth_of, depth_of_text
+
+MAX_DEPTH = 512
+MAX_ATTACHMENTS = 10
+EVENTS, ACKS = (2, 5), (3, 6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A difference on purpose, by name."""
+
+    name: str
+    what: str
+    applies: Callable[[str, Any, Outcome, Outcome], bool]
+    examples: tuple[tuple[str, Any], ...]
+
+
+def _is_refused(ours: Outcome) -> bool:
+    return type(ours.error) is ValueError
+
+
+def _depth(given: Any) -> int:
+    if isinstance(given, str):
+        return depth_of_text(given)
+    if isinstance(given, bytes | bytearray):
+        return depth_of_text(given.decode("utf-8", "replace"))
+    return depth_of(given)
+
+
+def _is_too_deep(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    if action == "engine_decode":  # what JSON refuses is text to Engine.IO
+        return isinstance(given, str) and _depth(given) > MAX_DEPTH
+    if action in ("dumps", "encode"):
+        given = given if action == "dumps" else given["data"]
+    return _is_refused(ours) and "nested" in str(ours.error) and _depth(given) > MAX_DEPTH
+
+
+def _header(text: str) -> str:
+    """The part of a packet in which digits count: up to the JSON, whatever it is."""
+    for place, char in enumerate(text):
+        if char in '[{"tfnNI' and place > 0:
+            return text[:place]
+    return text
+
+
+def _has_other_digits(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    if action not in ("decode", "decode_message"):
+        return False
+    return any(char.isdigit() and not char.isascii() for char in _header(given))
+
+
+def _placeholders(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return [found for item in value for found in _placeholders(item)]
+    if not isinstance(value, dict):
+        return []
+    if value.get("_placeholder") and "num" in value:
+        return [value["num"]]
+    return [found for item in value.values() for found in _placeholders(item)]
+
+
+def _has_bad_placeholder(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    if action != "reconstruct" or not _is_refused(ours):
+        return False
+    data, attachments = given
+    size = len(attachments)
+    return any(type(num) is not int or not 0 <= num < size for num in _placeholders(data))
+
+
+def _message(check: Callable[[int, Any, int], bool]) -> Callable[..., bool]:
+    """A refusal on the server's path of a packet that upstream's Packet reads."""
+
+    def applies(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+        if action != "decode_message" or not _is_refused(ours):
+            return False
+        if theirs.error is not None:  # the header is looked at before the JSON is read
+            return False
+        kind, _, _, data, count = theirs.value
+        return check(kind, data, count)
+
+    return applies
+
+
+def _is_resized(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    return action == "dumps_resized" and type(ours.error) is RuntimeError
+
+
+def _nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+DIFFERENCES = (
+    Difference(
+        "depth-limit",
+        "JSON nested more than 512 deep is a ValueError instead of, deeper still, a RecursionError",
+        _is_too_deep,
+        (
+            ("dumps", _nested(513)),
+            ("loads", "[" * 513 + "]" * 513),
+            ("loads", "[" * 100_000),
+            ("decode", "2" + "[" * 513 + "]" * 513),
+            ("engine_decode", "4" + "[" * 513 + "]" * 513),
+        ),
+    ),
+    Difference(
+        "ascii-digits",
+        "only ASCII digits are digits in the header of a packet",
+        _has_other_digits,
+        (
+            ("decode", '٢["a"]'),
+            ("decode", '2٣["a"]'),
+            ("decode", '5١-["a"]'),
+            ("decode_message", '2٣["a"]'),
+        ),
+    ),
+    Difference(
+        "placeholder-range",
+        "the number of a placeholder is an int within the attachments, or ValueError",
+        _has_bad_placeholder,
+        (
+            ("reconstruct", ([{"_placeholder": True, "num": -1}], [b"a"])),
+            ("reconstruct", ([{"_placeholder": True, "num": 1}], [b"a"])),
+            ("reconstruct", ([{"_placeholder": True, "num": "a"}], [b"a"])),
+            ("reconstruct", ([{"_placeholder": True, "num": True}], [b"a", b"b"])),
+        ),
+    ),
+    Difference(
+        "resized-dict",
+        "a dict whose size `default` changes while it is written is a RuntimeError",
+        _is_resized,
+        (("dumps_resized", None),),
+    ),
+    Difference(
+        "unknown-type",
+        "the server refuses a packet of type 7, 8 or 9 where it is read, before its JSON",
+        _message(lambda kind, data, count: kind > 6),
+        (("decode_message", "7"), ("decode_message", '9["a"]')),
+    ),
+    Difference(
+        "no-attachments",
+        "the server refuses a binary packet whose attachment count is 0 or missing",
+        _message(lambda kind, data, count: kind in (5, 6) and count == 0),
+        (("decode_message", '50-["a"]'), ("decode_message", '6["a"]')),
+    ),
+    Difference(
+        "too-many-attachments",
+        "the server refuses a binary packet with more than max_attachments",
+        _message(lambda kind, data, count: kind in (5, 6) and count > MAX_ATTACHMENTS),
+        (("decode_message", '511-["a"]'),),
+    ),
+    Difference(
+        "event-shape",
+        "the server refuses an event that is not an array that starts with a string",
+        _message(
+            lambda kind, data, count: (
+                kind in EVENTS
+                and not (isinstance(data, list) and data and isinstance(data[0], str))
+            )
+        ),
+        tuple(("decode_message", text) for text in ("2", "2{}", "2[]", "2[1]", '51-{"a":1}')),
+    ),
+    Difference(
+        "ack-shape",
+        "the server refuses an acknowledgement that is not an array",
+        _message(lambda kind, data, count: kind in ACKS and not isinstance(data, list)),
+        tuple(("decode_message", text) for text in ("31", "31{}", '3"a"')),
+    ),
+)
+
+
+def explain(action: str, given: Any, theirs: Outcome, ours: Outcome) -> str | None:
+    """The name of the difference that explains a case, or None."""
+    names = (d.name for d in DIFFERENCES if d.applies(action, given, theirs, ours))
+    return next(names, None)
