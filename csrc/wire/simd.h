@@ -27,7 +27,10 @@ tbx_ctz64(uint64_t x)
 }
 #endif
 
-#if defined(__SSE2__) || defined(_M_X64)
+#if defined(TBX_NO_SIMD) /* for the tests */
+#define TBX_BLOCK16 0
+
+#elif defined(__SSE2__) || defined(_M_X64)
 #include <emmintrin.h>
 #define TBX_BLOCK16 1
 #define TBX_BLOCK16_STEP 1

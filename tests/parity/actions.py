@@ -1,5 +1,6 @@
 """What is done with each input, by upstream and by this package."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import engineio.json
 import engineio.packet
 import engineio.payload
-import socketio.packet
+import socketio
 
 import toolboxsio
 from toolboxsio import _core
@@ -141,6 +142,24 @@ def _payload_decode(cls: type) -> Callable[[str], Any]:
     return run
 
 
+def _server(cls: type) -> Callable[[str], Any]:
+    """What the handlers of a server with one client are called with."""
+
+    async def receive(text: str) -> Any:
+        sio, calls = cls(async_mode="asgi", async_handlers=False), []
+
+        async def note(*args: Any) -> None:
+            calls.append(list(args))
+
+        for event in ("connect", "disconnect", "e"):
+            sio.on(event, note)
+        sid = await sio.manager.connect("eio", "/")
+        await sio._handle_eio_message("eio", text)
+        return [["sid" if arg == sid else arg for arg in call] for call in calls]
+
+    return lambda text: asyncio.run(receive(text))
+
+
 Theirs, Ours = socketio.packet.Packet, toolboxsio.Packet
 EngineTheirs, PayloadTheirs = engineio.packet.Packet, engineio.payload.Payload
 
@@ -161,6 +180,7 @@ ACTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
         _upstream_message,
         lambda text: _core.decode_message(text, MAX_ATTACHMENTS, MAX_DEPTH),
     ),
+    "server": (_server(socketio.AsyncServer), _server(toolboxsio.AsyncServer)),
     "reconstruct": (_reconstruct(Theirs), _reconstruct(Ours)),
     "engine_encode": (_engine_encode(EngineTheirs), _engine_encode(EnginePacket)),
     "engine_decode": (_engine_decode(EngineTheirs), _engine_decode(EnginePacket)),

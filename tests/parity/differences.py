@@ -1,10 +1,12 @@
 """The documented differences from upstream. What differs and is not recognised here is a fault.
 
 `applies` is given what was done (`action`), its input, and both outcomes, and is true only for a
-case that the difference explains. `examples` are inputs that must differ, and do so for this reason.
+case that the difference explains. `examples` are inputs that must differ, and for this reason.
 """
 
 import dataclasses
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,6 @@ from .compare import Outcome, depth_of, depth_of_text
 
 MAX_DEPTH = 512
 MAX_ATTACHMENTS = 10
-EVENTS, ACKS = (2, 5), (3, 6)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Difference:
 
 
 def _is_refused(ours: Outcome) -> bool:
-    return type(ours.error) is ValueError
+    return isinstance(ours.error, ValueError) and not isinstance(ours.error, json.JSONDecodeError)
 
 
 def _depth(given: Any) -> int:
@@ -77,27 +78,52 @@ def _has_bad_placeholder(action: str, given: Any, theirs: Outcome, ours: Outcome
     return any(type(num) is not int or not 0 <= num < size for num in _placeholders(data))
 
 
-def _message(check: Callable[[int, Any, int], bool]) -> Callable[..., bool]:
-    """A refusal on the server's path of a packet that upstream's Packet reads."""
+def _is_message_refused(action: str, ours: Outcome) -> bool:
+    return action == "decode_message" and _is_refused(ours)
 
+
+def _head(text: str) -> tuple[int, int]:
+    """Type and attachment count, which are looked at before the JSON is read; (-1, 0) for none."""
+    found = re.match(r"([0-9])(?:([0-9]+)-)?", text)
+    return (int(found[1]), int(found[2] or 0)) if found else (-1, 0)
+
+
+def _is_unknown(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    return _is_message_refused(action, ours) and _head(given)[0] > 6
+
+
+def _has_bad_count(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    if not _is_message_refused(action, ours):
+        return False
+    kind, count = _head(given)
+    return kind in (5, 6) and not 1 <= count <= MAX_ATTACHMENTS
+
+
+def _has_shape(kinds: tuple[int, int], is_good: Callable[[Any], bool]) -> Callable[..., bool]:
     def applies(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
-        if action != "decode_message" or not _is_refused(ours):
+        if not _is_message_refused(action, ours) or theirs.error is not None:
             return False
-        if theirs.error is not None:  # the header is looked at before the JSON is read
-            return False
-        kind, _, _, data, count = theirs.value
-        return check(kind, data, count)
+        kind, _, _, data, _ = theirs.value
+        return kind in kinds and not is_good(data)
 
     return applies
+
+
+def _is_event(data: Any) -> bool:
+    return isinstance(data, list) and bool(data) and isinstance(data[0], str)
+
+
+def _is_reserved(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    return action == "server" and _is_refused(ours) and "reserved" in str(ours.error)
 
 
 def _is_resized(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
     return action == "dumps_resized" and type(ours.error) is RuntimeError
 
 
-def _nested(depth: int) -> list[Any]:
-    value: list[Any] = []
-    for _ in range(depth - 1):
+def _nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
         value = [value]
     return value
 
@@ -122,12 +148,12 @@ DIFFERENCES = (
         (
             ("decode", '٢["a"]'),
             ("decode", '2٣["a"]'),
-            ("decode", '5١-["a"]'),
+            ("decode", '5\u0661-["a"]'),
             ("decode_message", '2٣["a"]'),
         ),
     ),
     Difference(
-        "placeholder-range",
+        "placeholder-numbers",
         "the number of a placeholder is an int within the attachments, or ValueError",
         _has_bad_placeholder,
         (
@@ -146,37 +172,32 @@ DIFFERENCES = (
     Difference(
         "unknown-type",
         "the server refuses a packet of type 7, 8 or 9 where it is read, before its JSON",
-        _message(lambda kind, data, count: kind > 6),
+        _is_unknown,
         (("decode_message", "7"), ("decode_message", '9["a"]')),
     ),
     Difference(
-        "no-attachments",
-        "the server refuses a binary packet whose attachment count is 0 or missing",
-        _message(lambda kind, data, count: kind in (5, 6) and count == 0),
-        (("decode_message", '50-["a"]'), ("decode_message", '6["a"]')),
-    ),
-    Difference(
-        "too-many-attachments",
-        "the server refuses a binary packet with more than max_attachments",
-        _message(lambda kind, data, count: kind in (5, 6) and count > MAX_ATTACHMENTS),
-        (("decode_message", '511-["a"]'),),
+        "attachment-count",
+        "the server refuses a binary packet with no attachments, or more than max_attachments",
+        _has_bad_count,
+        tuple(("decode_message", text) for text in ('50-["a"]', '6["a"]', '511-["a"]', "5x")),
     ),
     Difference(
         "event-shape",
         "the server refuses an event that is not an array that starts with a string",
-        _message(
-            lambda kind, data, count: (
-                kind in EVENTS
-                and not (isinstance(data, list) and data and isinstance(data[0], str))
-            )
-        ),
+        _has_shape((2, 5), _is_event),
         tuple(("decode_message", text) for text in ("2", "2{}", "2[]", "2[1]", '51-{"a":1}')),
     ),
     Difference(
         "ack-shape",
         "the server refuses an acknowledgement that is not an array",
-        _message(lambda kind, data, count: kind in ACKS and not isinstance(data, list)),
+        _has_shape((3, 6), lambda data: isinstance(data, list)),
         tuple(("decode_message", text) for text in ("31", "31{}", '3"a"')),
+    ),
+    Difference(
+        "reserved-names",
+        "the server refuses the events connect and disconnect from a client",
+        _is_reserved,
+        (("server", '2["connect",{"forged":1}]'), ("server", '2["disconnect","x"]')),
     ),
 )
 

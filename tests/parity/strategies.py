@@ -1,7 +1,9 @@
 """Values, JSON texts and packets: good ones, odd ones and broken ones."""
 
+import base64
 import enum
 import json
+import urllib.parse
 from collections import OrderedDict, defaultdict, namedtuple
 from datetime import datetime
 from decimal import Decimal
@@ -53,14 +55,14 @@ class ShownDict(dict):
     """Shows other items than it holds."""
 
     def items(self):
-        return [("shown", 1), *dict.items(self)]
+        return [("shown", 1), *dict.items(self)] if self else []
 
 
 class OddDict(dict):
     """Its items are no pairs."""
 
     def items(self):
-        return [(1, 2, 3)]
+        return [(1, 2, 3)] if self else []
 
 
 class Level(enum.IntEnum):
@@ -219,12 +221,15 @@ _DIGITS = st.one_of(
               st.integers(95, 103), st.sampled_from(["", ".0", "e1", ".", "x"])),
     st.from_regex(r"-?[1-9][0-9]{14,22}(\.[0-9]{1,25})?([eE][-+]?[0-9]{1,3})?", fullmatch=True),
 )  # fmt: skip
+_WORDS = """null true false NaN Infinity -Infinity nul tru Infinit -Infinit N - 0 -0 01 1 1.5 // ' //
+"k" "k": "\\u12" "\\ud83d\\ude00" "\\ud83d" "\\ude00\\ud83d" "\\ud83d\\u0041" "\\ud83d\\u12 "\\x"
+"\\u000" "\\uD83D\\uDE0 "\\u+041" "\\u0x41" /**/ \u0663 \U0001d7d9"""
 _TOKENS = st.sampled_from(
-    [*'[]{},:"\\', " ", "\n", "\t", "\r", "\x0b", "\xa0", "\ufeff", "null", "true", "false", "NaN"]
-    + ["Infinity", "-Infinity", "-", "nul", "tru", "Infinit", "-Infinit", "N", "0", "-0", "01"]
-    + ["1", "1.5", '"k"', '"k":', '"\\u12"', '"\\ud83d\\ude00"', '"\\ud83d"', '"\\ude00\\ud83d"']
-    + ['"\\ud83d\\u0041"', '"\\ud83d\\u12', '"\\x"', '"\x00"', '"\x1f"', '"\x7f"', '"é"', "'a'"]
-    + ['"\ud800"', '"\\u000"', '"\\uD83D\\uDE0', '"\\u+041"', '"\\u 041"', "٣", "𝟙", "//", "/**/"]
+    [
+        *'[]{},:"\\ \n\t\r\x0b\xa0\ufeff',
+        *_WORDS.split(),
+        *('"\x00"', '"\x1f"', '"\x7f"', '"\xe9"', '"\ud800"', '"\\u 041"'),
+    ]
 )
 _SOUP = st.lists(st.one_of(_TOKENS, _DIGITS), max_size=10).map("".join)
 
@@ -255,11 +260,9 @@ def _mutated(texts, extras):
 
 _VALID = st.one_of(_DUMPED, _DUMPED, _DIGITS)
 _DOUBLED = st.builds(
-    lambda key, a, b: f'{{{json.dumps(key)}:{json.dumps(a)},"x":0, {json.dumps(key)}:{json.dumps(b)}}}',
-    TEXT,
-    PLAIN,
-    PLAIN,
-)  # fmt: skip
+    lambda key, a, b: f'{{{key}:{a},"x":0, {key}:{b}}}',
+    *(c.map(json.dumps) for c in (TEXT, PLAIN, PLAIN)),
+)
 #: Good and broken JSON.
 TEXTS = st.one_of(
     _VALID,
@@ -315,8 +318,10 @@ _DATA = st.one_of(
 )  # fmt: skip
 _TYPES = st.sampled_from([*"2222356560145", "7", "9", "", "x", "-", "٢", "²", "b"])
 _COUNTS = st.sampled_from(
-    ["", "", "", "0-", "1-", "1-", "2-", "10-", "11-", "0000000001-", "9999999999-", "99999999999-"]
-    + ["-", "x-", "1", "²-", "١-", "1x-", "00000000000"]
+    [
+        *("", "", "", "0-", "1-", "1-", "2-", "10-", "11-", "-", "x-", "1", "1x-", "00000000000"),
+        *("0000000001-", "9999999999-", "99999999999-", "\u00b2-", "\u0661-"),
+    ]
 )
 _WIRE_NAMESPACES = st.sampled_from(
     [
@@ -353,7 +358,7 @@ ENGINE_DATA = st.one_of(
     st.none(), TEXT, BYTES, VALUES, INTS, FLOATS, st.booleans(), ALIEN_VALUES, st.just(Str("s"))
 )
 _BASE64 = st.one_of(
-    st.binary(max_size=40).map(lambda b: __import__("base64").b64encode(b).decode()),
+    st.binary(max_size=40).map(lambda b: base64.b64encode(b).decode()),
     st.text("ABab01+/=-_ \n\x80é", max_size=12),
 )
 _ENGINE_TEXTS = st.one_of(
@@ -371,7 +376,7 @@ PAYLOADS = st.one_of(
     st.lists(_ENGINE_TEXTS, max_size=5).map("\x1e".join),
     st.integers(14, 18).map(lambda n: "\x1e".join(["4a"] * n)),
     st.lists(_ENGINE_TEXTS, max_size=3).map(
-        lambda packets: "d=" + __import__("urllib.parse").parse.quote_plus(
+        lambda packets: "d=" + urllib.parse.quote_plus(
             "\x1e".join(packets).encode("utf-8", "replace").decode()
         )
     ),

@@ -1,9 +1,8 @@
 """Engine.IO packets and payloads against engineio.packet and engineio.payload."""
 
+import engineio.payload
 from hypothesis import given
 from hypothesis import strategies as st
-
-import engineio.payload
 
 from . import strategies as s
 from .actions import check
@@ -38,8 +37,8 @@ def test_payload_decode(body):
 
 
 def test_objects_that_are_no_packets():
-    for encoded in (None, 1, [], ["4a"], {}, memoryview(b"a")):
-        check("engine_decode", encoded)
+    for encoded in (None, 1, 1.5, object()):
+        assert check("engine_decode", encoded) is None
 
 
 def test_payload_limit_is_the_one_applications_set(monkeypatch):

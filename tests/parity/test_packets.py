@@ -62,3 +62,8 @@ def test_every_header():
                         text = kind + count + namespace + number + tail
                         check("decode", text)
                         check("decode_message", text)
+
+
+def test_events_and_acks_reach_the_handlers():
+    for text in ('2["e"]', '2["e",1,{"a":[null]}]', '27["e","x"]', "31[1]", '2["unknown",1]'):
+        assert check("server", text) is None

@@ -73,7 +73,7 @@ def test_default_that_changes_what_is_written():
     def clear(obj):
         shrinking.clear()
         gc.collect()
-        return None
+        return
 
     assert fast_json.dumps(shrinking, default=clear) == "[null]"
 
@@ -81,7 +81,7 @@ def test_default_that_changes_what_is_written():
 
     def grow(obj):
         table.update({str(i): i for i in range(100)})
-        return None
+        return
 
     with pytest.raises(RuntimeError, match="changed size"):
         fast_json.dumps(table, default=grow)

@@ -52,7 +52,7 @@ CIRCLE = []
 CIRCLE.append(CIRCLE)
 VALUE = {
     "name": ["text", "\xe9", "\u20ac", "\U0001f600", 'q"\n', "\ud800", 1, -1, 1 << 70, 1.5, True],
-    "more": (None, False, {1: 2, 1.5: 3, None: 4, True: 5}, Text("t"), Table(k=Table(z=[]))),
+    "more": (None, False, {0: 2, 1.5: 3, None: 4, True: 5}, Text("t"), Table(k=Table(z=[]))),
     "long" * 40: [float("nan"), float("inf"), {}, [], ()],
 }
 TEXT = _core.dumps(VALUE, None, 512)
@@ -66,7 +66,7 @@ GOOD = {
     "loads utf-16": lambda: _core.loads(TEXT.encode("utf-16"), 512),
     "loads wide": lambda: _core.loads('["\xe9\u20ac\U0001f600", "\ud800\\ud83d"]', 512),
     "loads many": lambda: _core.loads("[" + "[1]," * 200 + "2]", 512),
-    "loads new keys": lambda: _core.loads('{"k%d":1}' % (id(object()) % 7), 512),
+    "loads new keys": lambda: _core.loads(f'{{"k{id(object()) % 7}":1}}', 512),
     "encode": lambda: _core.encode_packet(2, ["e", VALUE], "/n\xe9", 12, None, 512),
     "encode binary": lambda: _core.encode_packet(2, ["e", b"1", {"x": b"2"}], None, None, None, 9),
     "encode long id": lambda: _core.encode_packet(3, [], "/", 1 << 90, None, 512),
@@ -137,7 +137,7 @@ def fails(function):
 
 
 def leaked(function, runs=100):
-    """How much the count grows in `runs` calls; the least of four series, as others allocate too."""
+    """How much the count grows in `runs` calls; the least of four series: others allocate too."""
     for _ in range(runs):
         function()
     grown = []
