@@ -96,7 +96,7 @@ class BuildLoadgen(Command):
     """The load generator of benchmarks/, an executable of its own: build/toolboxsio-loadgen."""
 
     description = "build the load generator of the benchmarks"
-    user_options = ()
+    user_options = []  # noqa: RUF012 (setuptools takes a list only)
 
     def initialize_options(self):
         pass

@@ -252,7 +252,7 @@ else:
             if self.binary:
                 encoded = eio_base64(data) if b64 else data
             elif isinstance(data, str):
-                encoded = f"{self.packet_type}{data}"
+                encoded = str(self.packet_type) + data  # the text of a subclass, not its format
             elif isinstance(data, (dict, list)) and loads_of(self.json) is None:
                 encoded = f"{self.packet_type}{dumps(data, None, _own_json.MAX_DEPTH)}"
             else:

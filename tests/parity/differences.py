@@ -5,6 +5,7 @@ case that the difference explains. `examples` are inputs that must differ, and f
 """
 
 import dataclasses
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -46,18 +47,21 @@ def _is_too_deep(action: str, given: Any, theirs: Outcome, ours: Outcome) -> boo
     return _is_refused(ours) and "nested" in str(ours.error) and _depth(given) > MAX_DEPTH
 
 
-def _header(text: str) -> str:
-    """The part of a packet in which digits count: up to the JSON, whatever it is."""
-    for place, char in enumerate(text):
-        if char in '[{"tfnNI' and place > 0:
-            return text[:place]
-    return text
+def _header_digits(text: str) -> str:
+    """The characters that upstream takes for digits: type, attachment count and id."""
+    digits, rest = text[:1], text[1:]
+    count, dash, behind = rest.partition("-")
+    if dash and count.isdigit():
+        digits, rest = digits + count, behind
+    if rest.startswith("/"):
+        rest = rest.partition(",")[2]
+    return digits + "".join(itertools.takewhile(str.isdigit, rest))
 
 
 def _has_other_digits(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
     if action not in ("decode", "decode_message"):
         return False
-    return any(char.isdigit() and not char.isascii() for char in _header(given))
+    return any(char.isdigit() and not char.isascii() for char in _header_digits(given))
 
 
 def _placeholders(value: Any) -> list[Any]:
