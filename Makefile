@@ -62,7 +62,7 @@ asan: $(VENV)/dev node_modules ## the unit and parity tests with the extension u
 		$(abspath $(PY)) setup.py -q build_ext --inplace
 	cd $(ASAN_TREE) && env LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc $(abspath $(PY)) -m pytest -q tests/unit tests/parity \
-		--ignore tests/unit/test_build.py --ignore tests/unit/test_benchmarks.py --ignore tests/unit/test_tree.py
+		$(addprefix --ignore tests/unit/test_,build.py benchmarks.py tree.py refleak.py)
 
 refleak: build ## the reference counts after many runs of everything the extension offers
 	$(PYTEST) tests/unit/test_refleak.py

@@ -139,19 +139,12 @@ new_str(const tbx_json_str *s)
     return str;
 }
 
+/* An integer that read_short_int left. */
 static PyObject *
 new_int(decoder *d, const tbx_json_num *num)
 {
     const uint8_t *p = num->text;
     size_t n = num->len;
-    if (n <= 18) {
-        bool negative = *p == '-';
-        int64_t value = 0;
-        for (size_t i = negative; i < n; i++) {
-            value = value * 10 + (p[i] - '0');
-        }
-        return PyLong_FromLongLong(negative ? -value : value);
-    }
     if (n > TBX_JSON_MAX_INT) {
         tbx_json_bad(&d->src, TBX_E_JSON_INT, p);
         return NULL;
@@ -160,6 +153,32 @@ new_int(decoder *d, const tbx_json_num *num)
     memcpy(digits, p, n);
     digits[n] = '\0';
     return PyLong_FromString(digits, NULL, 10);
+}
+
+/* Reads an integer of up to 18 digits at p. Returns what follows it, or NULL when there is none
+ * such, or it turns out to be a float. */
+static inline const uint8_t *
+read_short_int(const uint8_t *p, const uint8_t *end, int64_t *value)
+{
+    bool negative = *p == '-';
+    const uint8_t *digits = p + negative;
+    const uint8_t *q = digits;
+    uint64_t sum = 0;
+    while (q < end && *q >= '0' && *q <= '9') {
+        if (q - digits == 18) {
+            return NULL;
+        }
+        sum = sum * 10 + (uint64_t)(*q - '0');
+        q++;
+    }
+    if (q == digits || (*digits == '0' && q - digits > 1)) {
+        return NULL;
+    }
+    if (q < end && (*q == '.' || (*q | 0x20) == 'e')) {
+        return NULL;
+    }
+    *value = negative ? -(int64_t)sum : (int64_t)sum;
+    return q;
 }
 
 /* Reads the literal or number at p onto the values. Returns what follows it, or NULL. */
@@ -198,6 +217,10 @@ read_scalar(decoder *d, const uint8_t *p)
         default:
             break;
         }
+    }
+    int64_t number;
+    if (next == NULL && p < end && (next = read_short_int(p, end, &number)) != NULL) {
+        value = PyLong_FromLongLong(number);
     }
     if (next == NULL) {
         tbx_json_num num;

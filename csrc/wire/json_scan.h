@@ -108,6 +108,18 @@ tbx_json_copy_short(uint8_t *dst, const uint8_t *src, size_t n)
     return tbx_json_copy_scalar(dst, src, n);
 }
 
+#if TBX_BLOCK16
+/* The last block of n >= 16 bytes, all before which is plain and copied; the whole length. */
+static inline size_t
+tbx_json_copy_tail16(uint8_t *dst, const uint8_t *src, size_t n)
+{
+    tbx_block16 v = tbx_block16_load(src + n - 16);
+    tbx_block16_store(dst + n - 16, v);
+    uint64_t stops = tbx_block16_stops_write(v);
+    return stops != 0 ? n - 16 + tbx_mask_index(stops) : n;
+}
+#endif
+
 /* The one to call when writing. */
 static inline size_t
 tbx_json_copy(uint8_t *dst, const uint8_t *src, size_t n)
@@ -120,10 +132,7 @@ tbx_json_copy(uint8_t *dst, const uint8_t *src, size_t n)
         if (stops != 0) {
             return tbx_mask_index(stops);
         }
-        if (n == 16) {
-            return 16;
-        }
-        return tbx_json_copy_long(dst, src, n);
+        return n <= 32 ? tbx_json_copy_tail16(dst, src, n) : tbx_json_copy_long(dst, src, n);
     }
 #endif
     return n < 16 ? tbx_json_copy_short(dst, src, n) : tbx_json_copy_long(dst, src, n);

@@ -54,7 +54,10 @@ tbx_json_copy_avx2(uint8_t *dst, const uint8_t *src, size_t n)
             return i + tbx_ctz64(stops);
         }
     }
-    return i + tbx_json_copy_block16(dst + i, src + i, n - i);
+    if (n - i >= 16 || n < 16) {
+        return i + tbx_json_copy_block16(dst + i, src + i, n - i);
+    }
+    return tbx_json_copy_tail16(dst, src, n);
 }
 
 bool

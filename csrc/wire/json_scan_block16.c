@@ -32,7 +32,10 @@ tbx_json_copy_block16(uint8_t *dst, const uint8_t *src, size_t n)
             return i + tbx_mask_index(stops);
         }
     }
-    return i + tbx_json_copy_scalar(dst + i, src + i, n - i);
+    if (n >= 16) {
+        return tbx_json_copy_tail16(dst, src, n);
+    }
+    return tbx_json_copy_scalar(dst, src, n);
 }
 
 #else
