@@ -6,6 +6,7 @@ static const char *const err_texts[TBX_E_COUNT] = {
     [TBX_E_NOMEM] = "out of memory",
     [TBX_E_TOO_LONG] = "the result is too long",
     [TBX_E_JSON_VALUE] = "Expecting value",
+    [TBX_E_JSON_BOM] = "Unexpected UTF-8 BOM (decode using utf-8-sig)",
     [TBX_E_JSON_EXTRA] = "Extra data",
     [TBX_E_JSON_KEY] = "Expecting property name enclosed in double quotes",
     [TBX_E_JSON_COLON] = "Expecting ':' delimiter",

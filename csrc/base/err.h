@@ -18,6 +18,7 @@ typedef enum {
     TBX_E_TOO_LONG,
     /* JSON: the words are those of CPython's json module, which users see and match on */
     TBX_E_JSON_VALUE,
+    TBX_E_JSON_BOM,
     TBX_E_JSON_EXTRA,
     TBX_E_JSON_KEY,
     TBX_E_JSON_COLON,

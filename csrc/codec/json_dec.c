@@ -464,6 +464,9 @@ tbx_json_decode_str(TbxState *state, PyObject *str, const tbx_text *text, size_t
         return NULL;
     }
     err.pos = tbx_utf8_count(json, err.pos);
+    if (PyUnicode_GET_LENGTH(doc) > 0 && PyUnicode_READ_CHAR(doc, 0) == 0xfeff) {
+        err = (tbx_err){TBX_E_JSON_BOM, 0};
+    }
     tbx_err_raise(state, &err, doc);
     Py_DECREF(doc);
     return NULL;
@@ -472,15 +475,6 @@ tbx_json_decode_str(TbxState *state, PyObject *str, const tbx_text *text, size_t
 static PyObject *
 loads_str(TbxState *state, PyObject *str, Py_ssize_t max_depth)
 {
-    if (PyUnicode_GET_LENGTH(str) > 0 && PyUnicode_READ_CHAR(str, 0) == 0xfeff) {
-        PyObject *exc = PyObject_CallFunction(
-            state->JSONDecodeError, "sOi", "Unexpected UTF-8 BOM (decode using utf-8-sig)", str, 0);
-        if (exc != NULL) {
-            PyErr_SetObject(state->JSONDecodeError, exc);
-            Py_DECREF(exc);
-        }
-        return NULL;
-    }
     tbx_text text;
     if (tbx_text_open(str, &text) < 0) {
         return NULL;

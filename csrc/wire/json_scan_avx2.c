@@ -4,7 +4,7 @@
  */
 #include "wire/json_scan.h"
 
-#if defined(__AVX2__)
+#if defined(__AVX2__) && TBX_BLOCK16
 #include <immintrin.h>
 
 static inline __m256i
