@@ -15,8 +15,8 @@ NIGHTLY = os.environ.get("TOOLBOXSIO_NIGHTLY", "0") not in ("", "0")
 #: Inputs compared so far, by the name of the comparison.
 compared: dict[str, int] = {}
 
-#: For a property: how many examples it gets. `every` scales what is cheap or dear.
-EXAMPLES = 20_000 if NIGHTLY else 250
+#: How many examples a property gets, before `cases` scales it.
+EXAMPLES = 11_000 if NIGHTLY else 250
 
 
 def cases(scale: float = 1) -> settings:

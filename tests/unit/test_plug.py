@@ -1,5 +1,6 @@
 """The package in the place of python-socketio: names, classes, options, accelerate, install."""
 
+import os
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from toolboxsio.errors import PacketError
 
 
 def in_new_process(code, **env):
+    env = {name: value for name, value in os.environ.items() if name != "TOOLBOXSIO_PURE"} | env
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
     assert done.returncode == 0, done.stderr
