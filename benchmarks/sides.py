@@ -15,7 +15,7 @@ import socketio.packet
 
 import toolboxsio
 from toolboxsio import _core
-from toolboxsio.packet import EnginePacket, Packet
+from toolboxsio.packet import ACK, EnginePacket, Packet
 
 MAX_ATTACHMENTS = 10
 MAX_DEPTH = 512
@@ -67,7 +67,8 @@ class OrjsonModule:
 
 
 class Ours:
-    """toolboxsio, by the classes and methods that its server uses."""
+    """toolboxsio, by the functions and classes that its server uses: for the text of an event or
+    an acknowledgement from a WebSocket, and for an acknowledgement, that is C; else packets."""
 
     dumps = staticmethod(toolboxsio.json.dumps)
     loads = staticmethod(toolboxsio.json.loads)
@@ -77,13 +78,21 @@ class Ours:
         self.server = toolboxsio.AsyncServer(async_mode="asgi")
 
     def encode(self, packet_type, data, packet_id=None):
-        encoded = Packet(packet_type, data=data, namespace="/", id=packet_id).encode()
         message = engineio.packet.MESSAGE
+        if packet_type == ACK:
+            encoded = _core.encode_packet(ACK, data, "/", packet_id, None, MAX_DEPTH, True, True)
+            if isinstance(encoded, str):
+                return EnginePacket.of_frame(encoded).encode()
+            rest = [EnginePacket(message, data=part).encode() for part in encoded[1:]]
+            return [EnginePacket.of_frame(encoded[0]).encode(), *rest]
+        encoded = Packet(packet_type, data=data, namespace="/", id=packet_id).encode()
         if isinstance(encoded, list):
             return [EnginePacket(message, data=part).encode() for part in encoded]
         return EnginePacket(message, data=encoded).encode()
 
     def decode(self, packet):
+        if isinstance(packet, str) and packet.startswith(("42", "43")):
+            return _core.decode_message(packet, MAX_ATTACHMENTS, MAX_DEPTH, True)[:4]
         first, *attachments = packet if isinstance(packet, list) else [packet]
         *result, partial = self.server._decode(EnginePacket(encoded_packet=first).data)
         if partial is None:
@@ -105,20 +114,13 @@ class Core:
         return _core.loads(text, MAX_DEPTH)
 
     def encode(self, packet_type, data, packet_id=None):
-        encoded = _core.encode_packet(packet_type, data, None, packet_id, None, MAX_DEPTH)
-        if isinstance(encoded, list):
-            encoded[0] = "4" + encoded[0]
-            return encoded
-        return "4" + encoded
+        return _core.encode_packet(packet_type, data, None, packet_id, None, MAX_DEPTH, True, True)
 
     def decode(self, packet):
-        first, *attachments = packet if isinstance(packet, list) else [packet]
-        packet_type, namespace, packet_id, data, _ = _core.decode_message(
-            first[1:], MAX_ATTACHMENTS, MAX_DEPTH
-        )
-        if attachments:
-            data = _core.reconstruct(data, attachments)
-        return packet_type, namespace, packet_id, data
+        if isinstance(packet, str):
+            return _core.decode_message(packet, MAX_ATTACHMENTS, MAX_DEPTH, True)[:4]
+        header = _core.decode_message(packet[0], MAX_ATTACHMENTS, MAX_DEPTH, True)
+        return *header[:3], _core.reconstruct(header[3], packet[1:])
 
 
 SIDES = {

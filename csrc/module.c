@@ -62,7 +62,7 @@ static PyObject *
 core_encode_packet(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
 {
     tbx_sio_packet packet;
-    if (n_args != 6 && check_count("encode_packet", n_args, 7) < 0) {
+    if (n_args != 6 && n_args != 7 && check_count("encode_packet", n_args, 8) < 0) {
         return NULL;
     }
     packet.type = PyLong_AsLong(args[0]);
@@ -76,11 +76,13 @@ core_encode_packet(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
     if (read_size(args[5], &packet.max_depth) < 0) {
         return NULL;
     }
-    int detect = n_args == 7 ? PyObject_IsTrue(args[6]) : 1;
-    if (detect < 0) {
+    int detect = n_args > 6 ? PyObject_IsTrue(args[6]) : 1;
+    int frame = n_args > 7 ? PyObject_IsTrue(args[7]) : 0;
+    if (detect < 0 || frame < 0) {
         return NULL;
     }
     packet.detect = detect != 0;
+    packet.frame = frame != 0;
     return tbx_sio_encode(tbx_state_of(module), &packet);
 }
 
@@ -98,11 +100,18 @@ static PyObject *
 core_decode_message(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
 {
     Py_ssize_t max_attachments, max_depth;
-    if (check_count("decode_message", n_args, 3) < 0 || read_size(args[1], &max_attachments) < 0 ||
-        read_size(args[2], &max_depth) < 0) {
+    if (n_args != 3 && check_count("decode_message", n_args, 4) < 0) {
         return NULL;
     }
-    return tbx_sio_decode_message(tbx_state_of(module), args[0], max_attachments, max_depth);
+    if (read_size(args[1], &max_attachments) < 0 || read_size(args[2], &max_depth) < 0) {
+        return NULL;
+    }
+    int frame = n_args > 3 ? PyObject_IsTrue(args[3]) : 0;
+    if (frame < 0) {
+        return NULL;
+    }
+    return tbx_sio_decode_message(tbx_state_of(module), args[0], max_attachments, max_depth,
+                                  (size_t)frame);
 }
 
 static PyObject *
@@ -209,17 +218,20 @@ static PyMethodDef core_methods[] = {
      "loads(doc, max_depth, /)\n--\n\n"
      "The value of a JSON text: str, bytes or bytearray."},
     {FAST(encode_packet), METH_FASTCALL,
-     "encode_packet(type, data, namespace, id, json_default, max_depth, detect=True, /)\n--\n\n"
+     "encode_packet(type, data, namespace, id, json_default, max_depth, detect=True, frame=False, "
+     "/)\n--\n\n"
      "A Socket.IO packet as str, or as [str, *attachments] when it is binary. With detect, bytes\n"
-     "within the data of an EVENT or ACK make it a BINARY_EVENT or BINARY_ACK."},
+     "within the data of an EVENT or ACK make it a BINARY_EVENT or BINARY_ACK. With frame, the "
+     "text is\n"
+     "an Engine.IO message."},
     {FAST(decode_packet), METH_FASTCALL,
      "decode_packet(text, loads, max_depth, /)\n--\n\n"
      "(type, namespace, id, data, attachment_count) of a Socket.IO packet. loads reads the JSON\n"
      "unless it is None."},
     {FAST(decode_message), METH_FASTCALL,
-     "decode_message(text, max_attachments, max_depth, /)\n--\n\n"
+     "decode_message(text, max_attachments, max_depth, frame=False, /)\n--\n\n"
      "As decode_packet, for what a client sent: ValueError also for packets that no server\n"
-     "should accept."},
+     "should accept. With frame, text is an Engine.IO message."},
     {FAST(has_binary), METH_O,
      "has_binary(data, /)\n--\n\n"
      "Whether data is, or holds within lists and dicts, bytes."},

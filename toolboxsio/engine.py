@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import Any, cast
+from collections.abc import Awaitable
+from typing import Any, Protocol, cast
 
 import engineio
 import engineio.async_socket
@@ -27,6 +28,16 @@ __all__ = ["EngineServer", "EngineSocket"]
 _UPSTREAM_METHODS = {
     name: _UpstreamSocket.__dict__[name] for name in ("handle_post_request", "_websocket_handler")
 }
+
+
+class FrameReceiver(Protocol):
+    """What takes Engine.IO messages as they came."""
+
+    def takes(self, socket: EngineSocket, frame: str | bytes) -> bool:
+        """Whether this frame may skip the packet and the handlers of the Engine.IO server."""
+
+    async def receive(self, sid: str, frame: Any) -> None:
+        """Dispatch what is in the frame."""
 
 
 def _is_replaced(name: str) -> bool:
@@ -50,6 +61,10 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
 
     async def _receive_encoded(self, encoded: str | bytes) -> None:
         """Read one packet and act on it."""
+        frames = self.server.frames
+        if frames is not None and frames.takes(self, encoded):
+            await self.server.run_handler(self.sid, frames.receive(self.sid, encoded))
+            return
         try:
             packet = EnginePacket(encoded_packet=encoded)
             if packet.packet_type >= len(packet_names):
@@ -205,6 +220,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     """The Engine.IO server. Mirrors: ``engineio.async_server.AsyncServer``."""
 
     start_service_task: bool
+    #: Who takes text frames as they are, before a packet is made of them; None: nobody.
+    frames: FrameReceiver | None = None
 
     async def send(self, sid: str, data: Any) -> None:
         """Send a message to a client. Mirrors: ``engineio.async_server.AsyncServer.send``."""
@@ -223,16 +240,20 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             or not inspect.iscoroutinefunction(handler)
         ):
             return await super()._trigger_event(event, *args, **kwargs)
+        return await self.run_handler(args[0], handler(*args))
+
+    async def run_handler(self, sid: str, handling: Awaitable[Any]) -> Any:
+        """Wait for a message handler; what it raises ends here."""
         try:
-            return await handler(*args)
+            return await handling
         except asyncio.CancelledError:
             pass
         except PacketError as exc:
-            socket = self.sockets.get(args[0])
+            socket = self.sockets.get(sid)
             if isinstance(socket, EngineSocket):
                 await socket.refuse(exc)
             else:
-                self.logger.warning("%s: Packet refused: %s", args[0], exc)
+                self.logger.warning("%s: Packet refused: %s", sid, exc)
         except Exception:
             self.logger.exception("message async handler error")
         return None

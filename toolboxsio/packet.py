@@ -15,6 +15,7 @@ import engineio.json
 import engineio.packet
 import engineio.payload
 import socketio.packet
+from engineio.packet import MESSAGE, NOOP
 from socketio.packet import (
     ACK,
     BINARY_ACK,
@@ -133,10 +134,13 @@ else:
 
         _stock = True  # binary data is found, taken out and put back by C
 
+        _plain = True  # and so is all else: a server may decode without an object
+
         def __init_subclass__(cls, **kwargs: Any) -> None:
             super().__init_subclass__(**kwargs)
             if any(name in cls.__dict__ for name in _BINARY_METHODS):
                 cls._stock = False
+            cls._plain = cls._stock and cls.uses_binary_events and cls.decode is Packet.decode
 
         def __init__(
             self,
@@ -242,6 +246,29 @@ else:
         """An Engine.IO packet, protocol revision 4. Mirrors: ``engineio.packet.Packet``."""
 
         encode_cache: str | bytes | None
+
+        def __init__(
+            self, packet_type: int = NOOP, data: Any = None, encoded_packet: Any = None
+        ) -> None:
+            self.encode_cache = None
+            if encoded_packet is not None:
+                self.decode(encoded_packet)
+                return
+            self.packet_type = packet_type
+            self.data = data
+            self.binary = isinstance(data, (bytes, bytearray))
+            if self.binary and packet_type != MESSAGE:
+                raise ValueError("Binary packets can only be of type MESSAGE")
+
+        @classmethod
+        def of_frame(cls, frame: str) -> EnginePacket:
+            """A MESSAGE whose encoded text exists already."""
+            packet = cls.__new__(cls)
+            packet.packet_type = MESSAGE
+            packet.data = frame[1:]
+            packet.binary = False
+            packet.encode_cache = frame
+            return packet
 
         def encode(self, b64: bool = False) -> Any:
             """Return the packet as it goes on the wire; later calls return the same again."""

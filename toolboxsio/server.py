@@ -5,6 +5,7 @@ What touches python-socketio's internals stands here; each such place names the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -87,12 +88,50 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             serializer=serializer,
             **kwargs,
         )
+        _take_frames(self)
 
     def _engineio_server_class(self) -> Any:
         """Mirrors: ``socketio.async_server.AsyncServer._engineio_server_class``; an Engine.IO
         server class that the application has put in upstream's place is used."""
         stock = super()._engineio_server_class()
         return EngineServer if stock is _UpstreamEngineServer else stock
+
+    async def _handle_event_internal(
+        self, server: Any, sid: str, eio_sid: str, data: list[Any], namespace: str, id: int | None
+    ) -> None:
+        """Call the handler of an event and send its acknowledgement.
+
+        Mirrors: ``socketio.async_server.AsyncServer._handle_event_internal``.
+        """
+        answer = await server._trigger_event(data[0], namespace, sid, *data[1:])
+        if answer is self.not_handled or id is None:
+            return
+        if answer is None:
+            args = []
+        elif isinstance(answer, tuple):
+            args = list(answer)
+        else:
+            args = [answer]
+        cls = self.packet_class
+        eio = self.eio
+        if (
+            getattr(cls, "_plain", False)
+            and cls.encode is _encode_in_c
+            and loads_of(cls.json) is None
+            and _is_stock(server, "_send_packet", _UpstreamServer)
+            and _is_stock(eio, "send", EngineServer)
+        ):
+            encoded = core.encode_packet(  # type: ignore[union-attr]
+                ACK, args, namespace, id, cls.json_default, cls.max_depth, True, True
+            )
+            if isinstance(encoded, str):
+                await eio.send_packet(eio_sid, EnginePacket.of_frame(encoded))
+                return
+            await eio.send_packet(eio_sid, EnginePacket.of_frame(encoded[0]))
+            for attachment in encoded[1:]:
+                await eio.send(eio_sid, attachment)
+            return
+        await server._send_packet(eio_sid, cls(ACK, namespace=namespace, id=id, data=args))
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         """Dispatch a message of a client.
@@ -117,15 +156,8 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
     def _decode(self, data: Any) -> tuple[int, str | None, int | None, Any, Any]:
         """Type, namespace, id, data and, for a packet that is not complete yet, the packet."""
         cls = self.packet_class
-        if (
-            isinstance(data, str)
-            and isinstance(cls, type)
-            and issubclass(cls, Packet)
-            and cls.decode is Packet.decode
-            and cls.uses_binary_events
-            and cls._stock
-            and loads_of(cls.json) is None
-        ):
+        is_plain = getattr(cls, "_plain", False) and cls.decode is _decode_in_c
+        if is_plain and isinstance(data, str) and loads_of(cls.json) is None:
             packet_type, namespace, id, args, count = core.decode_message(  # type: ignore[union-attr]
                 data, self.max_attachments, cls.max_depth
             )
@@ -187,7 +219,65 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
 
 
 if core is not None:
-    from .packet import loads_of
+    from .packet import EnginePacket, loads_of
+
+    _decode_in_c = Packet.decode
+    _encode_in_c = Packet.encode
+else:  # plain python-socketio
+    del AsyncServer._handle_event_internal
+
+
+def _is_stock(obj: Any, name: str, cls: type) -> bool:
+    """Whether a method of obj is the one of cls: not overridden, on no class and not on obj."""
+    return name not in vars(obj) and getattr(type(obj), name) is getattr(cls, name)
+
+
+class _Frames:
+    """Events and acknowledgements in WebSocket messages, decoded without a packet for each layer.
+
+    Each step that is left out (``EngineSocket.receive``, the engine's ``_trigger_event``, the
+    server's ``_handle_eio_message``) runs as ever where the application has replaced it, or logs.
+    """
+
+    def __init__(self, sio: AsyncServer) -> None:
+        self.sio = sio
+
+    def takes(self, socket: EngineSocket, frame: str | bytes) -> bool:
+        sio = self.sio
+        cls = sio.packet_class
+        eio = sio.eio
+        return (
+            isinstance(frame, str)
+            and frame.startswith(("42", "43"))
+            and getattr(cls, "_plain", False)
+            and cls.decode is _decode_in_c
+            and loads_of(cls.json) is None
+            and socket.sid not in sio._binary_packet
+            and eio.handlers.get("message") == sio._handle_eio_message
+            and _is_stock(sio, "_handle_eio_message", AsyncServer)
+            and _is_stock(socket, "receive", _UpstreamEngineSocket)
+            and _UpstreamEngineSocket.receive is _upstream_receive
+            and _is_stock(eio, "_trigger_event", EngineServer)
+            and not eio.logger.isEnabledFor(logging.INFO)
+        )
+
+    async def receive(self, sid: str, frame: str) -> None:
+        sio = self.sio
+        try:
+            packet_type, namespace, id, args, _ = core.decode_message(  # type: ignore[union-attr]
+                frame, sio.max_attachments, sio.packet_class.max_depth, True
+            )
+        except ValueError as exc:
+            raise PacketError(str(exc)) from exc
+        await sio._dispatch(sid, packet_type, namespace, id, args, None)
+
+
+_upstream_receive = _UpstreamEngineSocket.receive
+
+
+def _take_frames(sio: Any) -> None:
+    if core is not None and isinstance(sio.eio, EngineServer):
+        sio.eio.frames = _Frames(sio)
 
 
 def _swap_class(obj: Any, upstream: type, ours: type) -> None:
@@ -217,6 +307,7 @@ def accelerate(sio: Any) -> Any:
     _swap_class(sio.eio, _UpstreamEngineServer, EngineServer)
     for socket in sio.eio.sockets.values():
         _swap_class(socket, _UpstreamEngineSocket, EngineSocket)
+    _take_frames(sio)
     handler = sio.eio.handlers.get("message")
     if getattr(handler, "__func__", None) is _UpstreamServer._handle_eio_message:
         sio.eio.on("message", sio._handle_eio_message)

@@ -7,7 +7,8 @@
 #include "py/err.h"
 #include "wire/sio.h"
 
-#define TYPE_GAP (1 + TBX_NUM_MAX + 1) /* type, number of attachments and '-', written last */
+#define EIO_MESSAGE '4'
+#define TYPE_GAP (2 + TBX_NUM_MAX + 1) /* types, number of attachments and '-', written last */
 
 /* Appends the text of a str. 0, or -1 with an exception. */
 static int
@@ -61,10 +62,13 @@ put_address(tbx_buf *out, PyObject *ns, PyObject *id, bool *ascii)
 /* Writes the type (and the number of attachments) into the end of the gap; returns where the
  * packet starts. */
 static size_t
-put_type(uint8_t *gap, long type, Py_ssize_t n_attachments)
+put_type(uint8_t *gap, bool frame, long type, Py_ssize_t n_attachments)
 {
     char text[TYPE_GAP];
     size_t len = 0;
+    if (frame) {
+        text[len++] = EIO_MESSAGE;
+    }
     text[len++] = (char)('0' + type);
     if (n_attachments >= 0) {
         len += tbx_num_put_i64(text + len, n_attachments);
@@ -126,7 +130,8 @@ tbx_sio_encode(TbxState *state, const tbx_sio_packet *packet)
         type += TBX_SIO_BINARY_EVENT - TBX_SIO_EVENT;
         is_binary = true;
     }
-    size_t start = put_type(out.data, type, is_binary ? PyList_GET_SIZE(attachments) : -1);
+    size_t start =
+        put_type(out.data, packet->frame, type, is_binary ? PyList_GET_SIZE(attachments) : -1);
     const uint8_t *text = out.data + start;
     size_t len = out.len - start;
     result = ascii ? tbx_ascii_str(text, len)
@@ -195,12 +200,14 @@ new_id(const tbx_sio *header)
     return PyLong_FromString(digits, NULL, 10);
 }
 
-/* Reads the header of text. The bytes consumed, or -1 with an exception. */
+/* Reads the header behind the first `skip` bytes of the text. The bytes consumed of what follows
+ * them, or -1 with an exception. */
 static ptrdiff_t
-read_header(TbxState *state, const tbx_text *text, tbx_sio *header)
+read_header(TbxState *state, const tbx_text *text, size_t skip, tbx_sio *header)
 {
     tbx_err err;
-    ptrdiff_t used = tbx_sio_parse(text->text, text->len, header, &err);
+    size_t start = skip < text->len ? skip : text->len;
+    ptrdiff_t used = tbx_sio_parse(text->text + start, text->len - start, header, &err);
     if (used == TBX_BAD) {
         tbx_err_raise(state, &err, NULL);
     }
@@ -239,7 +246,7 @@ tbx_sio_decode(TbxState *state, PyObject *str, PyObject *loads, Py_ssize_t max_d
     if (check_str(str) < 0 || tbx_text_open(str, &text) < 0) {
         return NULL;
     }
-    ptrdiff_t used = read_header(state, &text, &header);
+    ptrdiff_t used = read_header(state, &text, 0, &header);
     if (used > 0) {
         size_t start = (size_t)used;
         PyObject *data;
@@ -298,7 +305,7 @@ refuse_data(const tbx_sio *header, PyObject *data)
 
 PyObject *
 tbx_sio_decode_message(TbxState *state, PyObject *str, Py_ssize_t max_attachments,
-                       Py_ssize_t max_depth)
+                       Py_ssize_t max_depth, size_t skip)
 {
     tbx_text text;
     tbx_sio header;
@@ -307,13 +314,13 @@ tbx_sio_decode_message(TbxState *state, PyObject *str, Py_ssize_t max_attachment
     if (check_str(str) < 0 || tbx_text_open(str, &text) < 0) {
         return NULL;
     }
-    ptrdiff_t used = read_header(state, &text, &header);
+    ptrdiff_t used = read_header(state, &text, skip, &header);
     if (used <= 0) {
         goto done;
     }
     const char *reason = refuse_header(&header, max_attachments);
     if (reason == NULL) {
-        size_t start = (size_t)used;
+        size_t start = skip + (size_t)used;
         data = start == text.len ? Py_NewRef(Py_None)
                                  : tbx_json_decode_str(state, str, &text, start, max_depth);
         if (data == NULL) {

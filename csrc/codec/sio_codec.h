@@ -18,6 +18,7 @@ typedef struct {
     PyObject *json_default; /* borrowed, or None */
     Py_ssize_t max_depth;
     bool detect; /* bytes in an EVENT or ACK make it a binary one */
+    bool frame;  /* as an Engine.IO message: a '4' in front */
 } tbx_sio_packet;
 
 /* The packet as a str, or as a list of a str and its attachments when it is binary. New reference
@@ -31,8 +32,9 @@ PyObject *tbx_sio_decode(TbxState *state, PyObject *text, PyObject *loads, Py_ss
 
 /* The same for what a client sent to a server: ValueError, too, for an event that is not an array
  * headed by a string, an ack that is not an array, an unknown type, and a binary packet without
- * attachments or with more than max_attachments. Escapes. */
+ * attachments or with more than max_attachments. The packet starts behind the first `skip` bytes
+ * of the text, which are ASCII. Escapes. */
 PyObject *tbx_sio_decode_message(TbxState *state, PyObject *text, Py_ssize_t max_attachments,
-                                 Py_ssize_t max_depth);
+                                 Py_ssize_t max_depth, size_t skip);
 
 #endif

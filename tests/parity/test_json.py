@@ -186,7 +186,7 @@ class _EndlessHash(str):
         type,
         toolboxsio,
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_dumps_odd_objects(value):
     assert check("dumps", value) is None
