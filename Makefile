@@ -7,6 +7,7 @@ PYTEST := $(PY) -m pytest -q
 C_FILES = $(shell find csrc tests/c benchmarks/loadgen -name '*.[ch]')
 EXT_SOURCES = $(shell find csrc -name '*.[ch]') setup.py
 ASAN_TREE := build/asan
+REFLEAK_TREE := build/refleak
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .DEFAULT_GOAL := help
@@ -64,8 +65,14 @@ asan: $(VENV)/dev node_modules ## the unit and parity tests with the extension u
 		ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc $(abspath $(PY)) -m pytest -q tests/unit tests/parity \
 		$(addprefix --ignore tests/unit/test_,build.py benchmarks.py tree.py refleak.py)
 
-refleak: build ## the reference counts after many runs of everything the extension offers
-	$(PYTEST) tests/unit/test_refleak.py
+refleak: $(VENV)/dev ## reference counts, by a debug interpreter, after many runs of all that the extension offers
+	@PYTHON=$(PYTHON) .ci/need debug-python
+	rm -rf $(REFLEAK_TREE) && mkdir -p $(REFLEAK_TREE)
+	tar -c --exclude='*.so' csrc toolboxsio tests/conftest.py tests/unit pyproject.toml setup.py README.md LICENSE | tar -x -C $(REFLEAK_TREE)
+	cd $(REFLEAK_TREE) && export PYTHONPATH="$$($(abspath $(PY)) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && \
+		dbg=python$$($(abspath $(PY)) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-dbg && \
+		TOOLBOXSIO_DEBUG=1 $$dbg setup.py -q build_ext --inplace && \
+		$$dbg -m pytest -q -W default tests/unit/test_refleak.py
 
 fuzz: build node_modules ## the generated tests, at length
 	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity --timeout 3600

@@ -61,7 +61,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
 
     async def _receive_encoded(self, encoded: str | bytes) -> None:
         """Read one packet and act on it."""
-        frames = self.server.frames
+        frames = self.server.frames if isinstance(self.server, EngineServer) else None
         if frames is not None and frames.takes(self, encoded):
             await self.server.run_handler(self.sid, frames.receive(self.sid, encoded))
             return
