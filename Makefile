@@ -23,7 +23,7 @@ serve: $(VENV)/demo ## install and serve the example application
 	$(PY) -m toolboxsio serve
 
 test: build node_modules ## install everything and run the Python tests, upstream's own among them
-	@PYTHON=$(PYTHON) .ci/need redis
+	@PYTHON=$(PYTHON) .ci/need redis stdlib-tests
 	$(PYTEST) tests
 
 check: lint stubtest ctest test ## all that has to hold: lint, stubs, C tests, Python tests

@@ -448,9 +448,10 @@ tbx_text_open(PyObject *str, tbx_text *text)
     return 0;
 }
 
-PyObject *
-tbx_json_decode_str(TbxState *state, PyObject *str, const tbx_text *text, size_t start,
-                    Py_ssize_t max_depth)
+/* As tbx_json_decode_str; with `tell_bom`, a byte order mark at the start is told as such. */
+static PyObject *
+decode_str(TbxState *state, PyObject *str, const tbx_text *text, size_t start, Py_ssize_t max_depth,
+           bool tell_bom)
 {
     tbx_err err;
     const uint8_t *json = text->text + start;
@@ -464,7 +465,7 @@ tbx_json_decode_str(TbxState *state, PyObject *str, const tbx_text *text, size_t
         return NULL;
     }
     err.pos = tbx_utf8_count(json, err.pos);
-    if (PyUnicode_GET_LENGTH(doc) > 0 && PyUnicode_READ_CHAR(doc, 0) == 0xfeff) {
+    if (tell_bom && PyUnicode_GET_LENGTH(doc) > 0 && PyUnicode_READ_CHAR(doc, 0) == 0xfeff) {
         err = (tbx_err){TBX_E_JSON_BOM, 0};
     }
     tbx_err_raise(state, &err, doc);
@@ -472,14 +473,21 @@ tbx_json_decode_str(TbxState *state, PyObject *str, const tbx_text *text, size_t
     return NULL;
 }
 
+PyObject *
+tbx_json_decode_str(TbxState *state, PyObject *str, const tbx_text *text, size_t start,
+                    Py_ssize_t max_depth)
+{
+    return decode_str(state, str, text, start, max_depth, true);
+}
+
 static PyObject *
-loads_str(TbxState *state, PyObject *str, Py_ssize_t max_depth)
+loads_str(TbxState *state, PyObject *str, Py_ssize_t max_depth, bool tell_bom)
 {
     tbx_text text;
     if (tbx_text_open(str, &text) < 0) {
         return NULL;
     }
-    PyObject *result = tbx_json_decode_str(state, str, &text, 0, max_depth);
+    PyObject *result = decode_str(state, str, &text, 0, max_depth, tell_bom);
     tbx_text_close(&text);
     return result;
 }
@@ -519,7 +527,7 @@ loads_bytes(TbxState *state, PyObject *bytes, Py_ssize_t max_depth)
     if (str == NULL) {
         return NULL;
     }
-    PyObject *result = loads_str(state, str, max_depth);
+    PyObject *result = loads_str(state, str, max_depth, false);
     Py_DECREF(str);
     return result;
 }
@@ -528,7 +536,7 @@ PyObject *
 tbx_json_loads(TbxState *state, PyObject *doc, Py_ssize_t max_depth)
 {
     if (PyUnicode_Check(doc)) {
-        return loads_str(state, doc, max_depth);
+        return loads_str(state, doc, max_depth, true);
     }
     if (PyBytes_Check(doc)) {
         return loads_bytes(state, doc, max_depth);

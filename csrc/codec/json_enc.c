@@ -291,6 +291,9 @@ open_container(encoder *e, PyObject *obj)
     frame_kind kind;
     PyObject *items;
     Py_ssize_t size = 0;
+    if ((Py_ssize_t)e->n_frames >= e->options->max_depth) {
+        return raise_too_deep(e, obj);
+    }
     if (is_dict) {
         if (PyDict_GET_SIZE(obj) == 0) {
             return put(e, "{}", 2);
@@ -300,9 +303,6 @@ open_container(encoder *e, PyObject *obj)
         if (Py_SIZE(obj) == 0) {
             return put(e, "[]", 2);
         }
-    }
-    if ((Py_ssize_t)e->n_frames >= e->options->max_depth) {
-        return raise_too_deep(e, obj);
     }
     if (PyDict_CheckExact(obj)) {
         kind = FRAME_DICT;

@@ -241,3 +241,13 @@ def test_dumps_options(options, value):
 def test_loads_options(options, text):
     expected = outcome(engineio.json.loads, text, **options)
     assert is_same(expected, outcome(toolboxsio.json.loads, text, **options))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
+@pytest.mark.parametrize("text", ["\ufeff", "\ufeff1", "\ufeff\ufeff1", " \ufeff1", "1\ufeff"])
+def test_byte_order_marks(encoding, text):
+    assert check("loads", text) is None
+    assert check("loads", text.encode(encoding)) is None
+    assert check("loads", bytearray(text.encode(encoding))) is None
+    assert check("decode", "2" + text) is None
+    assert check("engine_decode", "4" + text) is None
