@@ -27,9 +27,11 @@ def test_depth_at_the_limit_and_one_past_it(wrap):
     assert fast_json.dumps(wrap(at_limit), max_depth=513)
     with pytest.raises(ValueError, match="nested too deeply"):
         fast_json.dumps(wrap(1), max_depth=0)
-    for empty in ([], (), {}):  # as deep as it looks, to loads too
+    for value in ([], (), {}):  # as deep as it looks, to loads too
+        for _ in range(512):
+            value = wrap(value)
         with pytest.raises(ValueError, match="nested too deeply"):
-            fast_json.dumps(nested(512, lambda v: wrap(v if v is not None else empty)))
+            fast_json.dumps(value)
 
 
 def test_depth_costs_no_stack():
