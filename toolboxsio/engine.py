@@ -56,7 +56,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
     async def refuse(self, reason: object) -> None:
         """Log one line about a packet that is not accepted, and close the connection."""
         self.refused = True
-        self.server.logger.warning("%s: Packet refused: %s", self.sid, reason)
+        self.server._log_error_once(f"{self.sid}: Packet refused: {reason}", "packet-refused")
         await self.close(wait=False, reason=self.server.reason.TRANSPORT_ERROR)
 
     async def _receive_encoded(self, encoded: str | bytes) -> None:
@@ -253,7 +253,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             if isinstance(socket, EngineSocket):
                 await socket.refuse(exc)
             else:
-                self.logger.warning("%s: Packet refused: %s", sid, exc)
+                self._log_error_once(f"{sid}: Packet refused: {exc}", "packet-refused")
         except Exception:
             self.logger.exception("message async handler error")
         return None

@@ -204,7 +204,7 @@ else:
                 self.data,
                 self.namespace,
                 self.id,
-                self.json_default,
+                type(self).json_default,
                 self.max_depth,
                 self._detect,
             )

@@ -118,8 +118,8 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             getattr(cls, "_plain", False)
             and cls.encode is _encode_in_c
             and loads_of(cls.json) is None
-            and _is_stock(server, "_send_packet", _UpstreamServer)
-            and _is_stock(eio, "send", EngineServer)
+            and _is_stock(server, "_send_packet")
+            and _is_stock(eio, "send")
         ):
             encoded = core.encode_packet(  # type: ignore[union-attr]
                 ACK, args, namespace, id, cls.json_default, cls.max_depth, True, True
@@ -227,9 +227,19 @@ else:  # plain python-socketio
     del AsyncServer._handle_event_internal
 
 
-def _is_stock(obj: Any, name: str, cls: type) -> bool:
-    """Whether a method of obj is the one of cls: not overridden, on no class and not on obj."""
-    return name not in vars(obj) and getattr(type(obj), name) is getattr(cls, name)
+# The methods that the fast paths leave out or stand for, as they were before any application.
+_STOCK = {
+    "_send_packet": _UpstreamServer._send_packet,
+    "_handle_eio_message": AsyncServer._handle_eio_message,
+    "send": EngineServer.send,
+    "_trigger_event": EngineServer._trigger_event,
+    "receive": EngineSocket.receive,
+}
+
+
+def _is_stock(obj: Any, name: str) -> bool:
+    """Whether a method is the one that was there: replaced on no class, and not on the object."""
+    return name not in vars(obj) and getattr(type(obj), name) is _STOCK[name]
 
 
 class _Frames:
@@ -254,10 +264,9 @@ class _Frames:
             and loads_of(cls.json) is None
             and socket.sid not in sio._binary_packet
             and eio.handlers.get("message") == sio._handle_eio_message
-            and _is_stock(sio, "_handle_eio_message", AsyncServer)
-            and _is_stock(socket, "receive", _UpstreamEngineSocket)
-            and _UpstreamEngineSocket.receive is _upstream_receive
-            and _is_stock(eio, "_trigger_event", EngineServer)
+            and _is_stock(sio, "_handle_eio_message")
+            and _is_stock(socket, "receive")
+            and _is_stock(eio, "_trigger_event")
             and not eio.logger.isEnabledFor(logging.INFO)
         )
 
@@ -270,9 +279,6 @@ class _Frames:
         except ValueError as exc:
             raise PacketError(str(exc)) from exc
         await sio._dispatch(sid, packet_type, namespace, id, args, None)
-
-
-_upstream_receive = _UpstreamEngineSocket.receive
 
 
 def _take_frames(sio: Any) -> None:

@@ -185,6 +185,91 @@ async def test_accepted_messages():
     ]
 
 
+class Wire:
+    """A server with one client that is connected, and the frames that were sent to it."""
+
+    def __init__(self, sio):
+        self.sio = sio
+        self.sio.async_handlers = False
+        self.calls = []
+
+        @sio.on("e")
+        async def handler(sid, *args):
+            self.calls.append(args)
+            return ("a", b"1") if args == ("binary",) else len(self.calls)
+
+    async def open(self):
+        self.socket = EngineSocket(self.sio.eio, "e1")
+        self.sio.eio.sockets["e1"] = self.socket
+        await connected(self.sio)
+        return self
+
+    async def exchange(self, frame):
+        await self.socket._receive_encoded(frame)
+        sent = []
+        while not self.socket.queue.empty():
+            sent.append(self.socket.queue.get_nowait())
+        return [packet.encode() for packet in sent]
+
+
+async def test_a_frame_is_taken_whole(monkeypatch):
+    wire = await Wire(toolboxsio.AsyncServer(async_mode="asgi")).open()
+    monkeypatch.setattr(toolboxsio.AsyncServer, "_decode", None)  # not reached
+    assert await wire.exchange('42["e",{"k":1}]') == []
+    assert await wire.exchange('427["e"]') == ["437[2]"]
+    assert await wire.exchange('428["e","binary"]') == [
+        '461-8["a",{"_placeholder":true,"num":0}]',
+        b"1",
+    ]
+    assert wire.calls == [({"k": 1},), (), ("binary",)]
+
+
+@pytest.mark.parametrize("where", ["class", "object", "upstream"])
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        ("sio", "_handle_eio_message"),
+        ("sio", "_send_packet"),
+        ("eio", "send"),
+        ("eio", "_trigger_event"),
+        ("socket", "receive"),
+    ],
+)
+async def test_a_method_that_was_replaced_is_called(monkeypatch, owner, name, where):
+    wire = await Wire(toolboxsio.AsyncServer(async_mode="asgi")).open()
+    owners = {"sio": wire.sio, "eio": wire.sio.eio, "socket": wire.socket}
+    target = owners[owner]
+    plain = getattr(type(target), name)
+    called = []
+
+    async def replacement(self, *args, **kwargs):
+        called.append(name)
+        return await plain(self, *args, **kwargs)
+
+    if where == "class":
+        monkeypatch.setattr(type(target), name, replacement)
+    elif where == "object":
+        monkeypatch.setattr(target, name, replacement.__get__(target), raising=False)
+    elif name in type(target).__dict__:
+        return  # ours stands in front of upstream's, as a subclass does
+    else:
+        base = next(cls for cls in type(target).__mro__ if name in cls.__dict__)
+        monkeypatch.setattr(base, name, replacement)
+    if name == "_handle_eio_message":
+        wire.sio.eio.on("message", wire.sio._handle_eio_message)
+    assert await wire.exchange('427["e"]') == ["437[1]"]
+    assert called == [name]
+
+
+async def test_a_refused_frame_closes_the_connection(caplog):
+    wire = await Wire(toolboxsio.AsyncServer(async_mode="asgi")).open()
+    assert await wire.exchange('42["connect"]') == ["1"]
+    assert wire.socket.closed
+    assert wire.calls == []
+    [record] = caplog.records
+    assert record.getMessage().startswith('e1: Packet refused: reserved event name "connect"')
+
+
 def test_accelerate():
     class Own(socketio.AsyncServer):
         async def emit(self, *args, **kwargs):
