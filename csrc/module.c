@@ -77,8 +77,11 @@ core_encode_packet(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
         return NULL;
     }
     int detect = n_args > 6 ? PyObject_IsTrue(args[6]) : 1;
+    if (detect < 0) {
+        return NULL;
+    }
     int frame = n_args > 7 ? PyObject_IsTrue(args[7]) : 0;
-    if (detect < 0 || frame < 0) {
+    if (frame < 0) {
         return NULL;
     }
     packet.detect = detect != 0;

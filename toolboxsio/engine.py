@@ -185,7 +185,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
                     await ws.send(encoded)
         except engineio.exceptions.QueueEmpty:
             pass
-        except Exception:  # the peer is gone; the reader sees it too
+        except (Exception, asyncio.CancelledError):  # the peer is gone; the reader sees it too
             self.server.logger.info("%s: Write error, closing connection", self.sid)
         await ws.close()
 

@@ -46,7 +46,7 @@ def dumps(
     :raises ValueError: for circular references, and for nesting beyond ``max_depth``.
     """
     if options or separators != _COMPACT:
-        if separators == _COMPACT and options.get("indent") is not None:
+        if separators is _COMPACT and options.get("indent") is not None:
             separators = None
         return _json.dumps(obj, default=default, separators=separators, **options)
     return _dumps(obj, default, max_depth)

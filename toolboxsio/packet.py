@@ -82,15 +82,17 @@ class _Configurable(socketio.packet.Packet):  # type: ignore[misc]
     def configure(
         cls,
         json_default: Callable[[Any], Any] | None = None,
-        max_depth: int = _own_json.MAX_DEPTH,
-        max_attachments: int = 10,
+        max_depth: int | None = None,
+        max_attachments: int | None = None,
     ) -> type[Packet]:
-        """Return a subclass with other limits, for use as ``serializer=``."""
-        options: dict[str, Any] = {
-            "json_default": staticmethod(json_default) if json_default else None,
-            "max_depth": max_depth,
-            "max_attachments": max_attachments,
-        }
+        """Return a subclass with other limits, for use as ``serializer=``. None: as they are."""
+        options: dict[str, Any] = {}
+        if json_default is not None:
+            options["json_default"] = staticmethod(json_default)
+        if max_depth is not None:
+            options["max_depth"] = max_depth
+        if max_attachments is not None:
+            options["max_attachments"] = max_attachments
         if core is None and json_default is not None:
             options["json"] = _HookedJSON(json_default)
         return type("ConfiguredPacket", (cls,), options)

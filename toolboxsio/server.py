@@ -18,7 +18,6 @@ from engineio.async_socket import AsyncSocket as _UpstreamEngineSocket
 from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.server import Server
 
-from . import json as _own_json
 from ._load import core
 from .asgi import ASGIApp, UpstreamASGIApp
 from .engine import EngineServer, EngineSocket
@@ -48,10 +47,10 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
 
     Takes every option of python-socketio, and:
 
-    :param max_attachments: how many binary attachments a client's packet may have.
+    :param max_attachments: how many binary attachments a client's packet may have; 10.
     :param json_default: called with each object that JSON does not know, such as a pydantic
         model; its result is sent in the place of the object.
-    :param json_max_depth: how deep JSON may be nested, both ways.
+    :param json_max_depth: how deep JSON may be nested, both ways; 512.
 
     One difference on purpose: a packet that cannot be accepted ends its client's connection, with
     one line in the log.
@@ -65,19 +64,20 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         async_handlers: bool = True,
         namespaces: Any = None,
         *,
-        max_attachments: int = 10,
+        max_attachments: int | None = None,
         json_default: Callable[[Any], Any] | None = None,
-        json_max_depth: int = _own_json.MAX_DEPTH,
+        json_max_depth: int | None = None,
         **kwargs: Any,
     ) -> None:
         serializer = kwargs.pop("serializer", "default")
         if serializer == "default":
             serializer = Packet
-        if isinstance(serializer, type) and issubclass(serializer, Packet):
-            if json_default or json_max_depth != _own_json.MAX_DEPTH:
-                serializer = serializer.configure(json_default, json_max_depth, max_attachments)
-            elif max_attachments == 10:
-                max_attachments = serializer.max_attachments
+        options = (json_default, json_max_depth, max_attachments)
+        is_ours = isinstance(serializer, type) and issubclass(serializer, Packet)
+        if is_ours and any(option is not None for option in options):
+            serializer = serializer.configure(*options)
+        if max_attachments is None:
+            max_attachments = getattr(serializer, "max_attachments", 10)
         self.max_attachments = max_attachments
         super().__init__(
             client_manager=client_manager,
@@ -148,7 +148,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             packet = self._decode(data) if waiting is None else self._attach(eio_sid, waiting, data)
         except PacketError:
             raise
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise PacketError(str(exc)) from exc
         if packet is not None:
             await self._dispatch(eio_sid, *packet)
@@ -166,7 +166,10 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
                 packet.attachment_count = count
                 return packet_type, namespace, id, args, packet
             return packet_type, namespace, id, args, None
-        packet = cls(encoded_packet=data)
+        try:
+            packet = cls(encoded_packet=data)
+        except (TypeError, LookupError, RecursionError) as exc:
+            raise PacketError(f"not a packet ({exc})") from exc
         _refuse_packet(packet, self.max_attachments)
         is_partial = packet.packet_type in (BINARY_EVENT, BINARY_ACK)
         return (

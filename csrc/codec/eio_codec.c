@@ -71,7 +71,8 @@ decode_text(TbxState *state, PyObject *packet, PyObject *loads, Py_ssize_t max_d
     }
     PyObject *data = loads == Py_None ? tbx_json_loads(state, tail, max_depth)
                                       : PyObject_CallOneArg(loads, tail);
-    if (data != NULL || !PyErr_ExceptionMatches(PyExc_ValueError)) {
+    if (data != NULL ||
+        !(PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_IndexError))) {
         Py_DECREF(tail);
         return data;
     }

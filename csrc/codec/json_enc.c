@@ -146,6 +146,8 @@ put_small_int(encoder *e, int64_t value)
     return 0;
 }
 
+/* Escapes for what does not fit 64 bits: repr() of an int looks for signals, and from 3.12 on it
+ * may collect garbage. */
 static int
 put_int(encoder *e, PyObject *number)
 {
@@ -201,7 +203,12 @@ put_leaf(encoder *e, PyObject *obj)
         status = put_str(e, obj);
     }
     else if (type == &PyLong_Type) {
-        status = put_int(e, obj);
+        int overflow;
+        long long number = PyLong_AsLongLongAndOverflow(obj, &overflow);
+        if (overflow != 0) { /* its digits may run Python: see put_int */
+            return 0;
+        }
+        status = put_small_int(e, number);
     }
     else if (type == &PyFloat_Type) {
         status = put_float(e, PyFloat_AS_DOUBLE(obj));
@@ -221,7 +228,7 @@ put_leaf(encoder *e, PyObject *obj)
     return status < 0 ? -1 : 1;
 }
 
-/* A key that is not an exact str. No escapes. */
+/* A key that is not an exact str. Escapes as put_int. */
 static int
 put_odd_key(encoder *e, PyObject *key)
 {
@@ -250,19 +257,6 @@ put_odd_key(encoder *e, PyObject *key)
 }
 
 static inline int
-put_key(encoder *e, PyObject *key)
-{
-    if (PyUnicode_CheckExact(key)) {
-        if (put_str(e, key) < 0) {
-            return -1;
-        }
-        e->out->data[e->out->len++] = ':'; /* TBX_JSON_STR_ROOM */
-        return 0;
-    }
-    return put_odd_key(e, key) < 0 ? -1 : put_byte(e, ':');
-}
-
-static inline int
 put_comma(encoder *e, frame *f)
 {
     if (!f->comma) {
@@ -270,6 +264,39 @@ put_comma(encoder *e, frame *f)
         return 0;
     }
     return put_byte(e, ',');
+}
+
+/* Writes a key and, where it is a leaf, its value: 0. Else 1 and a new reference to the value, which
+ * is still to be written; or -1. Escapes with 1 and -1 only. */
+static inline int
+put_pair(encoder *e, frame *f, PyObject *key, PyObject *item, PyObject **value)
+{
+    if (put_comma(e, f) < 0) {
+        return -1;
+    }
+    if (PyUnicode_CheckExact(key)) {
+        if (put_str(e, key) < 0) {
+            return -1;
+        }
+        e->out->data[e->out->len++] = ':'; /* TBX_JSON_STR_ROOM */
+        int leaf = put_leaf(e, item);
+        if (leaf == 0) {
+            *value = Py_NewRef(item);
+            return 1;
+        }
+        return leaf < 0 ? -1 : 0;
+    }
+    Py_INCREF(key);
+    Py_INCREF(item);
+    int status = put_odd_key(e, key) < 0 || put_byte(e, ':') < 0 ? -1 : 1;
+    Py_DECREF(key);
+    if (status < 0) {
+        Py_DECREF(item);
+    }
+    else {
+        *value = item;
+    }
+    return status;
 }
 
 static int
@@ -389,15 +416,15 @@ put_value(encoder *e, PyObject *obj, PyObject **next)
 }
 
 /* The functions below write what is left of a frame up to a value that is no leaf, whose key and
- * comma they write: 1 and a new reference to it, 0 at the end of the frame, or -1.
- * They do not escape, so that what they read stays as it is; between them anything may change. */
+ * comma they write: 1 and a new reference to it, 0 at the end of the frame, or -1. They escape with
+ * 1 and -1 only, so that what they read stays as it is while they run; between calls anything may
+ * change. */
 
 static int
 next_in_sequence(encoder *e, frame *f, PyObject **value)
 {
     bool is_list = PyList_Check(f->items);
-    Py_ssize_t size = Py_SIZE(f->items);
-    while (f->next < size) {
+    while (f->next < Py_SIZE(f->items)) {
         PyObject *item =
             is_list ? PyList_GET_ITEM(f->items, f->next) : PyTuple_GET_ITEM(f->items, f->next);
         f->next++;
@@ -422,13 +449,9 @@ next_in_dict(encoder *e, frame *f, PyObject **value)
         return -1;
     }
     while (PyDict_Next(f->items, &f->next, &key, &item)) {
-        int leaf = put_comma(e, f) < 0 || put_key(e, key) < 0 ? -1 : put_leaf(e, item);
-        if (leaf == 0) {
-            *value = Py_NewRef(item);
-            return 1;
-        }
-        if (leaf < 0) {
-            return -1;
+        int status = put_pair(e, f, key, item, value);
+        if (status != 0) {
+            return status;
         }
     }
     return 0;
@@ -444,16 +467,9 @@ next_in_items(encoder *e, frame *f, PyObject **value)
             return -1;
         }
         f->next++;
-        if (put_comma(e, f) < 0 || put_key(e, PyTuple_GET_ITEM(pair, 0)) < 0) {
-            return -1;
-        }
-        int leaf = put_leaf(e, PyTuple_GET_ITEM(pair, 1));
-        if (leaf == 0) {
-            *value = Py_NewRef(PyTuple_GET_ITEM(pair, 1));
-            return 1;
-        }
-        if (leaf < 0) {
-            return -1;
+        int status = put_pair(e, f, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1), value);
+        if (status != 0) {
+            return status;
         }
     }
     return 0;

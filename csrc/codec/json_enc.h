@@ -19,8 +19,8 @@ typedef struct {
 } tbx_json_enc_options;
 
 /* Appends the JSON of obj. 0, or -1 with an exception and an undefined tail in `out`.
- * Escapes: json_default, and the items() or iterator of a subclass. `out` must be the caller's
- * alone; obj needs a reference that outlives the call. */
+ * Escapes: json_default, the items() or iterator of a subclass, and the digits of an integer
+ * beyond 64 bits. `out` must be the caller's alone; obj needs a reference that outlives the call. */
 int tbx_json_encode(TbxState *state, tbx_buf *out, PyObject *obj,
                     const tbx_json_enc_options *options);
 

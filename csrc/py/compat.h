@@ -5,6 +5,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdbool.h>
+
 #if PY_VERSION_HEX < 0x030b0000
 #error "toolboxsio needs Python 3.11 or later"
 #endif
@@ -21,7 +23,8 @@ static inline const char *
 tbx_type_name(PyObject *obj)
 {
     const char *name = Py_TYPE(obj)->tp_name;
-    const char *dot = strrchr(name, '.');
+    bool has_module = !(Py_TYPE(obj)->tp_flags & Py_TPFLAGS_HEAPTYPE); /* in tp_name */
+    const char *dot = has_module ? strrchr(name, '.') : NULL;
     return dot ? dot + 1 : name;
 }
 

@@ -17,17 +17,13 @@ import_attr(const char *module_name, const char *name)
 int
 tbx_state_init(TbxState *state)
 {
-    state->JSONDecodeError = import_attr("json", "JSONDecodeError");
-    state->detect_encoding = import_attr("json", "detect_encoding");
-    state->b64decode = import_attr("base64", "b64decode");
-    if (!state->JSONDecodeError || !state->detect_encoding || !state->b64decode) {
-        return -1;
-    }
-    state->str_placeholder = PyUnicode_InternFromString("_placeholder");
-    state->str_num = PyUnicode_InternFromString("num");
-    state->str_ok = PyUnicode_InternFromString("ok");
-    state->str_ts = PyUnicode_InternFromString("ts");
-    if (!state->str_placeholder || !state->str_num || !state->str_ok || !state->str_ts) {
+    if ((state->JSONDecodeError = import_attr("json", "JSONDecodeError")) == NULL ||
+        (state->detect_encoding = import_attr("json", "detect_encoding")) == NULL ||
+        (state->b64decode = import_attr("base64", "b64decode")) == NULL ||
+        (state->str_placeholder = PyUnicode_InternFromString("_placeholder")) == NULL ||
+        (state->str_num = PyUnicode_InternFromString("num")) == NULL ||
+        (state->str_ok = PyUnicode_InternFromString("ok")) == NULL ||
+        (state->str_ts = PyUnicode_InternFromString("ts")) == NULL) {
         return -1;
     }
     return 0;

@@ -46,6 +46,13 @@ def test_encoding_is_kept():
     assert packet.encode() == "4a"
 
 
+def test_json_that_fails_in_its_own_way_is_text():
+    def loads(text):
+        raise IndexError
+
+    assert _core.eio_decode("4{", loads, 512) == (4, "{", False)
+
+
 def test_json_too_deep_is_text():
     text = "[" * 600 + "]" * 600
     assert EnginePacket(encoded_packet="4" + text).data == text

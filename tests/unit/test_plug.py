@@ -61,8 +61,11 @@ def test_options():
     assert sio.packet_class(data=["e", {1}]).encode() == '2["e","{1}"]'
     with pytest.raises(ValueError, match="nested too deeply"):
         sio.packet_class(data=[[[[[[[[1]]]]]]]]).encode()
-    own = toolboxsio.Packet.configure(max_attachments=4)
+    own = toolboxsio.Packet.configure(max_attachments=4, json_default=repr)
     assert toolboxsio.AsyncServer(async_mode="asgi", serializer=own).max_attachments == 4
+    sio = toolboxsio.AsyncServer(async_mode="asgi", serializer=own, json_max_depth=7)
+    assert (sio.max_attachments, sio.packet_class.max_depth) == (4, 7)
+    assert sio.packet_class.json_default is repr
 
 
 def test_msgpack_and_own_serializers_are_used():
@@ -125,6 +128,7 @@ ATTACK = [
     ["7"],
     ["x"],
     [b"binary that nobody asked for"],
+    [b"2x"],
     [["already", "decoded"]],
     [f'51-["x",{PLACEHOLDER}]', '2["text in its place"]'],
     ['51-["x",{"_placeholder":true,"num":-1}]', b"1"],
