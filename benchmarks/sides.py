@@ -80,11 +80,7 @@ class Ours:
     def encode(self, packet_type, data, packet_id=None):
         message = engineio.packet.MESSAGE
         if packet_type == ACK:
-            encoded = _core.encode_packet(ACK, data, "/", packet_id, None, MAX_DEPTH, True, True)
-            if isinstance(encoded, str):
-                return EnginePacket.of_frame(encoded).encode()
-            rest = [EnginePacket(message, data=part).encode() for part in encoded[1:]]
-            return [EnginePacket.of_frame(encoded[0]).encode(), *rest]
+            return _core.encode_packet(ACK, data, "/", packet_id, None, MAX_DEPTH, True, True)
         encoded = Packet(packet_type, data=data, namespace="/", id=packet_id).encode()
         if isinstance(encoded, list):
             return [EnginePacket(message, data=part).encode() for part in encoded]

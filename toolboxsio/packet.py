@@ -262,16 +262,6 @@ else:
             if self.binary and packet_type != MESSAGE:
                 raise ValueError("Binary packets can only be of type MESSAGE")
 
-        @classmethod
-        def of_frame(cls, frame: str) -> EnginePacket:
-            """A MESSAGE whose encoded text exists already."""
-            packet = cls.__new__(cls)
-            packet.packet_type = MESSAGE
-            packet.data = frame[1:]
-            packet.binary = False
-            packet.encode_cache = frame
-            return packet
-
         def encode(self, b64: bool = False) -> Any:
             """Return the packet as it goes on the wire; later calls return the same again."""
             encoded: str | bytes | None = self.encode_cache
@@ -294,6 +284,24 @@ else:
             self.packet_type, self.data, self.binary = eio_decode(
                 encoded_packet, loads_of(self.json), _own_json.MAX_DEPTH
             )
+
+    class FramePacket(EnginePacket):
+        """An Engine.IO MESSAGE whose text exists already."""
+
+        packet_type = MESSAGE
+        binary = False
+
+        def __init__(self, frame: str) -> None:
+            self.encode_cache: str = frame
+
+        @property
+        def data(self) -> str:
+            """The message."""
+            return self.encode_cache[1:]
+
+        def encode(self, b64: bool = False) -> str:
+            """Return the text."""
+            return self.encode_cache
 
     class EnginePayload(engineio.payload.Payload):  # type: ignore[misc]
         """Packets in the body of a polling request. Mirrors: ``engineio.payload.Payload``.

@@ -125,9 +125,9 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
                 ACK, args, namespace, id, cls.json_default, cls.max_depth, True, True
             )
             if isinstance(encoded, str):
-                await eio.send_packet(eio_sid, EnginePacket.of_frame(encoded))
+                await eio.send_packet(eio_sid, FramePacket(encoded))
                 return
-            await eio.send_packet(eio_sid, EnginePacket.of_frame(encoded[0]))
+            await eio.send_packet(eio_sid, FramePacket(encoded[0]))
             for attachment in encoded[1:]:
                 await eio.send(eio_sid, attachment)
             return
@@ -222,7 +222,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
 
 
 if core is not None:
-    from .packet import EnginePacket, loads_of
+    from .packet import FramePacket, loads_of
 
     _decode_in_c = Packet.decode
     _encode_in_c = Packet.encode
