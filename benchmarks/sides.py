@@ -87,7 +87,7 @@ class Ours:
         return EnginePacket(message, data=encoded).encode()
 
     def decode(self, packet):
-        if isinstance(packet, str) and packet.startswith(("42", "43")):
+        if isinstance(packet, str):  # an event: the server takes its text whole
             return _core.decode_message(packet, MAX_ATTACHMENTS, MAX_DEPTH, True)[:4]
         first, *attachments = packet if isinstance(packet, list) else [packet]
         *result, partial = self.server._decode(EnginePacket(encoded_packet=first).data)
