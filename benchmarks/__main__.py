@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import readme, records, tables
+from . import ack, load, memory, peers, readme, records, tables
 
 
 def progress(line):
@@ -31,51 +31,85 @@ def run_codec(args):
     return finish(record, args.record)
 
 
-def run_ack(args):
-    from . import ack
+def cores(args):
+    return (None, None) if args.no_pin else (load.SERVER_CORE, load.GENERATOR_CORE)
 
-    cores = (None, None) if args.no_pin else (ack.SERVER_CORE, ack.GENERATOR_CORE)
-    loops = [args.loop] if args.loop else ack.LOOPS
-    record = ack.run(args.rounds, args.seconds, args.warmup, loops, cores, progress)
+
+def run_ack(args):
+    loops = [args.loop] if args.loop else peers.LOOPS
+    record = ack.run(
+        args.rounds, args.seconds, args.warmup, args.sides, loops, cores(args), progress
+    )
+    return finish(record, args.record)
+
+
+def run_memory(args):
+    record = memory.run(
+        args.rounds,
+        args.clients,
+        args.idle_seconds,
+        args.sides,
+        args.loop,
+        cores(args),
+        progress,
+    )
     return finish(record, args.record)
 
 
 def run_readme(args):
-    paths = {"codec": record_path(args.codec), "ack": record_path(args.ack)}
-    same = readme.run(args.file, paths, args.check)
+    paths = {kind: record_path(getattr(args, kind)) for kind in tables.TABLES}
+    try:
+        same = readme.run(args.file, paths, args.check)
+    except ValueError as problem:
+        raise SystemExit(f"{args.file}: {problem}") from None
     if args.check and not same:
         progress(f"{args.file} does not say what its records say: python -m benchmarks readme")
         return 1
     return 0
 
 
+def names(text):
+    return tuple(text.split(","))
+
+
 def parser():
     top = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="command")
 
-    codec = commands.add_parser(
-        "codec", help="encode and decode, beside python-socketio and orjson"
-    )
-    codec.add_argument("--rounds", type=int, default=30, help="samples of each side (30)")
-    codec.add_argument("--sample", type=float, default=0.01, help="seconds of a sample (0.01)")
-    codec.add_argument("--only", default="", help="only cases whose name contains this")
-    codec.add_argument("--core", type=int, help="run on this core")
-    codec.set_defaults(run=run_codec)
+    one = commands.add_parser("codec", help="encode and decode, beside python-socketio and orjson")
+    one.add_argument("--rounds", type=int, default=30, help="samples of each side (30)")
+    one.add_argument("--sample", type=float, default=0.01, help="seconds of a sample (0.01)")
+    one.add_argument("--only", default="", help="only cases whose name contains this")
+    one.add_argument("--core", type=int, help="run on this core")
+    one.set_defaults(run=run_codec)
 
-    ack = commands.add_parser("ack", help="a real server under load, beside python-socketio")
-    ack.add_argument("--rounds", type=int, default=5, help="starts of each server (5)")
-    ack.add_argument("--seconds", type=float, default=4.0, help="measured for each load (4)")
-    ack.add_argument("--warmup", type=float, default=1.0, help="seconds before that (1)")
-    ack.add_argument("--loop", choices=("uvloop", "asyncio"), help="only this event loop")
-    ack.add_argument("--no-pin", action="store_true", help="any core for server and generator")
-    ack.set_defaults(run=run_ack)
+    two = commands.add_parser("ack", help="real servers under load: ours and its peers")
+    two.add_argument("--rounds", type=int, default=5, help="starts of each server (5)")
+    two.add_argument("--seconds", type=float, default=4.0, help="measured for each load (4)")
+    two.add_argument("--warmup", type=float, default=1.0, help="seconds before that (1)")
+    two.add_argument("--loop", choices=peers.LOOPS, help="only this event loop")
+    two.set_defaults(run=run_ack, sides=tuple(peers.SIDES))
 
-    for command in (codec, ack):
+    three = commands.add_parser("memory", help="idle clients: memory, CPU, connect and disconnect")
+    three.add_argument("--rounds", type=int, default=3, help="starts of each server (3)")
+    three.add_argument("--clients", type=int, default=5000, help="(5000)")
+    three.add_argument("--idle-seconds", type=float, default=30.0, help="that they stay (30)")
+    three.add_argument("--loop", choices=peers.LOOPS, default=memory.LOOP, help=f"({memory.LOOP})")
+    three.set_defaults(run=run_memory, sides=memory.SIDES)
+
+    for command in (two, three):
+        sides = ",".join(command.get_default("sides"))
+        command.add_argument("--sides", type=names, metavar="A,B", help=f"only these of {sides}")
+        command.add_argument(
+            "--no-pin", action="store_true", help="any core for server and generator"
+        )
+
+    for command in (one, two, three):
         command.add_argument("--record", metavar="NAME", help="write benchmarks/records/NAME.json")
 
     tell = commands.add_parser("readme", help="write the tables of README.md from the records")
-    tell.add_argument("--codec", default="codec", metavar="NAME", help="record to use (codec)")
-    tell.add_argument("--ack", default="ack", metavar="NAME", help="record to use (ack)")
+    for kind in tables.TABLES:
+        tell.add_argument(f"--{kind}", default=kind, metavar="NAME", help=f"record to use ({kind})")
     tell.add_argument("--file", type=Path, default=records.ROOT / "README.md")
     tell.add_argument(
         "--check", action="store_true", help="write nothing; status 1 when it differs"

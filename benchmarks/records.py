@@ -4,8 +4,9 @@ import json
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +20,8 @@ PACKAGES = (
     "uvloop",
     "httptools",
     "websockets",
+    "hypercorn",
+    "wsproto",
 )
 
 
@@ -35,6 +38,15 @@ def cpu_model():
     return platform.machine()
 
 
+def versions():
+    """{package: version} of those in PACKAGES that are installed."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 def environment():
     """What a figure depends on besides the code: part of every record."""
     return {
@@ -45,7 +57,7 @@ def environment():
         "platform": platform.platform(),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": versions(),
     }
 
 
@@ -55,7 +67,9 @@ def write(path, record):
 
 
 def read(path, kind):
-    """The record in a file; ValueError when it is of another kind."""
+    """The record in a file; ValueError when there is none or it is of another kind."""
+    if not path.exists():
+        raise ValueError(f"{path} is missing: python -m benchmarks {kind} --record {path.stem}")
     record = json.loads(path.read_text())
     if record["kind"] != kind:
         raise ValueError(f"{path} is a record of {record['kind']}, not of {kind}")

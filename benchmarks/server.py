@@ -1,49 +1,96 @@
-"""The server that `python -m benchmarks ack` measures: one uvicorn process, one handler.
+"""A Python server of the benchmarks: one process, one handler.
 
 Prints one JSON line with its port as soon as it listens, and serves until it gets SIGTERM.
-The application is the same for every side; only the module that it imports differs.
+The application is the same for every side; the module that it imports, the server that runs it and
+that server's WebSocket class are what differs (peers.py).
 """
 
 import argparse
+import asyncio
 import importlib
 import json
 import os
 import socket
+import sys
 from datetime import UTC, datetime
 
-import uvicorn
+from .peers import LOOPS, SIDES
 
-SIDES = {"ours": "toolboxsio", "upstream": "socketio"}
-LOOPS = ("uvloop", "asyncio")
+BACKLOG = 2048
+
+
+def check_path(sio, sid, expected):
+    """Ends the process when events of a WebSocket do not take the path that is to be measured."""
+    path = sio.acceleration(sid)["path"]
+    if path != expected:
+        print(f"events take the path {path!r}, not {expected!r}", file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 def make_app(side):
     """The Socket.IO application, as an unchanged one would be written."""
-    socketio = importlib.import_module(SIDES[side])
-    if side == "ours" and not socketio.ACCELERATED:
+    socketio = importlib.import_module(side.module)
+    if side.module == "toolboxsio" and not socketio.ACCELERATED:
         raise SystemExit("toolboxsio is not accelerated: there is nothing to measure")
-    sio = socketio.AsyncServer(async_mode="asgi")
+    options = {}
+    if side.orjson:
+        options["json"] = importlib.import_module("benchmarks.orjson_json")
+    sio = socketio.AsyncServer(async_mode="asgi", **options)
 
     @sio.event
     async def message(sid, data):
         return {"ok": True, "type": data["type"], "ts": datetime.now(UTC).isoformat()}
 
+    async def first_message(sid, data):
+        sio.on("message", message)  # from now on
+        check_path(sio, sid, side.path)
+        return await message(sid, data)
+
+    if side.path is not None and hasattr(sio, "acceleration"):
+        sio.on("message", first_message)
     return socketio.ASGIApp(sio)
+
+
+def run_uvicorn(app, side, loop, listener):
+    import uvicorn
+
+    ws = "websockets-sansio"
+    if side.path == "direct":
+        ws = importlib.import_module("toolboxsio.uvicorn").WebSocketProtocol
+    config = uvicorn.Config(app, loop=loop, ws=ws, log_level="warning", access_log=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def run_hypercorn(app, side, loop, listener):
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.backlog = BACKLOG
+    config.loglevel = "WARNING"
+    factory = importlib.import_module("uvloop").new_event_loop if loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(serve(app, config))
+
+
+SERVERS = {"uvicorn": run_uvicorn, "hypercorn": run_hypercorn}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", choices=SIDES, required=True)
+    python = [name for name, side in SIDES.items() if side.module is not None]
+    parser.add_argument("--side", choices=python, required=True)
     parser.add_argument("--loop", choices=LOOPS, required=True)
     parser.add_argument("--core", type=int, help="run on this core")
     args = parser.parse_args()
     if args.core is not None:
         os.sched_setaffinity(0, {args.core})
-    app = make_app(args.side)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    side = SIDES[args.side]
+    app = make_app(side)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
-    config = uvicorn.Config(app, loop=args.loop, log_level="warning", access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    SERVERS[side.server](app, side, args.loop, listener)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 
 import engineio.json
 import engineio.packet
-import orjson
 import socketio.packet
 
 import toolboxsio
 from toolboxsio import _core
 from toolboxsio.packet import ACK, EnginePacket, Packet
+
+from . import orjson_json
 
 MAX_ATTACHMENTS = 10
 MAX_DEPTH = 512
@@ -52,18 +53,6 @@ class Upstream:
 
     def ack(self, ok, **fields):
         return {"ok": bool(ok), **fields, "ts": datetime.now(UTC).isoformat()}
-
-
-class OrjsonModule:
-    """orjson as an application puts it behind `json=`."""
-
-    @staticmethod
-    def dumps(value, **_):
-        return orjson.dumps(value).decode()
-
-    @staticmethod
-    def loads(text, **_):
-        return orjson.loads(text)
 
 
 class Ours:
@@ -123,7 +112,7 @@ SIDES = {
     "ours": Ours(),
     "core": Core(),
     "upstream": Upstream(),
-    "orjson": Upstream(OrjsonModule),
+    "orjson": Upstream(orjson_json),
 }
 
 

@@ -13,6 +13,7 @@
 #include "codec/json_dec.h"
 #include "codec/json_enc.h"
 #include "codec/sio_codec.h"
+#include "conn/conn.h"
 #include "base/clock.h"
 #include "wire/json_scan.h"
 
@@ -270,9 +271,26 @@ static PyMethodDef core_methods[] = {
 };
 
 static int
+add_type(PyObject *module, PyType_Spec *spec, PyObject *bases, PyObject **slot)
+{
+    *slot = PyType_FromModuleAndSpec(module, spec, bases);
+    return *slot ? PyModule_AddType(module, (PyTypeObject *)*slot) : -1;
+}
+
+static int
 core_exec(PyObject *module)
 {
-    return tbx_state_init(tbx_state_of(module));
+    TbxState *state = tbx_state_of(module);
+    if (tbx_state_init(state) < 0 || add_type(module, &tbx_hub_spec, NULL, &state->HubType) < 0 ||
+        add_type(module, &tbx_call_spec, NULL, &state->CallType) < 0) {
+        return -1;
+    }
+    PyObject *protocols = PyImport_ImportModule("asyncio");
+    PyObject *base = protocols ? PyObject_GetAttrString(protocols, "BufferedProtocol") : NULL;
+    int status = base ? add_type(module, &tbx_conn_spec, base, &state->ConnectionType) : -1;
+    Py_XDECREF(base);
+    Py_XDECREF(protocols);
+    return status;
 }
 
 static int

@@ -95,9 +95,8 @@ lg_conn_open(lg_conn *conn, lg_shared *shared)
 {
     const struct sockaddr_in *address = &shared->options->address;
     conn->in = malloc(IN_CAP);
-    conn->slots = calloc(LG_SLOTS, sizeof *conn->slots);
     conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (conn->in == NULL || conn->slots == NULL || conn->fd < 0) {
+    if (conn->in == NULL || conn->fd < 0) {
         return lg_fail(shared, "connection: %s", strerror(errno));
     }
     int one = 1;
@@ -116,14 +115,25 @@ lg_conn_open(lg_conn *conn, lg_shared *shared)
     return 0;
 }
 
+static const uint8_t NORMAL[2] = {1000 >> 8, 1000 & 0xff}; /* the status of a close frame */
+
+int
+lg_conn_close(lg_conn *conn, lg_shared *shared)
+{
+    conn->phase = LG_CLOSING;
+    if (put_frame(conn, shared, LG_CLOSE, NORMAL, sizeof NORMAL) < 0) {
+        return -1;
+    }
+    return lg_conn_flush(conn, shared);
+}
+
 void
 lg_conn_free(lg_conn *conn)
 {
     if (conn->fd >= 0) {
-        uint8_t frame[LG_FRAME_HEAD_MAX + 2];
-        const uint8_t normal[2] = {1000 >> 8, 1000 & 0xff};
+        uint8_t frame[LG_FRAME_HEAD_MAX + sizeof NORMAL];
         if (conn->phase == LG_READY && conn->out_sent == conn->out_len) {
-            size_t n = lg_frame_put(frame, LG_CLOSE, normal, sizeof normal, 0);
+            size_t n = lg_frame_put(frame, LG_CLOSE, NORMAL, sizeof NORMAL, 0);
             (void)!send(conn->fd, frame, n, MSG_NOSIGNAL);
         }
         close(conn->fd);
@@ -193,6 +203,9 @@ lg_conn_flush(lg_conn *conn, lg_shared *shared)
 int
 lg_conn_send(lg_conn *conn, lg_shared *shared, uint64_t sent_at)
 {
+    if (conn->slots == NULL && (conn->slots = calloc(LG_SLOTS, sizeof *conn->slots)) == NULL) {
+        return lg_fail(shared, "out of memory");
+    }
     lg_slot *slot = &conn->slots[conn->next_id % LG_SLOTS];
     if (slot->waiting) {
         return lg_fail(shared, "%d events of one connection wait for their ack", LG_SLOTS);
@@ -221,8 +234,8 @@ take_ack(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64_t 
     for (; i < n && p[i] >= '0' && p[i] <= '9' && id <= UINT32_MAX; i++) {
         id = 10 * id + (uint64_t)(p[i] - '0');
     }
-    lg_slot *slot = &conn->slots[id % LG_SLOTS];
-    if (i == 2 || !slot->waiting || slot->id != id) {
+    lg_slot *slot = conn->slots != NULL ? &conn->slots[id % LG_SLOTS] : NULL;
+    if (i == 2 || slot == NULL || !slot->waiting || slot->id != id) {
         return fail_packet(shared, "ack of nothing sent", p, n);
     }
     const char *expect = shared->options->expect;
@@ -246,6 +259,7 @@ take_packet(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64
         return take_ack(conn, shared, p, n, sent_at) < 0 ? -1 : 1;
     }
     if (n > 0 && p[0] == '2') {
+        shared->eio_pings++;
         return put_frame(conn, shared, LG_TEXT, "3", 1);
     }
     if (conn->phase == LG_OPENING && n > 1 && p[0] == '0') {
@@ -288,11 +302,19 @@ take_frame(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64_
         return 0;
     }
     int taken;
+    if (conn->phase == LG_CLOSED) {
+        return lg_fail(shared, "a frame after the close frame: %02x", p[0]);
+    }
+    if (conn->phase == LG_CLOSING) {
+        conn->phase = frame.opcode == LG_CLOSE ? LG_CLOSED : LG_CLOSING;
+        return used;
+    }
     switch (frame.opcode) {
     case LG_TEXT:
         taken = take_packet(conn, shared, frame.payload, frame.len, &sent_at[*acks]);
         break;
     case LG_PING:
+        shared->ws_pings++;
         taken = put_frame(conn, shared, LG_PONG, frame.payload, frame.len);
         break;
     case LG_CLOSE:
@@ -315,7 +337,17 @@ lg_conn_read(lg_conn *conn, lg_shared *shared, uint64_t sent_at[LG_SLOTS])
         if (errno == EAGAIN || errno == EINTR) {
             return 0;
         }
-        return lg_fail(shared, "recv: %s", strerror(errno));
+        if (errno != ECONNRESET || conn->phase != LG_CLOSED) {
+            return lg_fail(shared, "recv: %s", strerror(errno));
+        }
+        n = 0;
+    }
+    if (n == 0 && conn->phase == LG_CLOSED) {
+        close(conn->fd);
+        conn->fd = -1;
+        conn->phase = LG_GONE;
+        conn->out_sent = conn->out_len = 0;
+        return 0;
     }
     if (n == 0) {
         return lg_fail(shared, "the server closed a connection");

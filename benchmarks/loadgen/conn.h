@@ -1,8 +1,10 @@
 /* conn.h: one Socket.IO client on a non-blocking socket.
  *
  * Goes from the TCP connection through the WebSocket handshake, the Engine.IO OPEN and the Socket.IO
- * CONNECT to LG_READY; then it sends events and matches acks with them by their ids. Anything that
- * the server should not send is an error of the whole run. Sec-WebSocket-Accept is not verified.
+ * CONNECT to LG_READY; then it sends events and matches acks with them by their ids, until it closes
+ * the WebSocket and waits for the server to close the socket. Pings of Engine.IO and of WebSocket
+ * are answered in every phase. Anything that the server should not send is an error of the whole
+ * run. Sec-WebSocket-Accept is not verified.
  *
  * Mirrors: socket.io-client over one WebSocket. Spec: Engine.IO protocol 4, Socket.IO protocol 5.
  */
@@ -19,15 +21,26 @@
 #define LG_SLOTS 1024        /* events of one connection that may wait for their ack */
 #define LG_EVENT_MAX 1048576 /* bytes */
 
-typedef enum { LG_CONNECTING, LG_UPGRADING, LG_OPENING, LG_JOINING, LG_READY } lg_phase;
+typedef enum {
+    LG_CONNECTING,
+    LG_UPGRADING,
+    LG_OPENING,
+    LG_JOINING,
+    LG_READY,
+    LG_CLOSING, /* a close frame is sent; what else comes is passed over */
+    LG_CLOSED,  /* and was answered */
+    LG_GONE     /* and the server has closed the socket: nothing is open */
+} lg_phase;
 
 /* What all connections of a run use. */
 typedef struct {
     const lg_options *options;
     size_t event_len;
     int epoll;
-    uint64_t random; /* state of the generator of masks; never 0 */
-    char error[512]; /* why a function returned -1 */
+    uint64_t random;    /* state of the generator of masks; never 0 */
+    uint64_t eio_pings; /* of Engine.IO, answered */
+    uint64_t ws_pings;  /* of WebSocket, answered */
+    char error[512];    /* why a function returned -1 */
 } lg_shared;
 
 typedef struct {
@@ -48,7 +61,7 @@ typedef struct {
     size_t out_sent;
     size_t out_len;
     size_t out_cap;
-    lg_slot *slots; /* owned; the slot of an id is id % LG_SLOTS */
+    lg_slot *slots; /* owned; NULL before the first event; the slot of an id is id % LG_SLOTS */
 } lg_conn;
 
 /* Writes the message into shared->error and returns -1. */
@@ -56,6 +69,9 @@ int lg_fail(lg_shared *shared, const char *format, ...) __attribute__((format(pr
 
 /* Starts to connect a zeroed conn and registers it with epoll. 0 or -1; free it in both cases. */
 int lg_conn_open(lg_conn *conn, lg_shared *shared);
+
+/* Sends a close frame on a conn that is LG_READY. 0 or -1. */
+int lg_conn_close(lg_conn *conn, lg_shared *shared);
 
 /* Says goodbye as far as the socket takes it at once, and frees everything. */
 void lg_conn_free(lg_conn *conn);
@@ -67,7 +83,8 @@ int lg_conn_send(lg_conn *conn, lg_shared *shared, uint64_t sent_at);
  * Also continues a connection that has just been made. 0 or -1. */
 int lg_conn_flush(lg_conn *conn, lg_shared *shared);
 
-/* Reads once. Returns the number of acks that came, with their sent_at in sent_at[0..), or -1. */
+/* Reads once. Returns the number of acks that came, with their sent_at in sent_at[0..), or -1. May
+ * change the phase. */
 ssize_t lg_conn_read(lg_conn *conn, lg_shared *shared, uint64_t sent_at[LG_SLOTS]);
 
 #endif

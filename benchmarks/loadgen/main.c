@@ -1,7 +1,8 @@
 /* main.c: toolboxsio-loadgen, a Socket.IO load generator: one thread, epoll, N WebSocket clients.
  *
- * Sends events, waits for their acks, and prints what it measured as one JSON object. The exit
- * status is 0 only when every event was acknowledged. Linux alone: epoll, timerfd, CPU clocks.
+ * Sends events and waits for their acks, or holds idle clients, and prints what it measured as one
+ * JSON object. The exit status is 0 only when every event was acknowledged and every client stayed
+ * as long as it should. Linux alone: epoll, timerfd, CPU clocks, /proc.
  */
 #define _GNU_SOURCE 1
 
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "idle.h"
 #include "options.h"
 #include "run.h"
 
@@ -30,18 +32,66 @@ static void
 print_result(const lg_options *options, const lg_result *result)
 {
     const lg_hist *latency = &result->latency;
+    const lg_usage *usage = &result->usage;
     printf("{\"connections\": %d, \"in_flight\": %d, \"rate\": %.1f, ", options->connections,
            options->in_flight, options->rate);
     printf("\"connect_seconds\": %.4f, \"seconds\": %.4f, \"acks\": %llu, "
            "\"acks_per_second\": %.1f, ",
-           result->connect_seconds, result->seconds, (unsigned long long)latency->count,
-           (double)latency->count / result->seconds);
+           result->connect_seconds, usage->seconds, (unsigned long long)latency->count,
+           (double)latency->count / usage->seconds);
     printf("\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, ",
            lg_hist_quantile(latency, 0.5) / 1e3, lg_hist_quantile(latency, 0.99) / 1e3,
            (double)latency->max / 1e3);
-    printf("\"server_cpu_seconds\": %.6f, \"server_cpu_us_per_ack\": %.3f, ", result->server_cpu,
-           latency->count > 0 ? result->server_cpu * 1e6 / (double)latency->count : 0.0);
-    printf("\"generator_cpu_share\": %.4f}\n", result->own_cpu / result->seconds);
+    printf("\"late_p50_us\": %.1f, \"late_p99_us\": %.1f, ",
+           lg_hist_quantile(&result->late, 0.5) / 1e3, lg_hist_quantile(&result->late, 0.99) / 1e3);
+    printf("\"eio_pings\": %llu, \"ws_pings\": %llu, ", (unsigned long long)result->eio_pings,
+           (unsigned long long)result->ws_pings);
+    printf("\"server_cpu_seconds\": %.6f, \"server_cpu_us_per_ack\": %.3f, ", usage->server_cpu,
+           latency->count > 0 ? usage->server_cpu * 1e6 / (double)latency->count : 0.0);
+    printf("\"generator_cpu_share\": %.4f}\n", usage->own_cpu / usage->seconds);
+}
+
+static void
+print_usage(const char *name, const lg_usage *usage)
+{
+    printf("\"%s\": {\"seconds\": %.4f, \"server_cpu_seconds\": %.6f, "
+           "\"generator_cpu_seconds\": %.6f}, ",
+           name, usage->seconds, usage->server_cpu, usage->own_cpu);
+}
+
+static void
+print_idle_result(const lg_options *options, const lg_idle_result *result)
+{
+    printf("{\"connections\": %d, \"connecting\": %d, ", options->connections, options->connecting);
+    print_usage("connect", &result->connect);
+    print_usage("idle", &result->idle);
+    print_usage("disconnect", &result->close);
+    printf("\"eio_pings\": %llu, \"ws_pings\": %llu, ", (unsigned long long)result->eio_pings,
+           (unsigned long long)result->ws_pings);
+    printf("\"rss_kib\": {\"before\": %ld, \"joined\": %ld, \"idle\": %ld, \"after\": %ld}}\n",
+           result->rss_before, result->rss_joined, result->rss_idle, result->rss_after);
+}
+
+static int
+measure(const lg_options *options)
+{
+    static lg_result result; /* large */
+    lg_idle_result idle_result = {.rss_before = 0};
+    if (options->core >= 0 && pin(options->core) < 0) {
+        return -1;
+    }
+    if (options->idle >= 0) {
+        if (lg_idle_run(options, &idle_result) < 0) {
+            return -1;
+        }
+        print_idle_result(options, &idle_result);
+        return 0;
+    }
+    if (lg_run(options, &result) < 0) {
+        return -1;
+    }
+    print_result(options, &result);
+    return 0;
 }
 
 int
@@ -49,12 +99,7 @@ main(int argc, char **argv)
 {
     lg_options options;
     lg_options_read(argc, argv, &options);
-    static lg_result result;
-    int status = 1;
-    if ((options.core < 0 || pin(options.core) == 0) && lg_run(&options, &result) == 0) {
-        print_result(&options, &result);
-        status = 0;
-    }
+    int status = measure(&options) == 0 ? 0 : 1;
     lg_options_free(&options);
     return status;
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,18 +16,21 @@
 
 static const char USAGE[] =
     "usage: toolboxsio-loadgen --port PORT --payload FILE [options]\n"
+    "   or: toolboxsio-loadgen --port PORT --idle S [options]\n"
     "  --host ADDRESS      IPv4 address (127.0.0.1)\n"
     "  --path PATH         of the endpoint (/socket.io/)\n"
     "  --event NAME        event to send (message)\n"
     "  --payload FILE      JSON text of its one argument\n"
     "  --expect TEXT       what each ack has behind its id\n"
     "  --connections N     (50)\n"
+    "  --connecting M      at most so many handshakes under way (100)\n"
     "  --in-flight K       events of a connection that wait for an ack (1)\n"
     "  --rate R            or: events a second over all, on a fixed schedule\n"
     "  --warmup S          seconds before the measurement (0)\n"
     "  --seconds S         length of the measurement\n"
     "  --ops N             or: end after N acks\n"
-    "  --server-pid PID    report the CPU time of this process\n"
+    "  --idle S            or: no events; connect, stay for S seconds, and leave\n"
+    "  --server-pid PID    report the CPU time and, with --idle, the memory of this process\n"
     "  --core N            run on this core\n";
 
 static _Noreturn void
@@ -104,11 +108,13 @@ enum {
     O_PAYLOAD,
     O_EXPECT,
     O_CONNECTIONS,
+    O_CONNECTING,
     O_IN_FLIGHT,
     O_RATE,
     O_WARMUP,
     O_SECONDS,
     O_OPS,
+    O_IDLE,
     O_SERVER_PID,
     O_CORE,
     O_HELP
@@ -122,16 +128,44 @@ static const struct option OPTIONS[] = {
     {"payload", required_argument, NULL, O_PAYLOAD},
     {"expect", required_argument, NULL, O_EXPECT},
     {"connections", required_argument, NULL, O_CONNECTIONS},
+    {"connecting", required_argument, NULL, O_CONNECTING},
     {"in-flight", required_argument, NULL, O_IN_FLIGHT},
     {"rate", required_argument, NULL, O_RATE},
     {"warmup", required_argument, NULL, O_WARMUP},
     {"seconds", required_argument, NULL, O_SECONDS},
     {"ops", required_argument, NULL, O_OPS},
+    {"idle", required_argument, NULL, O_IDLE},
     {"server-pid", required_argument, NULL, O_SERVER_PID},
     {"core", required_argument, NULL, O_CORE},
     {"help", no_argument, NULL, O_HELP},
     {NULL, 0, NULL, 0},
 };
+
+/* Refuses what does not go together, and fills in what one kind of load means without its figure. */
+static void
+check(lg_options *options)
+{
+    bool paced = options->rate > 0 || options->in_flight > 0;
+    bool ends = options->seconds > 0 || options->ops > 0;
+    if (options->idle >= 0) {
+        if (paced || ends || options->warmup > 0) {
+            refuse("--idle goes without --in-flight, --rate, --warmup, --seconds and --ops");
+        }
+        return;
+    }
+    if ((options->seconds > 0) == (options->ops > 0)) {
+        refuse("give either --seconds or --ops");
+    }
+    if (options->ops > 0 && (options->warmup > 0 || options->rate > 0)) {
+        refuse("--ops goes with --in-flight and without --warmup");
+    }
+    if (options->rate > 0 && options->in_flight > 0) {
+        refuse("give either --rate or --in-flight");
+    }
+    if (!paced) {
+        options->in_flight = 1;
+    }
+}
 
 /* Long, because every option has its case. */
 void
@@ -141,7 +175,8 @@ lg_options_read(int argc, char **argv, lg_options *options)
     const char *name = "message";
     const char *payload = NULL;
     long port = 0;
-    *options = (lg_options){.path = "/socket.io/", .connections = 50, .core = -1};
+    *options = (lg_options){
+        .path = "/socket.io/", .connections = 50, .connecting = 100, .idle = -1, .core = -1};
     int chosen;
     while ((chosen = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
         switch (chosen) {
@@ -166,6 +201,9 @@ lg_options_read(int argc, char **argv, lg_options *options)
         case O_CONNECTIONS:
             options->connections = (int)read_integer("connections", optarg, 1, 100000);
             break;
+        case O_CONNECTING:
+            options->connecting = (int)read_integer("connecting", optarg, 1, 4096);
+            break;
         case O_IN_FLIGHT:
             options->in_flight = (int)read_integer("in-flight", optarg, 1, LG_SLOTS);
             break;
@@ -181,6 +219,9 @@ lg_options_read(int argc, char **argv, lg_options *options)
         case O_OPS:
             options->ops = (uint64_t)read_integer("ops", optarg, 1, 1000000000);
             break;
+        case O_IDLE:
+            options->idle = read_number("idle", optarg, 0, 3600);
+            break;
         case O_SERVER_PID:
             options->server_pid = (int)read_integer("server-pid", optarg, 1, INT32_MAX);
             break;
@@ -195,28 +236,17 @@ lg_options_read(int argc, char **argv, lg_options *options)
             exit(2);
         }
     }
-    if (optind != argc || port == 0 || payload == NULL) {
+    if (optind != argc || port == 0 || (payload == NULL) != (options->idle >= 0)) {
         fputs(USAGE, stderr);
         exit(2);
     }
-    if ((options->seconds > 0) == (options->ops > 0)) {
-        refuse("give either --seconds or --ops");
-    }
-    if (options->ops > 0 && (options->warmup > 0 || options->rate > 0)) {
-        refuse("--ops goes with --in-flight and without --warmup");
-    }
-    if (options->rate > 0 && options->in_flight > 0) {
-        refuse("give either --rate or --in-flight");
-    }
-    if (options->rate == 0 && options->in_flight == 0) {
-        options->in_flight = 1;
-    }
+    check(options);
     options->address.sin_family = AF_INET;
     options->address.sin_port = htons((uint16_t)port);
     if (inet_pton(AF_INET, host, &options->address.sin_addr) != 1) {
         refuse("--host must be an IPv4 address, not '%s'", host);
     }
-    options->event = read_event(name, payload);
+    options->event = payload != NULL ? read_event(name, payload) : NULL;
 }
 
 void

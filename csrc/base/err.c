@@ -25,6 +25,16 @@ static const char *const err_texts[TBX_E_COUNT] = {
     [TBX_E_EIO_EMPTY] = "Invalid empty packet received",
     [TBX_E_EIO_TYPE] = "invalid packet type",
     [TBX_E_EIO_BASE64] = "invalid base64",
+    [TBX_E_WS_RESERVED] = "reserved bits are set",
+    [TBX_E_WS_OPCODE] = "unknown opcode",
+    [TBX_E_WS_MASK] = "frame is not masked",
+    [TBX_E_WS_CONTROL] = "control frame is fragmented or too long",
+    [TBX_E_WS_LENGTH] = "invalid frame length",
+    [TBX_E_WS_CONTINUATION] = "frame is out of sequence",
+    [TBX_E_WS_CLOSE] = "invalid close payload",
+    [TBX_E_WS_UTF8] = "text is not valid UTF-8",
+    [TBX_E_WS_TOO_BIG] = "message is too big",
+    [TBX_E_WS_OVER] = "the reader is closed",
 };
 
 const char *

@@ -40,6 +40,17 @@ typedef enum {
     TBX_E_EIO_EMPTY,
     TBX_E_EIO_TYPE,
     TBX_E_EIO_BASE64,
+    /* WebSocket frames and messages */
+    TBX_E_WS_RESERVED,
+    TBX_E_WS_OPCODE,
+    TBX_E_WS_MASK,
+    TBX_E_WS_CONTROL,
+    TBX_E_WS_LENGTH,
+    TBX_E_WS_CONTINUATION,
+    TBX_E_WS_CLOSE,
+    TBX_E_WS_UTF8,
+    TBX_E_WS_TOO_BIG,
+    TBX_E_WS_OVER,
     TBX_E_COUNT
 } tbx_code;
 

@@ -17,7 +17,36 @@
     X(str_placeholder) /* "_placeholder" */                                                        \
     X(str_num)         /* "num" */                                                                 \
     X(str_ok)          /* "ok" */                                                                  \
-    X(str_ts)          /* "ts" */
+    X(str_ts)          /* "ts" */                                                                  \
+    X(ConnectionType)  /* the types of conn/ */                                                    \
+    X(HubType)                                                                                     \
+    X(CallType)                                                                                    \
+    X(CancelledError)        /* asyncio.CancelledError */                                          \
+    X(Task)                  /* asyncio.Task */                                                    \
+    X(current_tasks)         /* asyncio.tasks._current_tasks, up to 3.11, else None */             \
+    X(all_tasks)             /* asyncio.tasks._all_tasks, up to 3.11, else None */                 \
+    X(enter_task)            /* asyncio.tasks._enter_task */                                       \
+    X(leave_task)            /* asyncio.tasks._leave_task */                                       \
+    X(iscoroutinefunction)   /* inspect.iscoroutinefunction */                                     \
+    X(task_names)            /* ("loop", "context"[, "eager_start"]) */                            \
+    X(int_info)              /* logging.INFO */                                                    \
+    X(str_add)               /* names of attributes */                                             \
+    X(str_call_soon)                                                                               \
+    X(str_call_later)                                                                              \
+    X(str_cancel)                                                                                  \
+    X(str_close)                                                                                   \
+    X(str_create_task)                                                                             \
+    X(str_data)                                                                                    \
+    X(str_get_task_factory)                                                                        \
+    X(str_invm)              /* "_invm" */                                                         \
+    X(str_is_enabled_for)                                                                          \
+    X(str_pause_reading)                                                                           \
+    X(str_resume_reading)                                                                          \
+    X(str_root)              /* "/" */                                                             \
+    X(str_star)              /* "*" */                                                             \
+    X(str_throw)                                                                                   \
+    X(str_trigger_event)                                                                           \
+    X(str_write)
 
 #define TBX_KEY_SLOTS 1024 /* a power of two */
 

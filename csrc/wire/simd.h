@@ -77,6 +77,25 @@ tbx_block16_high(tbx_block16 v)
     return (uint64_t)(unsigned)_mm_movemask_epi8(v);
 }
 
+static inline tbx_block16
+tbx_block16_or(tbx_block16 a, tbx_block16 b)
+{
+    return _mm_or_si128(a, b);
+}
+
+static inline tbx_block16
+tbx_block16_xor(tbx_block16 a, tbx_block16 b)
+{
+    return _mm_xor_si128(a, b);
+}
+
+/* The four bytes of `word`, as they lie in memory, four times. */
+static inline tbx_block16
+tbx_block16_repeat4(uint32_t word)
+{
+    return _mm_set1_epi32((int)word);
+}
+
 #elif defined(__aarch64__) && defined(__ARM_NEON)
 #include <arm_neon.h>
 #define TBX_BLOCK16 1
@@ -123,6 +142,24 @@ static inline uint64_t
 tbx_block16_high(tbx_block16 v)
 {
     return tbx_block16_mask(vcgeq_u8(v, vdupq_n_u8(0x80)));
+}
+
+static inline tbx_block16
+tbx_block16_or(tbx_block16 a, tbx_block16 b)
+{
+    return vorrq_u8(a, b);
+}
+
+static inline tbx_block16
+tbx_block16_xor(tbx_block16 a, tbx_block16 b)
+{
+    return veorq_u8(a, b);
+}
+
+static inline tbx_block16
+tbx_block16_repeat4(uint32_t word)
+{
+    return vreinterpretq_u8_u32(vdupq_n_u32(word));
 }
 
 #else

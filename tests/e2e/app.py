@@ -1,8 +1,11 @@
 """The server of the end-to-end tests: `python app.py '{"module": "socketio", ...}'`.
 
-The module (`socketio` or `toolboxsio`) is all that differs between the two sides of a comparison.
-The process prints one JSON line with its port when it listens. What the handlers saw is kept for
-each run (query parameter `run` of the connection) and read back with GET /transcript.
+The module (`socketio` or `toolboxsio`) and the path of its packets ("asgi", or "direct" with our
+protocol class in uvicorn) are all that differs between the sides of a comparison. The process
+prints one JSON line with its port when it listens. What the handlers saw is kept for each run
+(query parameter `run` of the connection) and read back with GET /transcript.
+
+"handlers" in the configuration names a module with more handlers: see handlers_app.py.
 """
 
 import asyncio
@@ -19,6 +22,7 @@ from urllib.parse import parse_qs
 
 from describe import describe
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 
 BLOB = bytes(range(256))
 ANSWERS: dict[str, Any] = {
@@ -69,6 +73,13 @@ class Records:
         self.lines: dict[str, list[Any]] = {}
         self.run_of: dict[str, str] = {}
         self.live: dict[str, int] = {}
+        #: transport and path of the sessions, counted when they connect or ask for their transport
+        self.paths: dict[str, int] = {}
+
+    def path(self, sio: Any, sid: str) -> None:
+        if hasattr(sio, "acceleration"):
+            key = f"{sio.transport(sid)} {sio.acceleration(sid)['path']}"
+            self.paths[key] = self.paths.get(key, 0) + 1
 
     def opened(self, sid: str, environ: dict[str, Any]) -> None:
         run = parse_qs(environ["QUERY_STRING"]).get("run", ["none"])[0]
@@ -97,6 +108,7 @@ def add_main_handlers(sio: Any, module: Any, seen: Records) -> None:
     @sio.event
     async def connect(sid: str, environ: dict[str, Any], auth: Any) -> Any:
         seen.opened(sid, environ)
+        seen.path(sio, sid)
         seen.add(sid, "connect", environ_facts(environ), auth, type(sid).__name__, len(sid))
         await sio.emit("welcome", {"from": "connect"}, to=sid)
 
@@ -184,6 +196,7 @@ def add_main_handlers(sio: Any, module: Any, seen: Records) -> None:
 
     @sio.event
     async def transport(sid: str) -> str:
+        seen.path(sio, sid)
         return str(sio.transport(sid))
 
     @sio.event
@@ -300,8 +313,12 @@ def build(config: dict[str, Any]) -> Any:
             options[option].setLevel(logging.INFO)
             options[option].addHandler(Keep())
             options[option].propagate = False
-    sio = module.AsyncServer(async_mode="asgi", **options)
-    if config["module"] == "toolboxsio" and not type(sio).__module__.startswith("toolboxsio"):
+    more = importlib.import_module(config["handlers"]) if "handlers" in config else None
+    server_class = more.server_class(module, config) if more else module.AsyncServer
+    sio = server_class(async_mode="asgi", **options)
+    if config["module"] == "toolboxsio" and not module.AsyncServer.__module__.startswith(
+        "toolboxsio"
+    ):
         sys.exit("toolboxsio.AsyncServer is upstream's class")
     seen = Records()
     add_main_handlers(sio, module, seen)
@@ -316,8 +333,8 @@ def build(config: dict[str, Any]) -> Any:
         return {"hello": "from FastAPI"}
 
     @web.get("/transcript")
-    async def transcript(run: str) -> dict[str, Any]:
-        return {"live": seen.live.get(run, 0), "lines": seen.lines.get(run, [])}
+    async def transcript(run: str) -> JSONResponse:
+        return JSONResponse({"live": seen.live.get(run, 0), "lines": seen.lines.get(run, [])})
 
     @web.get("/facts")
     async def facts() -> dict[str, Any]:
@@ -329,6 +346,7 @@ def build(config: dict[str, Any]) -> Any:
             "half packets": len(sio._binary_packet),
             "rooms": sorted(str(room) for rooms in sio.manager.rooms.values() for room in rooms),
             "callbacks": sum(len(c) for c in sio.manager.callbacks.values()),
+            "paths": seen.paths,
             "log": log_lines,
         }
 
@@ -337,7 +355,8 @@ def build(config: dict[str, Any]) -> Any:
         result = await getattr(sio, method)(**arguments)
         return describe(result)
 
-    return module.ASGIApp(sio, other_asgi_app=web, socketio_path=config.get("path", "/socket.io"))
+    app = module.ASGIApp(sio, other_asgi_app=web, socketio_path="/socket.io")
+    return more.add(sio, module, seen, web, app) if more else app
 
 
 def end_with_parent() -> None:
@@ -354,15 +373,24 @@ def serve(config: dict[str, Any]) -> None:
         from hypercorn.asyncio import serve as hypercorn_serve
         from hypercorn.config import Config as HypercornConfig
 
-        settings = HypercornConfig()
-        settings.bind = [f"fd://{listener.fileno()}"]
-        settings.graceful_timeout = 1
-        asyncio.run(hypercorn_serve(app, settings))
+        hypercorn_config = HypercornConfig()
+        hypercorn_config.bind = [f"fd://{listener.fileno()}"]
+        hypercorn_config.graceful_timeout = 1
+        asyncio.run(hypercorn_serve(app, hypercorn_config))
     else:
         import uvicorn
 
-        uvicorn_config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1)
-        uvicorn.Server(uvicorn_config).run(sockets=[listener])
+        ws: Any = "websockets-sansio"
+        if config.get("path") == "direct":
+            from toolboxsio.uvicorn import WebSocketProtocol as ws
+        settings = uvicorn.Config(
+            app,
+            ws=ws,
+            loop=config.get("loop", "auto"),
+            log_level="warning",
+            timeout_graceful_shutdown=1,
+        )
+        uvicorn.Server(settings).run(sockets=[listener])
 
 
 if __name__ == "__main__":

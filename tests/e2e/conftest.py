@@ -1,10 +1,10 @@
-"""Fixtures of the end-to-end tests: one pair of servers for a whole run."""
+"""Fixtures of the end-to-end tests: one trio of servers for a whole run."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from .harness import OURS, UPSTREAM, Server, node, serving
+from .harness import Trio, node, serving_all
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +14,7 @@ def javascript() -> str:
 
 
 @pytest.fixture(scope="session")
-def pair() -> Iterator[tuple[Server, Server]]:
-    """Upstream's server and ours with default options."""
-    with serving(UPSTREAM) as upstream, serving(OURS) as ours:
-        yield upstream, ours
+def trio() -> Iterator[Trio]:
+    """Upstream's server, ours on ASGI and ours direct, with default options."""
+    with serving_all() as servers:
+        yield servers

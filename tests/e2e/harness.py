@@ -13,7 +13,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 HERE = Path(__file__).resolve().parent
 JS = HERE.parent / "js"
@@ -21,10 +21,18 @@ ROOT = HERE.parent.parent
 
 UPSTREAM = "socketio"
 OURS = "toolboxsio"
+#: What is compared: upstream's server, ours on plain ASGI, ours on our protocol class of uvicorn.
+SIDES: dict[str, dict[str, Any]] = {
+    "upstream": {"module": UPSTREAM},
+    "asgi": {"module": OURS, "path": "asgi"},
+    "direct": {"module": OURS, "path": "direct"},
+}
 START_SECONDS = 30
 RUN_SECONDS = 45
 
 T = TypeVar("T")
+Transport = Literal["asgi", "direct"]
+Loop = Literal["auto", "uvloop", "asyncio"]
 
 
 def wait_until(what: str, probe: Callable[[], T], seconds: float = 8) -> T:
@@ -53,14 +61,17 @@ def stop(process: subprocess.Popen[Any]) -> None:
 class Server:
     """A running server process: see app.py for its configuration."""
 
-    def __init__(self, module: str, **config: Any) -> None:
-        self.module = module
+    def __init__(
+        self, module: str, path: Transport = "asgi", loop: Loop = "auto", **config: Any
+    ) -> None:
+        self.name = module if module == UPSTREAM else f"{module} ({path})"
+        config |= {"module": module, "path": path, "loop": loop}
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         environment = {k: v for k, v in os.environ.items() if k != "TOOLBOXSIO_PURE"}
         paths = [environment.get("PYTHONPATH", ""), str(ROOT)]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "app.py"), json.dumps({"module": module, **config})],
+            [sys.executable, str(HERE / "app.py"), json.dumps(config)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -72,7 +83,7 @@ class Server:
         line = self.process.stdout.readline() if ready else ""
         if not line:
             stop(self.process)
-            raise RuntimeError(f"the {module} server did not start:\n{self.stderr()}")
+            raise RuntimeError(f"the {self.name} server did not start:\n{self.stderr()}")
         self.port: int = json.loads(line)["port"]
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -110,13 +121,27 @@ class Server:
         self.errors.close()
 
 
+Trio = tuple[Server, Server, Server]
+
+
 @contextlib.contextmanager
 def serving(module: str, **config: Any) -> Iterator[Server]:
+    """A server while the block runs: `serving(OURS, path="direct", loop="uvloop", ...)`."""
     server = Server(module, **config)
     try:
         yield server
     finally:
         server.close()
+
+
+@contextlib.contextmanager
+def serving_all(**config: Any) -> Iterator[Trio]:
+    """Upstream's server, ours on ASGI and ours direct while the block runs."""
+    with contextlib.ExitStack() as stack:
+        upstream, asgi, direct = (
+            stack.enter_context(serving(**side, **config)) for side in SIDES.values()
+        )
+        yield upstream, asgi, direct
 
 
 def node() -> str:
@@ -148,7 +173,7 @@ def play(server: Server, client: str, mode: str, script: str, **more: Any) -> di
     )
     if done.returncode != 0:
         raise AssertionError(
-            f"{client} against {server.module} failed:\n{done.stderr}\n"
+            f"{client} against {server.name} failed:\n{done.stderr}\n"
             f"so far: {done.stdout[-2000:]}\nserver: {server.stderr()[-4000:]}"
         )
     return {"client": json.loads(done.stdout), "server": server.transcript(run)}

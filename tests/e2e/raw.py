@@ -23,6 +23,23 @@ def joined(chunked: bytes) -> bytes:
     return body
 
 
+def encode(payload: str | bytes, opcode: int | None = None, fin: bool = True) -> bytes:
+    """Return one masked frame; the opcode is that of the payload's type unless it is given."""
+    if opcode is None:
+        opcode = TEXT if isinstance(payload, str) else BINARY
+    data = payload.encode() if isinstance(payload, str) else payload
+    key = os.urandom(4)
+    repeated = (key * (len(data) // 4 + 1))[: len(data)]
+    masked = (int.from_bytes(data) ^ int.from_bytes(repeated)).to_bytes(len(data))
+    if len(data) < 126:
+        size = bytes([0x80 | len(data)])
+    elif len(data) < 65536:
+        size = b"\xfe" + struct.pack(">H", len(data))
+    else:
+        size = b"\xff" + struct.pack(">Q", len(data))
+    return bytes([(0x80 if fin else 0) | opcode]) + size + key + masked
+
+
 class Wire:
     """One scripted session: what came over the wire, as lines in which ids are numbered."""
 
@@ -188,22 +205,14 @@ class WebSocket:
 
     def frame(self, payload: str | bytes, opcode: int | None = None, fin: bool = True) -> None:
         """Send one masked frame."""
-        if opcode is None:
-            opcode = TEXT if isinstance(payload, str) else BINARY
-        data = payload.encode() if isinstance(payload, str) else payload
-        key = os.urandom(4)
-        repeated = (key * (len(data) // 4 + 1))[: len(data)]
-        masked = (int.from_bytes(data) ^ int.from_bytes(repeated)).to_bytes(len(data))
-        if len(data) < 126:
-            size = bytes([0x80 | len(data)])
-        elif len(data) < 65536:
-            size = b"\xfe" + struct.pack(">H", len(data))
-        else:
-            size = b"\xff" + struct.pack(">Q", len(data))
+        self.send(encode(payload, opcode, fin), len(payload))
+
+    def send(self, frames: bytes, size: int) -> None:
+        """Send encoded frames with `size` bytes in them at once."""
         try:
-            self.connection.sendall(bytes([(0x80 if fin else 0) | opcode]) + size + key + masked)
+            self.connection.sendall(frames)
         except (BrokenPipeError, ConnectionResetError):
-            self.wire.note("the connection was closed before the end of", len(data))
+            self.wire.note("the connection was closed before the end of", size)
 
     def take(self, count: int) -> bytes:
         while len(self.buffer) < count:

@@ -1,11 +1,11 @@
-"""Official clients get the same from both servers, and what they should get at all."""
+"""Official clients get the same on all three paths, and what they should get at all."""
 
 import ast
 from typing import Any
 
 import pytest
 
-from .harness import Server, play, serving, wait_until
+from .harness import OURS, SIDES, UPSTREAM, Trio, play, serving, serving_all, wait_until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -13,8 +13,6 @@ MODES = ("websocket", "polling", "upgrade")
 JAVASCRIPT = ("sio48", "sio40", "sio31")
 CLIENTS = (*JAVASCRIPT, "python")
 BLOB_SHA1 = "4916d6bdb7f78e6803698cab32d1586ea457dfc8"
-
-Pair = tuple[Server, Server]
 
 
 def plain(value: Any) -> Any:
@@ -81,57 +79,64 @@ def check_full(client: str, mode: str, transcript: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("client", CLIENTS)
-def test_full_script(pair: Pair, javascript: str, client: str, mode: str) -> None:
-    upstream, ours = (play(server, client, mode, "full") for server in pair)
+def test_full_script(trio: Trio, javascript: str, client: str, mode: str) -> None:
+    upstream, asgi, direct = (play(server, client, mode, "full") for server in trio)
     check_full(client, mode, upstream)
-    assert ours["client"] == upstream["client"]
-    assert ours["server"] == upstream["server"]
+    for ours in (asgi, direct):
+        assert ours["client"] == upstream["client"]
+        assert ours["server"] == upstream["server"]
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("script", ["kicked", "abrupt"])
 @pytest.mark.parametrize("client", ["sio48", "sio31", "python"])
 def test_end_of_connection(
-    pair: Pair, javascript: str, client: str, script: str, mode: str
+    trio: Trio, javascript: str, client: str, script: str, mode: str
 ) -> None:
-    upstream, ours = (play(server, client, mode, script) for server in pair)
+    upstream, asgi, direct = (play(server, client, mode, script) for server in trio)
     if script == "kicked":
         assert ["disconnect", "str 'server disconnect'"] in upstream["server"]
     else:
         assert upstream["server"][-2][0] == "disconnect"
     assert upstream["client"][-1][0].endswith("disconnected")
-    assert ours == upstream
+    assert asgi == upstream
+    assert direct == upstream
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_revision_4_clients_are_refused(pair: Pair, javascript: str, mode: str) -> None:
-    upstream, ours = (play(server, "sio25", mode, "refused") for server in pair)
+def test_revision_4_clients_are_refused(trio: Trio, javascript: str, mode: str) -> None:
+    upstream, asgi, direct = (play(server, "sio25", mode, "refused") for server in trio)
     assert upstream["client"][0][0] == "connect_error"
     assert upstream["server"] == []
-    assert ours == upstream
+    assert asgi == upstream
+    assert direct == upstream
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_path_without_trailing_slash(pair: Pair, javascript: str, mode: str) -> None:
-    upstream, ours = (play(server, "sio48", mode, "full", trailing=False) for server in pair)
+def test_path_without_trailing_slash(trio: Trio, javascript: str, mode: str) -> None:
+    upstream, asgi, direct = (
+        play(server, "sio48", mode, "full", trailing=False) for server in trio
+    )
     assert "str '/socket.io'" in str(upstream["server"][0])
     check_full("sio48", mode, upstream)
-    assert ours == upstream
+    assert asgi == upstream
+    assert direct == upstream
 
 
 @pytest.mark.parametrize("mode", ["websocket", "polling"])
 def test_msgpack(mode: str) -> None:
-    transcripts = []
-    for module in ("socketio", "toolboxsio"):
-        with serving(module, options={"serializer": "msgpack"}) as server:
-            transcripts.append(play(server, "python", mode, "full", serializer="msgpack"))
-    check_full("python", mode, transcripts[0])
-    assert transcripts[1] == transcripts[0]
+    with serving_all(options={"serializer": "msgpack"}) as servers:
+        upstream, asgi, direct = (
+            play(server, "python", mode, "full", serializer="msgpack") for server in servers
+        )
+    check_full("python", mode, upstream)
+    assert asgi == upstream
+    assert direct == upstream
 
 
 def test_hypercorn(javascript: str) -> None:
     transcripts = []
-    for module in ("socketio", "toolboxsio"):
+    for module in (UPSTREAM, OURS):
         with serving(module, server="hypercorn") as server:
             transcripts.append(
                 [
@@ -147,11 +152,11 @@ def test_hypercorn(javascript: str) -> None:
     assert transcripts[1] == transcripts[0]
 
 
-@pytest.mark.parametrize("module", ["socketio", "toolboxsio"])
-def test_nothing_is_left_behind(javascript: str, module: str) -> None:
+@pytest.mark.parametrize("side", SIDES)
+def test_nothing_is_left_behind(javascript: str, side: str) -> None:
     """When every client is gone the server holds nothing of them."""
     kept = ("sockets", "environs", "half packets", "rooms", "callbacks")
-    with serving(module) as server:
+    with serving(**SIDES[side]) as server:
         for mode in ("websocket", "upgrade"):
             for script in ("kicked", "abrupt"):
                 play(server, "sio48", mode, script)
@@ -160,4 +165,4 @@ def test_nothing_is_left_behind(javascript: str, module: str) -> None:
             facts = server.get("/facts")
             return not any(facts[key] for key in kept)
 
-        wait_until(f"{module} has let go of its clients", empty)
+        wait_until(f"{side} has let go of its clients", empty)

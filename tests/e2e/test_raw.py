@@ -1,12 +1,13 @@
-"""The same bytes from both servers, for sessions scripted by hand."""
+"""The same bytes on all three paths, for sessions scripted by hand."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from .harness import OURS, UPSTREAM, Server, serving
+from .harness import Server, Trio, serving_all
 from .raw import BINARY, CLOSE, PING, PONG, TEXT, Wire
 
 pytestmark = pytest.mark.timeout(60)
@@ -577,36 +578,33 @@ def play(server: Server, function: Case, name: str) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def pairs(pair: tuple[Server, Server]) -> Iterator[Callable[[str], tuple[Server, Server]]]:
-    """Give the pair of servers for a variant, started when first asked for."""
-    started = {"default": pair}
-    contexts = []
+def trios(trio: Trio) -> Iterator[Callable[[str], Trio]]:
+    """Give the servers for a variant, started when first asked for."""
+    started = {"default": trio}
+    with contextlib.ExitStack() as stack:
 
-    def give(variant: str) -> tuple[Server, Server]:
-        if variant not in started:
-            servers = []
-            for module in (UPSTREAM, OURS):
-                contexts.append(serving(module, **VARIANTS[variant]))
-                servers.append(contexts[-1].__enter__())
-            started[variant] = (servers[0], servers[1])
-        return started[variant]
+        def give(variant: str) -> Trio:
+            if variant not in started:
+                started[variant] = stack.enter_context(serving_all(**VARIANTS[variant]))
+            return started[variant]
 
-    yield give
-    for context in contexts:
-        context.__exit__(None, None, None)
+        yield give
 
 
 @pytest.mark.parametrize(("variant", "function"), CASES)
 def test_same_bytes(
-    request: pytest.FixtureRequest, pairs: Any, variant: str, function: Case
+    request: pytest.FixtureRequest, trios: Any, variant: str, function: Case
 ) -> None:
-    upstream, ours = (play(server, function, request.node.name) for server in pairs(variant))
+    upstream, asgi, direct = (
+        play(server, function, request.node.name) for server in trios(variant)
+    )
     assert len(upstream) > 1
-    assert ours == upstream
+    assert asgi == upstream
+    assert direct == upstream
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(pair: tuple[Server, Server], name: str) -> None:
+def test_refused(trio: Trio, name: str) -> None:
     """Our server closes the connection, and no handler sees the packet."""
 
     def session(wire: Wire) -> None:
@@ -614,18 +612,19 @@ def test_refused(pair: tuple[Server, Server], name: str) -> None:
         wire.lines.clear()
         ws.synchronise(*REFUSED[name])
 
-    lines = [line[:2] for line in play(pair[1], session, name) if line[0] != "sent"]
-    assert [lines[-2][0], *lines[:-2], lines[-1]] == [
-        "connect",
-        ["text", "1"],
-        ["close", 1000],
-        ["handlers"],
-        ["disconnect", "str 'transport error'"],
-    ]
+    for server in trio[1:]:
+        lines = [line[:2] for line in play(server, session, name) if line[0] != "sent"]
+        assert [lines[-2][0], *lines[:-2], lines[-1]] == [
+            "connect",
+            ["text", "1"],
+            ["close", 1000],
+            ["handlers"],
+            ["disconnect", "str 'transport error'"],
+        ], server.name
 
 
 @pytest.mark.parametrize("name", REFUSED_POSTS)
-def test_refused_post(pair: tuple[Server, Server], name: str) -> None:
+def test_refused_post(trio: Trio, name: str) -> None:
     """Our server answers 400 and ends the session; nothing of the payload is dispatched."""
 
     def session(wire: Wire) -> None:
@@ -638,11 +637,12 @@ def test_refused_post(pair: tuple[Server, Server], name: str) -> None:
         wire.finish(waiting)
         wire.post(sid, '429["one","after"]')
 
-    lines = play(pair[1], session, f"post: {name}")
-    assert [(line[1], line[-1]) for line in lines[:3]] == [
-        ("HTTP/1.1 400 Bad Request", '"Bad Request"'),
-        ("HTTP/1.1 200 OK", "1"),
-        ("HTTP/1.1 400 Bad Request", '"Invalid session <sid 0>"'),
-    ]
-    assert [line[0] for line in lines[3:]] == ["handlers", "connect", "disconnect"]
-    assert lines[-1] == ["disconnect", "str 'transport error'"]
+    for server in trio[1:]:
+        lines = play(server, session, f"post: {name}")
+        assert [(line[1], line[-1]) for line in lines[:3]] == [
+            ("HTTP/1.1 400 Bad Request", '"Bad Request"'),
+            ("HTTP/1.1 200 OK", "1"),
+            ("HTTP/1.1 400 Bad Request", '"Invalid session <sid 0>"'),
+        ], server.name
+        assert [line[0] for line in lines[3:]] == ["handlers", "connect", "disconnect"]
+        assert lines[-1] == ["disconnect", "str 'transport error'"]

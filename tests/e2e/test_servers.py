@@ -13,7 +13,7 @@ import pytest
 import redis
 from socketio import RedisManager
 
-from .harness import OURS, UPSTREAM, Server, play, serving, stop, wait_until
+from .harness import SIDES, Server, play, serving, serving_all, stop, wait_until
 from .raw import SID, Wire
 
 pytestmark = pytest.mark.timeout(90)
@@ -24,8 +24,8 @@ ADMIN = {"username": "u", "password": "p"}
 def test_own_json_is_called_for_every_packet() -> None:
     """An application's json= does all encoding and decoding of the server, as often as before."""
     calls = []
-    for module in (UPSTREAM, OURS):
-        with serving(module, json=True) as server, Wire(server.port, "json") as wire:
+    for side in SIDES.values():
+        with serving(**side, json=True) as server, Wire(server.port, "json") as wire:
             ws = wire.websocket().connect('40{"a":1.5}')
             before = server.get("/facts")["json"]
             ws.synchronise('420["one",1.5]', '421["answer","nested"]')
@@ -34,13 +34,14 @@ def test_own_json_is_called_for_every_packet() -> None:
             calls.append({name: after[name] - before[name] for name in after})
     assert calls[0]["loads"] == calls[0]["dumps"] == 3
     assert calls[1] == calls[0]
+    assert calls[2] == calls[0]
 
 
 def test_log_lines() -> None:
     """The same lines at the same levels, in the same order."""
     logs = []
-    for module in (UPSTREAM, OURS):
-        with serving(module, logs=True) as server:  # noqa: SIM117
+    for side in SIDES.values():
+        with serving(**side, logs=True) as server:  # noqa: SIM117
             with Wire(server.port, "logs") as wire:
                 ws = wire.websocket().connect('40{"a":1}')
                 ws.synchronise('420["one",{"x":[1,null]}]', '421["answer","bytes"]', "43999[]")
@@ -59,6 +60,7 @@ def test_log_lines() -> None:
                 logs.append([wire.label(line) for line in server.get("/facts")["log"]])
     assert 'INFO received event "one" from <sid 1> [/]' in logs[0]
     assert logs[1] == logs[0]
+    assert logs[2] == logs[0]
 
 
 class Admin:
@@ -84,9 +86,9 @@ class Admin:
         raise AssertionError(f"{text} did not come: {names}")
 
 
-def admin_session(module: str) -> list[Any]:
+def admin_session(side: str) -> list[Any]:
     facts: list[Any] = []
-    with serving(module, admin={"auth": ADMIN, "server_stats_interval": 0.2}) as server:
+    with serving(**SIDES[side], admin={"auth": ADMIN, "server_stats_interval": 0.2}) as server:
         refused = Admin(server, '{"username":"u","password":"wrong"}')
         facts.append(refused.until("authentication failed"))
         refused.wire.end()
@@ -128,11 +130,35 @@ def admin_session(module: str) -> list[Any]:
 
 def test_admin_ui() -> None:
     """`instrument()` patches servers, sockets and managers; all that it patches is still called."""
-    upstream, ours = admin_session(UPSTREAM), admin_session(OURS)
+    upstream, asgi, direct = (admin_session(side) for side in SIDES)
     assert upstream[0][-1].startswith("44/admin")
     assert {"socket_connected", "event_sent"} <= set(upstream[2])
     assert "event_received" in upstream[4]
-    assert ours == upstream
+    assert asgi == upstream
+    assert direct == upstream
+
+
+def test_paths() -> None:
+    """A WebSocket of the server on our protocol class is direct, from its start or upgraded."""
+
+    def session(server: Server) -> Any:
+        with Wire(server.port, "paths") as wire:
+            ws = wire.websocket().connect()
+            ws.synchronise('421["transport"]')
+            sid = wire.open_polling()
+            wire.post(sid, "40")
+            wire.get(sid)
+            upgraded = wire.websocket(sid)
+            upgraded.frame("2probe")
+            upgraded.until("3probe")
+            upgraded.frame("5")
+            upgraded.synchronise('421["transport"]')
+        return server.get("/facts")["paths"]
+
+    with serving_all() as servers:
+        _, asgi, direct = map(session, servers)
+    assert asgi == {"websocket asgi": 3, "polling polling": 1}
+    assert direct == {"websocket direct": 3, "polling polling": 1}
 
 
 # --- Redis ----------------------------------------------------------------------------------------
@@ -161,11 +187,11 @@ def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         stop(process)
 
 
-def fleet_session(port: int, modules: tuple[str, str]) -> list[Any]:
+def fleet_session(port: int, sides: tuple[str, str]) -> list[Any]:
     """Two processes, a client on each, one room: what the clients and handlers saw."""
     url = f"redis://127.0.0.1:{port}/0"
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(serving(module, redis=url)) for module in modules]
+        servers = [stack.enter_context(serving(**SIDES[side], redis=url)) for side in sides]
         wires = [stack.enter_context(Wire(server.port, "fleet")) for server in servers]
         sockets = [wire.websocket().connect() for wire in wires]
         client = stack.enter_context(redis.Redis(port=port))
@@ -217,31 +243,44 @@ def fleet_session(port: int, modules: tuple[str, str]) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def upstream_fleet(redis_port: int) -> list[Any]:
-    return fleet_session(redis_port, (UPSTREAM, UPSTREAM))
+    return fleet_session(redis_port, ("upstream", "upstream"))
 
 
-@pytest.mark.parametrize("modules", [(OURS, OURS), (OURS, UPSTREAM), (UPSTREAM, OURS)])
-def test_redis_fleet(redis_port: int, upstream_fleet: list[Any], modules: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "sides",
+    [
+        ("asgi", "asgi"),
+        ("asgi", "upstream"),
+        ("upstream", "asgi"),
+        ("direct", "direct"),
+        ("direct", "upstream"),
+        ("upstream", "direct"),
+        ("asgi", "direct"),
+    ],
+    ids="-".join,
+)
+def test_redis_fleet(redis_port: int, upstream_fleet: list[Any], sides: tuple[str, str]) -> None:
     lines = str(upstream_fleet[0])
     for event in ("to room", "to one", "several rooms", "to late"):
         assert f'"{event}"' in lines
     for event in ("skipped", "nobody", "to late again", "room is closed"):
         assert f'"{event}"' not in lines
-    assert fleet_session(redis_port, modules) == upstream_fleet
+    assert fleet_session(redis_port, sides) == upstream_fleet
 
 
 def test_python_client_in_a_fleet(redis_port: int) -> None:
     """The whole script with a Redis manager: `call()` and callbacks go through it."""
     url = f"redis://127.0.0.1:{redis_port}/1"
     transcripts = []
-    for module in (UPSTREAM, OURS):
-        with serving(module, redis=url) as server, Wire(server.port, "first") as wire:
+    for side in SIDES.values():
+        with serving(**side, redis=url) as server, Wire(server.port, "first") as wire:
             wire.websocket().connect()
             with redis.Redis(port=redis_port) as client:
                 wait_until("it listens", lambda: client.pubsub_numsub("socketio")[0][1] == 1)
             transcripts.append(play(server, "python", "websocket", "full"))
     assert len(transcripts[0]["client"]) > 80
     assert transcripts[1] == transcripts[0]
+    assert transcripts[2] == transcripts[0]
 
 
 def test_the_sid_pattern() -> None:

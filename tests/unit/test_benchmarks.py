@@ -1,27 +1,35 @@
 """The benchmarks themselves: payloads, equality before timing, records, tables, load generator."""
 
 import json
+import resource
 import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import ack, codec, make_payloads, readme, records, tables
+from benchmarks import ack, codec, load, make_payloads, memory, peers, readme, records, tables
+from benchmarks import server as python_server
 from benchmarks.sides import SIDES
 
 CASES = list(codec.cases())
 UPGRADED = b"HTTP/1.1 101 \r\n\r\n"
+JOINED = UPGRADED + b"\x81\x030{}\x81\x0440{}"
+SERVERS = [
+    *((side, loop) for loop in peers.LOOPS for side in ("direct", "asgi", "upstream", "orjson")),
+    *peers.jobs(["node", "hypercorn-asgi", "hypercorn-upstream"], ["uvloop"]),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def loadgen():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOOLBOXSIO_DEV", "1")  # warnings are errors
-        ack.build_loadgen()
+        load.build_loadgen()
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +39,12 @@ def codec_record():
 
 @pytest.fixture(scope="module")
 def ack_record():
-    return ack.run(1, 0.3, 0.1, loops=("asyncio",), cores=(None, None), progress=str)
+    return ack.run(1, 0.2, 0.1, loops=("uvloop",), cores=(None, None), progress=str)
+
+
+@pytest.fixture(scope="module")
+def memory_record():
+    return memory.run(1, 20, 0.2, cores=(None, None), progress=str)
 
 
 def test_payloads_are_what_the_script_writes(tmp_path):
@@ -67,7 +80,7 @@ def test_a_case_that_is_unknown_is_refused():
 
 def check_environment(record):
     assert len(record["commit"]) == 40
-    assert record["versions"].keys() == set(records.PACKAGES)
+    assert record["versions"].keys() - {"node", "socket.io"} == set(records.PACKAGES)
     assert record["cpu"]
     assert record["python"]
     assert record["date"]
@@ -87,22 +100,110 @@ def test_codec_record(codec_record):
             assert figures["cpu_median_ns"] > 0
 
 
+def check_summaries(record, figures):
+    for result in record["results"]:
+        assert result["n"] == len(result["rounds"]) == 1
+        assert result["median"].keys() == result["min"].keys() == set(figures)
+
+
 def test_ack_record(ack_record):
     check_environment(ack_record)
-    assert [result["load"] for result in ack_record["results"]] == list(ack.LOADS)
+    check_summaries(ack_record, ack.FIGURES)
+    measured = [(result["side"], result["load"]) for result in ack_record["results"]]
+    assert measured == [(side, name) for side in peers.SIDES for name in ack.loads_of(side)]
     for result in ack_record["results"]:
-        assert result["loop"] == "asyncio"
-        assert result["sides"].keys() == {"ours", "upstream"}
-        for side in result["sides"].values():
-            assert side["n"] == len(side["rounds"]) == 1
-            assert side["median"].keys() == set(ack.FIGURES)
-            assert all(figure > 0 for figure in side["median"].values())
-            assert side["median"]["p50_us"] <= side["median"]["p99_us"]
+        assert result["loop"] == ("node" if result["side"] == "node" else "uvloop")
+        assert all(figure > 0 for figure in result["median"].values())
+        assert result["median"]["p50_us"] <= result["median"]["p99_us"]
+    assert ack_record["versions"]["socket.io"].startswith("4.8.")
+    assert ack_record["versions"]["node"]
 
 
-def test_ack_needs_its_cores():
+def test_memory_record(memory_record):
+    check_environment(memory_record)
+    check_summaries(memory_record, memory.FIGURES)
+    assert [result["side"] for result in memory_record["results"]] == list(memory.SIDES)
+    for result in memory_record["results"]:
+        [taken] = result["rounds"]
+        assert taken["every"]["connections"] == 20
+        assert taken["fifth"]["connections"] == 4
+        for wave in (taken["every"], taken["fifth"]):
+            assert all(kib > 1000 for kib in wave["rss_kib"].values())
+            assert wave["idle"]["server_cpu_seconds"] >= 0
+            for phase in ("connect", "disconnect"):
+                assert wave[phase]["seconds"] > 0
+                assert wave[phase]["server_cpu_seconds"] > 0
+        both = taken["connect_cpu_us"] + taken["disconnect_cpu_us"]
+        assert taken["cpu_us"] == pytest.approx(both)
+        assert taken["every"]["idle"]["seconds"] >= 0.2
+
+
+def test_figures_of_idle_clients():
+    def wave(clients, connect, disconnect):
+        phases = {"connect": connect, "idle": 0.3, "disconnect": disconnect}
+        figures = {
+            name: {"seconds": 2.0, "server_cpu_seconds": cpu, "generator_cpu_seconds": 0.1}
+            for name, cpu in phases.items()
+        }
+        rss = {"before": 1000, "joined": 3000, "idle": 2000, "after": 1500}
+        return {"connections": clients, "rss_kib": rss, **figures}
+
+    taken = memory.figures(wave(1000, 0.8, 0.2), wave(200, 0.1, 0.1))
+    assert taken["kib_per_client"] == 1.0
+    assert taken["idle_cpu_share"] == pytest.approx(0.15)
+    assert taken["connect_cpu_us"] == pytest.approx(800)
+    assert taken["disconnect_cpu_us"] == pytest.approx(200)
+    assert taken["cpu_us"] == pytest.approx(1000)
+    assert taken["cpu_growth"] == pytest.approx(1.0)
+    assert taken["connects_per_second"] == pytest.approx(500)
+    assert taken["generator_cpu_share"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("sides", "loops", "expected"),
+    [
+        (["node", "direct"], ["uvloop", "asyncio"], "direct uvloop node node direct asyncio"),
+        (["node"], ["asyncio"], "node node"),
+        (["hypercorn-asgi", "upstream"], ["asyncio"], "upstream asyncio"),
+    ],
+)
+def test_node_runs_once_and_hypercorn_on_one_loop(sides, loops, expected):
+    assert " ".join(word for job in peers.jobs(sides, loops) for word in job) == expected
+
+
+@pytest.mark.parametrize(
+    ("sides", "message"), [(["nobody"], "no such side: nobody"), (["hypercorn-asgi"], "none of")]
+)
+def test_sides_that_cannot_run_are_refused(sides, message):
+    with pytest.raises(SystemExit, match=message):
+        peers.jobs(sides, ["asyncio"])
+
+
+def test_servers_need_their_cores():
     with pytest.raises(SystemExit, match="cores"):
         ack.run(1, 0.1, 0, cores=(0, 4095))
+    with pytest.raises(SystemExit, match="cores"):
+        memory.run(1, 20, 0, cores=(0, 4095))
+
+
+def test_too_many_clients_are_refused(monkeypatch):
+    def refused(*_):
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr(resource, "setrlimit", refused)
+    load.allow_clients(900)
+    with pytest.raises(SystemExit, match="5000 clients need 5100 open files"):
+        load.allow_clients(5000)
+
+
+def test_the_limit_of_open_files_is_raised(monkeypatch):
+    limits = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: limits.append(pair))
+    for hard in (4096, 20000, resource.RLIM_INFINITY):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, hard=hard: (1024, hard))
+        load.allow_clients(5000)
+    assert limits == [(5100, 5100), (5100, 20000), (5100, resource.RLIM_INFINITY)]
 
 
 def test_record_of_another_kind_is_refused(tmp_path, codec_record):
@@ -111,34 +212,108 @@ def test_record_of_another_kind_is_refused(tmp_path, codec_record):
         records.read(tmp_path / "ack.json", "ack")
 
 
+def test_record_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ValueError, match="python -m benchmarks memory --record idle"):
+        records.read(tmp_path / "idle.json", "memory")
+
+
 @pytest.mark.parametrize(
-    ("ours", "theirs", "text"), [(1, 8, "1/8.0"), (3, 3, "1/1.0"), (3, 2, "1.50")]
+    ("ours", "theirs", "text"),
+    [(1, 8, "1/8.0"), (3, 3, "1/1.0"), (3, 2, "1.50"), (0, 1, "-"), (1, 0, "-")],
 )
 def test_ratio(ours, theirs, text):
     assert tables.ratio(ours, theirs) == text
 
 
-def test_tables_are_whole(codec_record, ack_record):
-    for record, rows in ((codec_record, 2), (ack_record, 3)):
-        lines = tables.lines(record)
-        assert len(lines) == rows + 2
-        assert len({line.count("|") for line in lines}) == 1
+def split_tables(lines):
+    """The tables of some lines, each a list of rows of cells, without the rule below the head."""
+    blocks = "\n".join(lines).split("\n\n")
+    grids = [[line.strip("| ").split(" | ") for line in block.split("\n")] for block in blocks]
+    for grid in grids:
+        assert len({len(row) for row in grid}) == 1
+        del grid[1]
+    return grids
 
 
-def test_readme_command(tmp_path, monkeypatch, codec_record, ack_record):
+def test_codec_table(codec_record):
+    [rows] = split_tables(tables.lines(codec_record))
+    assert len(rows) == 1 + 2
+
+
+def test_ack_tables(ack_record):
+    costs, courses = split_tables(tables.lines(ack_record))
+    assert costs[0][1:] == [f"uvloop, {name}" for name in ack.LOADS]
+    labels = [side.label for side in peers.SIDES.values()]
+    assert [row[0] for row in costs[1:8]] == labels
+    ratios = [f"{peers.SIDES[a].label} : {peers.SIDES[b].label}" for a, b in peers.RATIOS]
+    assert [row[0] for row in costs[8:]] == ratios
+    assert len(courses) == 1 + len(peers.SIDES)
+    for row in (*costs[1:], *courses[1:]):
+        assert (row[-1] == "-") == ("hypercorn" in row[0])
+        assert "-" not in row[1:-1]
+
+
+def test_ack_tables_of_two_loops_and_few_sides(ack_record):
+    results = [r for r in ack_record["results"] if r["side"] in ("direct", "node", "asgi")]
+    twice = [{**r, "loop": "asyncio"} for r in results if r["side"] == "direct"]
+    costs, courses = split_tables(tables.lines({**ack_record, "results": [*results, *twice]}))
+    figures = {row[0]: row[1:] for row in costs[1:]}
+    assert figures["toolboxsio"][:3] == figures["toolboxsio"][3:]
+    assert figures["Node socket.io"][:3] == figures["Node socket.io"][3:]
+    assert figures["toolboxsio through ASGI"][3:] == ["-"] * 3
+    assert "-" not in figures["toolboxsio : Node socket.io"]
+    assert len(figures) == 4
+    assert [row[0] for row in courses[1:]] == [
+        "toolboxsio, uvloop",
+        "toolboxsio through ASGI, uvloop",
+        "Node socket.io",
+        "toolboxsio, asyncio",
+    ]
+
+
+def test_memory_table(memory_record):
+    [rows] = split_tables(tables.lines(memory_record))
+    assert rows[0][0] == "20 idle clients"
+    assert [row[0] for row in rows[1:5]] == [peers.SIDES[side].label for side in memory.SIDES]
+    assert [row[0] for row in rows[5:]] == [
+        "toolboxsio : python-socketio",
+        "toolboxsio : Node socket.io",
+        "toolboxsio through ASGI : python-socketio",
+    ]
+
+
+def test_a_record_of_an_older_shape_is_refused():
+    old = {"kind": "ack", "results": [{"loop": "uvloop", "load": "1 in flight", "sides": {}}]}
+    with pytest.raises(ValueError, match="older shape"):
+        tables.lines(old)
+
+
+def test_readme_command(tmp_path, monkeypatch, codec_record, ack_record, memory_record):
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     records.write(tmp_path / "one.json", codec_record)
     records.write(tmp_path / "two.json", ack_record)
+    records.write(tmp_path / "three.json", memory_record)
     file = tmp_path / "README.md"
     blank = (
         "# Title\n<!-- benchmarks:ack -->\n<!-- /benchmarks:ack -->\nmiddle\n"
         "<!-- benchmarks:codec -->\nold\n<!-- /benchmarks:codec -->\nend\n"
+        "<!-- benchmarks:memory -->\n<!-- /benchmarks:memory -->\n"
     )
     file.write_text(blank)
 
     def run(*options):
-        words = ["benchmarks", "readme", "--codec", "one", "--ack", "two", "--file", str(file)]
-        monkeypatch.setattr(sys, "argv", [*words, *options])
+        words = [
+            "benchmarks",
+            "readme",
+            "--codec",
+            "one",
+            "--ack",
+            "two",
+            "--memory",
+            "three",
+            "--file",
+        ]
+        monkeypatch.setattr(sys, "argv", [*words, str(file), *options])
         return command.main()
 
     assert run("--check") == 1
@@ -146,17 +321,24 @@ def test_readme_command(tmp_path, monkeypatch, codec_record, ack_record):
     assert run() == 0
     written = file.read_text()
     assert "old" not in written
-    for record, name in ((codec_record, "one.json"), (ack_record, "two.json")):
+    written_of = {"one": codec_record, "two": ack_record, "three": memory_record}
+    for name, record in written_of.items():
         assert "\n".join(tables.lines(record)) in written
-        assert name in written
+        assert f"{name}.json" in written
     assert written.startswith("# Title\n")
     assert "\nmiddle\n" in written
-    assert written.endswith("\nend\n")
+    assert "\nend\n" in written
     assert run("--check") == 0
     file.write_text(written.replace(" µs", " ms", 1))
     assert run("--check") == 1
     assert run() == 0
     assert file.read_text() == written
+    file.write_text(written.replace("benchmarks:memory", "benchmarks:other"))
+    with pytest.raises(SystemExit, match=r"README.md: exactly one <!-- benchmarks:memory -->"):
+        run()
+    (tmp_path / "two.json").unlink()
+    with pytest.raises(SystemExit, match=r"two.json is missing"):
+        run()
 
 
 @pytest.mark.parametrize(
@@ -173,37 +355,96 @@ def test_readme_with_wrong_markers_is_refused(text):
         readme.replaced(text, "ack", ["line"])
 
 
-def test_readme_says_what_its_records_say():
-    paths = {kind: records.FOLDER / f"{kind}.json" for kind in tables.TABLES}
+@pytest.mark.parametrize("kind", tables.TABLES)
+def test_readme_says_what_its_records_say(kind):
+    paths = {kind: records.FOLDER / f"{kind}.json"}
     assert readme.run(records.ROOT / "README.md", paths, check=True)
 
 
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-@pytest.mark.parametrize("side", ["ours", "upstream"])
+@pytest.mark.parametrize(("side", "loop"), SERVERS)
 def test_loadgen_gets_every_ack(side, loop):
-    with ack.server(side, loop) as (pid, port):
+    with load.server(side, loop) as (pid, port):
         for in_flight in (1, 16):
             options = ("--connections", 10, "--in-flight", in_flight, "--ops", 500)
-            figures = ack.generate(pid, port, *options)
+            figures = load.generate(pid, port, *load.EVENTS, *options)
             assert figures["acks"] == 500
             assert 0 < figures["p50_us"] <= figures["p99_us"]
             assert figures["server_cpu_seconds"] > 0
-        figures = ack.generate(pid, port, "--connections", 3, "--rate", 100, "--seconds", 0.5)
+        options = ("--connections", 3, "--rate", 100, "--seconds", 0.5)
+        figures = load.generate(pid, port, *load.EVENTS, *options)
         assert 25 <= figures["acks"] <= 51
+        assert 0 < figures["late_p50_us"] <= figures["p50_us"]
+
+
+def test_loadgen_catches_up_with_a_rate_that_is_too_high():
+    with load.server("upstream", "uvloop") as (pid, port):
+        options = ("--connections", 3, "--rate", 1000, "--seconds", 0.2)
+        figures = load.generate(pid, port, *load.EVENTS, *options)
+        assert 100 <= figures["acks"] <= 202
+
+
+def run_loadgen(*options):
+    words = [str(word) for word in (load.LOADGEN, *options)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60)
 
 
 def loadgen_fails(*options):
-    words = [ack.LOADGEN, "--payload", ack.EVENT, "--connections", 1, "--ops", 1, *options]
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    done = run_loadgen("--connections", 1, *options)
     assert done.returncode == 1
     assert done.stdout == ""
     return done.stderr
 
 
+ONE_EVENT = ("--payload", load.EVENT, "--ops", 1)
+
+
 def test_loadgen_refuses_an_ack_that_it_does_not_expect():
-    with ack.server("upstream", "asyncio") as (_, port):
-        said = loadgen_fails("--port", port, "--expect", '[{"ok":false')
+    with load.server("upstream", "asyncio") as (_, port):
+        said = loadgen_fails("--port", port, *ONE_EVENT, "--expect", '[{"ok":false')
         assert 'ack with unexpected data: \'430[{"ok":true,' in said
+
+
+def read_frame(connection):
+    """(opcode, payload) of a masked frame of a client, of under 126 bytes."""
+
+    def read(size):
+        data = b""
+        while len(data) < size:
+            part = connection.recv(size - len(data))
+            assert part
+            data += part
+        return data
+
+    first, second = read(2)
+    key, payload = read(4), read(second & 0x7F)
+    return first & 0x0F, bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+
+
+@contextmanager
+def scripted(serve):
+    """A server of one connection: its port. serve(connection) runs when the upgrade is read."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        failed = []
+
+        def run():
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(30)
+                request = b""
+                while b"\r\n\r\n" not in request:
+                    request += connection.recv(4096)
+                try:
+                    serve(connection)
+                except BaseException as problem:
+                    failed.append(problem)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(30)
+        assert not thread.is_alive()
+        assert failed == []
 
 
 @pytest.mark.parametrize(
@@ -225,32 +466,84 @@ def test_loadgen_refuses_an_ack_that_it_does_not_expect():
     ],
 )
 def test_loadgen_ends_with_a_server_that_misbehaves(answer, message):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(30)
+    def serve(connection):
+        with suppress(OSError):
+            connection.sendall(answer)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(4096):
+                pass
 
-        def serve():
-            connection, _ = listener.accept()
-            with connection, suppress(OSError):
-                connection.settimeout(30)
-                request = b""
-                while b"\r\n\r\n" not in request:
-                    request += connection.recv(4096)
-                connection.sendall(answer)
-                connection.shutdown(socket.SHUT_WR)
-                while connection.recv(4096):
-                    pass
+    with scripted(serve) as port:
+        assert message in loadgen_fails("--port", port, *ONE_EVENT)
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        said = loadgen_fails("--port", listener.getsockname()[1])
-        thread.join(30)
-        assert message in said
+
+def test_loadgen_answers_pings_while_idle_and_closes():
+    frames = []
+
+    def serve(connection):
+        connection.sendall(JOINED)
+        frames.append(read_frame(connection))
+        connection.sendall(b"\x81\x012\x89\x02hi\x81\x012")
+        frames.extend(read_frame(connection) for _ in range(4))
+        connection.sendall(
+            b"\x81\x012\x88\x02\x03\xe8"
+        )  # what comes before the answer is passed over
+
+    with scripted(serve) as port:
+        done = run_loadgen("--port", port, "--connections", 1, "--idle", 1)
+    assert done.stderr == ""
+    assert frames == [(1, b"40"), (1, b"3"), (10, b"hi"), (1, b"3"), (8, b"\x03\xe8")]
+    figures = json.loads(done.stdout)
+    # they may come before the idle time begins, which is when the server is quiet
+    assert figures["eio_pings"] <= 2
+    assert figures["idle"]["seconds"] >= 1
+    assert figures["rss_kib"] == {"before": 0, "joined": 0, "idle": 0, "after": 0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"", "the server closed a connection"),
+        (b"\x81\x010", "the server closed a connection"),
+        (b"\x88\x00\x81\x010", "a frame after the close frame: 81"),
+    ],
+)
+def test_loadgen_wants_a_close_frame_and_nothing_after_it(answer, message):
+    def serve(connection):
+        connection.sendall(JOINED)
+        while read_frame(connection)[0] != 8:
+            pass
+        connection.sendall(answer)
+
+    with scripted(serve) as port:
+        assert message in loadgen_fails("--port", port, "--idle", 0)
+
+
+@pytest.mark.parametrize("side", ["upstream", "node"])
+def test_loadgen_holds_idle_clients(side):
+    with load.server(side, "uvloop") as (pid, port):
+        options = ("--connections", 30, "--connecting", 7, "--idle", 0.2)
+        figures = load.generate(pid, port, *options)
+        assert figures["connections"] == 30
+        assert all(kib > 1000 for kib in figures["rss_kib"].values())
+        for phase in ("connect", "idle", "disconnect"):
+            assert figures[phase]["seconds"] > 0
+            assert figures[phase]["generator_cpu_seconds"] > 0
+        assert 0.2 <= figures["idle"]["seconds"] < 2
+
+
+def test_loadgen_says_when_it_cannot_open_so_many_files():
+    words = [load.LOADGEN, "--port", 1, "--idle", 0, "--connections", 300]
+    limited = "ulimit -n 200 && exec " + " ".join(str(word) for word in words)
+    done = subprocess.run(["sh", "-c", limited], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "300 connections need 316 open files, but no more than 200" in done.stderr
 
 
 def test_loadgen_says_that_nobody_listens():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert "connect: Connection refused" in loadgen_fails("--port", port)
+    assert "connect: Connection refused" in loadgen_fails("--port", port, *ONE_EVENT)
 
 
 @pytest.mark.parametrize(
@@ -262,19 +555,74 @@ def test_loadgen_says_that_nobody_listens():
         ["--port", "1", "--ops", "1", "--rate", "5"],
         ["--port", "1", "--seconds", "1", "--rate", "5", "--in-flight", "2"],
         ["--port", "1", "--ops", "1", "--host", "localhost"],
+        ["--port", "1", "--ops", "1", "--idle", "1"],
     ],
 )
 def test_loadgen_refuses_a_wrong_command_line(options):
-    words = [ack.LOADGEN, "--payload", ack.EVENT, *options]
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+    done = run_loadgen("--payload", load.EVENT, *options)
     assert done.returncode == 2
     assert "toolboxsio-loadgen" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--ops", "1"],
+        ["--seconds", "1"],
+        ["--in-flight", "1"],
+        ["--rate", "1"],
+        ["--warmup", "1"],
+        ["--idle", "x"],
+    ],
+)
+def test_loadgen_refuses_what_idle_clients_do_not_do(options):
+    done = run_loadgen("--port", 1, "--idle", 1, *options)
+    assert done.returncode == 2
+    assert "--idle" in done.stderr
 
 
 def test_a_server_that_is_not_accelerated_is_not_measured(monkeypatch):
     monkeypatch.setenv("TOOLBOXSIO_PURE", "1")
     with (
         pytest.raises(RuntimeError, match="not accelerated"),
-        ack.server("ours", "asyncio"),
+        load.server("direct", "asyncio"),
     ):
         pytest.fail("it served")
+
+
+def test_a_server_on_another_path_ends(monkeypatch, capsys):
+    paths = []
+
+    def leave(status):
+        raise SystemExit(status)
+
+    def acceleration(sid):
+        paths.append(sid)
+        return {"path": "asgi"}
+
+    sio = SimpleNamespace(acceleration=acceleration)
+    monkeypatch.setattr(python_server.os, "_exit", leave)
+    python_server.check_path(sio, "1", "asgi")
+    with pytest.raises(SystemExit, match="1"):
+        python_server.check_path(sio, "2", "direct")
+    assert paths == ["1", "2"]
+    assert capsys.readouterr().err == "events take the path 'asgi', not 'direct'\n"
+
+
+async def test_the_path_is_looked_at_once(monkeypatch):
+    import toolboxsio
+
+    looked = []
+
+    def acceleration(self, sid):
+        looked.append(sid)
+        return {"path": "direct"}
+
+    made = []
+    monkeypatch.setattr(toolboxsio.AsyncServer, "acceleration", acceleration, raising=False)
+    monkeypatch.setattr(toolboxsio, "ASGIApp", made.append)
+    python_server.make_app(peers.SIDES["direct"])
+    for number in range(3):
+        ack = await made[0].handlers["/"]["message"](str(number), {"type": "x"})
+        assert ack["type"] == "x"
+    assert looked == ["0"]

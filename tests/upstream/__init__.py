@@ -1,1 +1,1 @@
-"""The tests of python-socketio and python-engineio, run on this package's classes."""
+"""The tests of python-socketio, python-engineio and uvicorn, run on this package's classes."""

@@ -1,4 +1,4 @@
-"""The source distributions whose tests are run: those of the installed versions.
+"""The source distributions whose tests are run, and folders of packages that only they need.
 
 Downloaded with pip, which checks each file against the SHA-256 that the index gives, and for the
 versions listed here against the one given here. Kept in build/upstream/.
@@ -23,7 +23,16 @@ SHA256 = {
         "python-socketio",
         "5.18.1",
     ): "07ab0e7c94a52833a67af1dc05958ad6fb0de69adc87de9198a61b22588c40d4",
+    ("uvicorn", "0.35.0"): "bc662f087f7cf2ce11a1d7fd70b90c9f98ef2e2831556dd078d131b96cc94a01",
+    ("uvicorn", "0.54.0"): "a2e33cbfaa0306f8e6b0c13e0cb89d7d7a2da3e62b90c66e18c33d9807b28620",
 }
+
+
+def _pip(*words: str) -> None:
+    command = [sys.executable, "-m", "pip", *words, "--no-deps", "--disable-pip-version-check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode != 0:
+        raise RuntimeError(f"pip {' '.join(words)} failed:\n{done.stdout}\n{done.stderr}")
 
 
 def _download(package: str, version: str, target: Path) -> None:
@@ -31,11 +40,7 @@ def _download(package: str, version: str, target: Path) -> None:
     pinned = SHA256.get((package, version))
     requirements = target / "requirements.txt"
     requirements.write_text(wanted + (f" --hash=sha256:{pinned}\n" if pinned else "\n"))
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check"]
-    command += ["--no-binary", package, "--dest", str(target), "-r", str(requirements)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    if done.returncode != 0:
-        raise RuntimeError(f"{wanted} cannot be downloaded:\n{done.stdout}\n{done.stderr}")
+    _pip("download", "--no-binary", package, "--dest", str(target), "-r", str(requirements))
 
 
 def _unpack(archive: Path, target: Path) -> None:
@@ -46,9 +51,9 @@ def _unpack(archive: Path, target: Path) -> None:
             tar.extractall(target)
 
 
-def source_of(package: str) -> Path:
-    """The unpacked source distribution of an installed package."""
-    version = importlib.metadata.version(package)
+def source_of(package: str, version: str | None = None) -> Path:
+    """The unpacked source distribution of a package; of the installed version by default."""
+    version = version or importlib.metadata.version(package)
     target = CACHE / f"{package}-{version}"
     tree = target / f"{package.replace('-', '_')}-{version}"
     archive = target / f"{tree.name}.tar.gz"
@@ -64,3 +69,17 @@ def source_of(package: str) -> Path:
         if digest != SHA256.get((package, version), stamp.read_text()):
             raise RuntimeError(f"{archive} has changed; remove {target}")
     return tree
+
+
+def folder_of(*requirements: str) -> Path:
+    """A folder for PYTHONPATH that holds exactly these packages, without their dependencies."""
+    wanted = "\n".join((*requirements, sys.implementation.cache_tag or "", ""))
+    target = CACHE / f"packages-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+    stamp = target / "requirements.txt"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with target.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists():
+            _pip("install", "--upgrade", "--target", str(target), *requirements)
+            stamp.write_text(wanted)
+    return target

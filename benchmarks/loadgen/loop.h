@@ -1,0 +1,49 @@
+/* loop.h: the connections of a run and the epoll loop over them.
+ *
+ * Knows how connections are made, read and written; which phases a run has is up to run.c and
+ * idle.c. Pings of the server are answered here, whatever the phase.
+ */
+#ifndef LG_LOOP_H
+#define LG_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "conn.h"
+#include "options.h"
+#include "proc.h"
+
+#define LG_SILENCE (10 * LG_SECOND) /* a server that says nothing for so long has failed */
+
+typedef struct {
+    lg_shared shared;
+    const lg_options *options;
+    lg_server server;
+    lg_conn *conns; /* owned */
+    int opened;     /* how many were begun, */
+    int ready;      /* joined the namespace, */
+    int gone;       /* and were closed by the server after lg_conn_close */
+    int timer;      /* owned; when it fires, lg_loop_wait returns */
+    uint64_t heard; /* when the server was last heard */
+} lg_loop;
+
+/* What a run does with the acks that one read of a connection brought. 0 or -1. */
+typedef int (*lg_on_acks)(void *run, lg_conn *conn, const uint64_t *sent_at, ssize_t acks);
+
+/* Fills *loop. 0, or -1 with shared.error; lg_loop_free in both cases. */
+int lg_loop_init(lg_loop *loop, const lg_options *options);
+
+void lg_loop_free(lg_loop *loop);
+
+/* Begins connections until all are begun or options->connecting of them are under way. 0 or -1. */
+int lg_loop_open_some(lg_loop *loop);
+
+/* -1 when nothing has been heard for LG_SILENCE, else 0 with *until not later than when that will
+ * be so. Only for a phase in which the server owes something. */
+int lg_loop_check_silence(lg_loop *loop, uint64_t now, uint64_t *until);
+
+/* Waits until the given moment for something to do, and does it once. 0 or -1. */
+int lg_loop_wait(lg_loop *loop, uint64_t until, lg_on_acks on_acks, void *run);
+
+#endif

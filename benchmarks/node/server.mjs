@@ -1,0 +1,23 @@
+// The Node server of the benchmarks: socket.io over WebSocket, the handler of server.py.
+//
+// Prints one JSON line with its port when it listens, and serves until it gets SIGTERM.
+import { createServer } from "node:http";
+import { Server } from "socket.io";
+
+const http = createServer();
+const io = new Server(http, {
+  transports: ["websocket"],
+  perMessageDeflate: false,
+  serveClient: false,
+});
+
+io.on("connection", (socket) => {
+  socket.on("message", (data, ack) =>
+    ack({ ok: true, type: data.type, ts: new Date().toISOString() }),
+  );
+});
+
+process.on("SIGTERM", () => process.exit(0));
+http.listen({ host: "127.0.0.1", port: 0, backlog: 2048 }, () => {
+  console.log(JSON.stringify({ port: http.address().port }));
+});

@@ -1,0 +1,284 @@
+/* conn.h: the structs of this floor and what its files offer each other.
+ *
+ * A Hub belongs to one server on one event loop and owns what its connections share: the plan (which
+ * steps of python-socketio may be done here), the read buffer, the lists of deadlines, the list of
+ * connections with output. A Connection is the C half of one Engine.IO session. A Call is a coroutine:
+ * one handler at work, or one packet that Python handles.
+ * Ownership: a Connection owns its Hub, a Call its Connection; lists of the Hub are borrowed, and a
+ * Connection leaves them when it is over. Threads: all of it runs on the thread of the event loop.
+ * Escapes: only conn_dispatch.c, call_type.c and eager.c call the application's code; others call the
+ * event loop, the transport and toolboxsio's own Python. A Connection that is entered again while it
+ * reads keeps the bytes (`held`) until it is through.
+ */
+#ifndef TBX_CONN_CONN_H
+#define TBX_CONN_CONN_H
+
+#include "conn/watch.h"
+#include "py/state.h"
+#include "wire/ws_message.h"
+
+/* ---- deadlines ---- */
+
+typedef enum {
+    TBX_DUE_PING,    /* an Engine.IO PING is to be sent */
+    TBX_DUE_PONG,    /* the answer to it should be here */
+    TBX_DUE_CONNECT, /* the client should have joined a namespace */
+    TBX_DUE_MESSAGE, /* a message that came in pieces should be whole */
+    TBX_DUE_CLOSE,   /* the client should have gone */
+    TBX_DUE_KINDS,
+} tbx_due_kind;
+
+/* A node of one of the hub's lists; `next` is NULL when it is in none. */
+typedef struct tbx_deadline {
+    struct tbx_deadline *next, *prev;
+    double due; /* seconds of the monotonic clock */
+    tbx_due_kind kind;
+} tbx_deadline;
+
+/* ---- structs ---- */
+
+typedef enum {
+    TBX_PATH_POLLING, /* no WebSocket yet */
+    TBX_PATH_ASGI,    /* messages through receive() and send() */
+    TBX_PATH_DIRECT,  /* an asyncio transport */
+    TBX_PATH_OVER,    /* it was a WebSocket, and is gone */
+} tbx_path;
+
+/* What plan() of the server told; valid while the watch says so. */
+typedef struct {
+    bool fast;                    /* events may be dispatched here */
+    bool async_handlers;          /* a task for each event */
+    PyObject *reasons;            /* owned tuple of str: why not */
+    PyObject *handlers;           /* owned dict, as the rest */
+    PyObject *namespace_handlers;
+    PyObject *binary_packet;      /* clients whose packet waits for attachments */
+    PyObject *rooms;
+    PyObject *pending_connect;
+    PyObject *pending_disconnect;
+    PyObject *reserved_events;    /* owned sequence */
+    PyObject *json_default;       /* owned; None: none */
+    PyObject *loggers[2];         /* owned logging.Logger of Socket.IO and Engine.IO */
+    PyObject *levels[2];          /* owned dicts: what their isEnabledFor remembers */
+    PyObject *trigger_event;      /* owned: AsyncNamespace.trigger_event as it was */
+    PyObject *acknowledge;        /* owned: (eio_sid, namespace, id, answer) -> coroutine */
+    PyObject *report;             /* owned: called in the except block of a handler that raised */
+    Py_ssize_t max_depth;
+} tbx_plan;
+
+typedef struct TbxConnObject TbxConnObject;
+
+typedef struct {
+    PyObject_HEAD
+    TbxState *state;      /* borrowed from the module, which the type keeps */
+    PyObject *loop;       /* owned */
+    PyObject *loop_dict;  /* owned; NULL: tasks are started by the loop */
+    PyObject *call_soon;  /* owned: the loop's */
+    PyObject *catcher;    /* owned: what stands for it while a task is made */
+    PyObject *caught;     /* owned, or NULL: what the catcher got */
+    PyObject *tasks;      /* owned set: tasks that wait, which the loop holds weakly */
+    PyObject *all_tasks;  /* owned; the interpreter's set of tasks, its dict and its data: */
+    PyObject *all_dict;   /* owned */
+    PyObject *all_data;   /* owned */
+    PyObject *add_catcher; /* owned: what stands for its add */
+    PyObject *added;       /* owned, or NULL: what that got */
+    PyObject *make_plan;  /* owned: () -> tuple */
+    PyObject *compressors; /* owned dict: window bits -> zlib.compressobj */
+    PyObject *flush_call; /* owned: bound tbx_hub_flush */
+    PyObject *tick_call;  /* owned: bound tbx_hub_tick */
+    PyObject *timer;      /* owned TimerHandle, or NULL */
+    double timer_due;
+    tbx_watch watch;
+    tbx_plan plan;
+    tbx_deadline lists[TBX_DUE_KINDS]; /* heads; a node's due never lies before its predecessor's */
+    double after[TBX_DUE_KINDS];       /* seconds from the event to the deadline; 0: none */
+    TbxConnObject *dirty;  /* borrowed list: output to be written; linked by next_dirty */
+    bool flush_due;        /* flush_call is scheduled */
+    TbxConnObject *reading; /* borrowed: who parses `buffer` now */
+    PyObject *view;        /* owned memoryview of a bytearray, or NULL before the first read */
+    uint8_t *buffer;       /* borrowed from view: TBX_READ_SIZE bytes */
+    Py_ssize_t max_size;   /* bytes of a message */
+    Py_ssize_t max_backlog;
+    Py_ssize_t max_running; /* handlers of one client before reading pauses */
+    Py_ssize_t compression_threshold;
+    Py_ssize_t n_connections;
+} TbxHubObject;
+
+struct TbxConnObject {
+    PyObject_HEAD
+    TbxHubObject *hub;   /* owned */
+    PyObject *socket;    /* owned EngineSocket; NULL when over */
+    PyObject *sid;       /* owned str: of the Engine.IO session */
+    PyObject *transport; /* owned; NULL unless direct */
+    PyObject *context;   /* owned contextvars.Context; NULL while polling */
+    PyObject *outbox;    /* owned list: messages for send(); NULL unless ASGI */
+    PyObject *server;    /* owned: uvicorn's connections and tasks, see toolboxsio/uvicorn.py */
+    PyObject *inflate;   /* owned zlib.decompressobj, or NULL */
+    PyObject *spare;     /* owned: a buffer of its own while the shared one is in use, or NULL */
+    tbx_ws_reader reader;
+    tbx_deadline beat; /* PING or PONG */
+    tbx_deadline life; /* CONNECT, MESSAGE or CLOSE */
+    TbxConnObject *next_dirty; /* owned by the list while is_dirty */
+    uint8_t *out;   /* owned: frames that are not written yet */
+    size_t out_len, out_cap;
+    uint8_t *held;  /* owned: bytes that wait until `busy` or `parsing` is over */
+    size_t held_len, held_cap;
+    Py_ssize_t running; /* handlers that are not through */
+    Py_ssize_t max_size;
+    uint8_t path;        /* tbx_path */
+    uint8_t window_bits; /* of permessage-deflate, our side; 0: not negotiated */
+    bool keeps_inflate;  /* the client's compressor keeps its window */
+    bool stock;          /* no method of the socket was replaced on the object */
+    bool busy;           /* a packet is being handled in Python: what follows it is held */
+    bool parsing;
+    bool is_dirty;
+    bool can_write;      /* the transport has not paused us */
+    bool paused;         /* we have paused reading */
+    bool close_sent;     /* a CLOSE frame has left: nothing else does, what comes is dropped */
+    bool closing;        /* the session is over, or nearly: answers take the slow path */
+    bool deaf;           /* nothing that comes is read: the client has sent CLOSE, or nonsense */
+    bool lost;           /* deaf, or the transport is gone: the end comes when what is held is through */
+    bool over_begun;     /* the end has been told to Python */
+};
+
+typedef struct {
+    PyObject_HEAD
+    TbxConnObject *conn; /* owned */
+    PyObject *callee;    /* owned: handler, bound trigger_event, namespace handler; NULL: started */
+    PyObject *sid;       /* owned, or NULL */
+    PyObject *ns;        /* owned str */
+    PyObject *data;      /* owned list [event, *args]; NULL when started */
+    PyObject *inner;     /* owned: the coroutine that is awaited, or NULL */
+    PyObject *weakrefs;
+    uint64_t id;
+    bool has_id;
+    uint8_t kind;      /* tbx_call_kind */
+    uint8_t phase;     /* tbx_call_phase */
+    bool swallows;     /* a CancelledError of the handler is an answer of None */
+    bool with_event;   /* catch-all of events, of namespaces: */
+    bool with_ns;      /* what stands before sid */
+    bool ordered;      /* the connection waits for it (async_handlers=False) */
+    bool running;      /* it is being sent into */
+} TbxCallObject;
+
+typedef enum { TBX_CALL_HANDLER, TBX_CALL_NAMESPACE, TBX_CALL_TRIGGER, TBX_CALL_LANE } tbx_call_kind;
+typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DONE } tbx_call_phase;
+
+#ifdef TBX_DEBUG
+#define TBX_READ_SIZE 512 /* so that messages are cut in the ordinary tests */
+#else
+#define TBX_READ_SIZE (64 * 1024)
+#endif
+#define TBX_FRAGMENTS_MAX 65536  /* frames of one message */
+#define TBX_HELD_MAX (256 * 1024) /* bytes that wait for a handler before reading pauses */
+
+/* ---- hub_type.c, plan.c ---- */
+
+extern PyType_Spec tbx_hub_spec;
+
+/* Whether events may be dispatched here now. Escapes when the plan has to be made anew. */
+bool tbx_hub_is_fast(TbxHubObject *hub);
+
+/* Sees to it that the hub's plan is that of now; 0 or -1 with an exception. Escapes. */
+int tbx_plan_refresh(TbxHubObject *hub);
+int tbx_plan_traverse(tbx_plan *plan, visitproc visit, void *arg);
+void tbx_plan_clear(tbx_plan *plan);
+
+/* Writes the output of all connections that have some, at the latest in the next iteration of the
+ * loop. */
+void tbx_hub_schedule_flush(TbxHubObject *hub);
+void tbx_hub_flush(TbxHubObject *hub);
+
+/* ---- deadlines.c ---- */
+
+void tbx_deadlines_init(TbxHubObject *hub);
+double tbx_now(void);
+
+/* Puts a node into the list of its new kind, `seconds` from now (< 0: as long as the hub says; when
+ * that is 0 it is taken out). Does not escape into the application. */
+void tbx_deadline_set(TbxHubObject *hub, tbx_deadline *node, tbx_due_kind kind, double seconds);
+void tbx_deadline_stop(tbx_deadline *node);
+/* Handles what is due and sets the timer anew. Escapes. */
+void tbx_hub_tick(TbxHubObject *hub);
+
+/* ---- eager.c ---- */
+
+/* Makes an asyncio.Task of coro in context and runs its first step at once, as if the loop had come
+ * to it. 0, or -1 with KeyboardInterrupt, SystemExit or an error of the loop. Escapes. */
+int tbx_task_start(TbxHubObject *hub, PyObject *coro, PyObject *context);
+/* What stands for loop.call_soon, and for the add of the set of all tasks, while a task is made. */
+PyObject *tbx_task_catch(TbxHubObject *hub, PyObject *const *args, Py_ssize_t n_args,
+                         PyObject *names);
+PyObject *tbx_task_catch_add(TbxHubObject *hub, PyObject *task);
+int tbx_task_init(TbxHubObject *hub);
+
+/* ---- call_type.c ---- */
+
+extern PyType_Spec tbx_call_spec;
+
+/* A new Call, all fields but conn, kind and phase empty; or NULL. */
+TbxCallObject *tbx_call_new(TbxConnObject *conn, tbx_call_kind kind);
+
+/* ---- conn_type.c ---- */
+
+extern PyType_Spec tbx_conn_spec;
+
+/* ---- conn_rx.c ---- */
+
+/* The asyncio.BufferedProtocol, for direct connections. */
+PyObject *tbx_conn_get_buffer(TbxConnObject *conn);
+int tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n);
+int tbx_conn_lost(TbxConnObject *conn);
+/* Bytes that came before the connection was direct; handled by tbx_conn_go_on. */
+int tbx_conn_hold(TbxConnObject *conn, const uint8_t *p, size_t n);
+/* Handles what is held, and the end of the connection when that has come. Escapes. */
+int tbx_conn_go_on(TbxConnObject *conn);
+/* One handler less, or the packet that was handled in Python is through. */
+void tbx_conn_call_done(TbxConnObject *conn, bool was_lane);
+/* One message of the client: 0, or -1 with an exception that is for the loop. Escapes. */
+int tbx_conn_message(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len);
+/* Tells Python that the connection is over, once. Escapes. */
+int tbx_conn_end(TbxConnObject *conn);
+/* Pauses or resumes reading as the counts demand. */
+void tbx_conn_regulate(TbxConnObject *conn);
+
+/* ---- conn_tx.c ---- */
+
+/* Appends one message (direct: a frame; ASGI: an object of the outbox). 0 or -1 with an exception. */
+int tbx_conn_put(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len);
+int tbx_conn_put_control(TbxConnObject *conn, unsigned opcode, const uint8_t *data, size_t len);
+/* An Engine.IO packet as engineio encodes it: str or bytes. */
+int tbx_conn_put_object(TbxConnObject *conn, PyObject *encoded);
+/* After output was put: it is written when the read is through, or in the loop's next iteration. */
+void tbx_conn_has_output(TbxConnObject *conn);
+/* Writes now what the transport takes. Escapes into the transport. */
+void tbx_conn_write(TbxConnObject *conn);
+/* Sends a CLOSE frame and no more, and reads on without heeding until the client has gone. */
+void tbx_conn_fail(TbxConnObject *conn, unsigned code, const char *reason, size_t reason_len);
+/* Starts the closing handshake, or, without a code, closes the transport. Idempotent. */
+void tbx_conn_close(TbxConnObject *conn, unsigned code, const char *reason, size_t reason_len);
+/* Bytes that wait for the client. */
+Py_ssize_t tbx_conn_backlog(TbxConnObject *conn);
+
+/* ---- conn_deflate.c ---- */
+
+/* Bytes in place of the compressed payload. New reference, NULL with an exception; *code is the close
+ * code for the client, 0 when the fault is not the client's. */
+PyObject *tbx_conn_inflate(TbxConnObject *conn, const uint8_t *data, size_t len, unsigned *code);
+/* A compressed payload, or NULL without an exception when it would not be smaller. */
+PyObject *tbx_hub_deflate(TbxHubObject *hub, unsigned bits, const uint8_t *data, size_t len);
+
+/* ---- conn_dispatch.c ---- */
+
+/* Handles a text message here if it may: 1; 0: Python has to; -1: an exception for the loop.
+ * Escapes. */
+int tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len);
+/* Hands a message to toolboxsio's Python: socket._receive_encoded(encoded). 0 or -1. Escapes. */
+int tbx_conn_lane(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len);
+/* Starts a coroutine that the connection waits for; steals the reference. */
+int tbx_conn_start_lane(TbxConnObject *conn, PyObject *coro);
+/* Sends the answer of a handler: 1; 0: Python has to; -1: an exception of the answer. Escapes. */
+int tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer);
+/* PONG. */
+void tbx_conn_pong(TbxConnObject *conn);
+
+#endif

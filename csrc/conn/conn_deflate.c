@@ -1,0 +1,130 @@
+/* conn_deflate.c: permessage-deflate, by Python's zlib module (contract in conn.h).
+ *
+ * Sending keeps no state for a client: one compressor for each window size serves everybody, and what
+ * it gives for a message refers to nothing before it (Z_FULL_FLUSH), which every receiver can read.
+ * Receiving keeps a decompressor for a client that compresses, and only where its window goes on from
+ * message to message. What a message inflates to is bounded by the limit for messages.
+ * Spec: RFC 7692, section 7.2.
+ */
+#include "conn/conn.h"
+
+#define LEVEL 6     /* of zlib */
+#define MEM_LEVEL 5 /* as uvicorn's own */
+#define FULL_FLUSH 3
+
+static const char TAIL[] = {0, 0, (char)0xff, (char)0xff};
+
+static PyObject *
+zlib_object(const char *name, const char *format, int a, int b, int c, int d)
+{
+    PyObject *zlib = PyImport_ImportModule("zlib");
+    if (zlib == NULL) {
+        return NULL;
+    }
+    PyObject *made = PyObject_CallMethod(zlib, name, format, a, b, c, d);
+    Py_DECREF(zlib);
+    return made;
+}
+
+/* The compressor for a window size; borrowed from the hub. */
+static PyObject *
+compressor(TbxHubObject *hub, unsigned bits)
+{
+    PyObject *key = PyLong_FromUnsignedLong(bits);
+    if (key == NULL) {
+        return NULL;
+    }
+    PyObject *found = PyDict_GetItemWithError(hub->compressors, key);
+    if (found == NULL && !PyErr_Occurred()) {
+        found = zlib_object("compressobj", "iiii", LEVEL, 8, -(int)bits, MEM_LEVEL);
+        if (found != NULL) {
+            int status = PyDict_SetItem(hub->compressors, key, found);
+            Py_DECREF(found);
+            found = status < 0 ? NULL : found;
+        }
+    }
+    Py_DECREF(key);
+    return found;
+}
+
+PyObject *
+tbx_hub_deflate(TbxHubObject *hub, unsigned bits, const uint8_t *data, size_t len)
+{
+    PyObject *borrowed = compressor(hub, bits);
+    if (borrowed == NULL) {
+        return NULL;
+    }
+    PyObject *zip = Py_NewRef(borrowed);
+    PyObject *body = PyObject_CallMethod(zip, "compress", "y#", data, (Py_ssize_t)len);
+    PyObject *end = body ? PyObject_CallMethod(zip, "flush", "i", FULL_FLUSH) : NULL;
+    Py_DECREF(zip);
+    if (end != NULL) {
+        PyBytes_Concat(&body, end); /* NULL on failure */
+        Py_DECREF(end);
+    }
+    else {
+        Py_CLEAR(body);
+    }
+    if (body == NULL) {
+        return NULL;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(body) - (Py_ssize_t)sizeof TAIL; /* not sent */
+    if (size < 0 || (size_t)size >= len) {
+        Py_DECREF(body);
+        return NULL;
+    }
+    _PyBytes_Resize(&body, size);
+    return body;
+}
+
+/* What data inflates to, at most `max` bytes; *too_big when there is more. */
+static PyObject *
+inflate_bounded(PyObject *unzip, PyObject *data, Py_ssize_t max, bool *too_big)
+{
+    PyObject *out = PyObject_CallMethod(unzip, "decompress", "On", data, max + 1);
+    if (out != NULL && !PyBytes_CheckExact(out)) {
+        Py_DECREF(out);
+        PyErr_SetString(PyExc_TypeError, "decompress() must return bytes");
+        return NULL;
+    }
+    *too_big = out != NULL && PyBytes_GET_SIZE(out) > max;
+    return out;
+}
+
+PyObject *
+tbx_conn_inflate(TbxConnObject *conn, const uint8_t *data, size_t len, unsigned *code)
+{
+    bool too_big = false;
+    *code = 0;
+    PyObject *unzip =
+        conn->inflate ? Py_NewRef(conn->inflate) : zlib_object("decompressobj", "i", -15, 0, 0, 0);
+    if (unzip == NULL) {
+        return NULL;
+    }
+    PyObject *whole = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(len + sizeof TAIL));
+    PyObject *out = NULL;
+    if (whole != NULL) {
+        if (len != 0) {
+            memcpy(PyBytes_AS_STRING(whole), data, len);
+        }
+        memcpy(PyBytes_AS_STRING(whole) + len, TAIL, sizeof TAIL);
+        out = inflate_bounded(unzip, whole, conn->max_size, &too_big);
+        Py_DECREF(whole);
+    }
+    if (out == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
+        *code = 1002; /* not deflate data */
+    }
+    else if (too_big) {
+        Py_CLEAR(out);
+        PyErr_SetString(PyExc_ValueError, "a compressed message is too large");
+        *code = 1009;
+    }
+    if (out != NULL && conn->keeps_inflate) {
+        PyObject *ended = PyObject_GetAttrString(unzip, "eof"); /* of a block that says so */
+        Py_XSETREF(conn->inflate, ended == Py_False ? Py_NewRef(unzip) : NULL);
+        Py_XDECREF(ended);
+        PyErr_Clear();
+    }
+    Py_DECREF(unzip);
+    return out;
+}

@@ -1,0 +1,403 @@
+/* conn_dispatch.c: from a text message to the handler, and the answer back (contract in conn.h).
+ *
+ * An event is handled here when the plan allows it and nothing about it is unusual: else nothing has
+ * happened yet and Python does all of it, errors and their texts included. Tables are looked up after
+ * the JSON was read, since reading allocates and so may run Python; the handler's task is the last
+ * thing that happens.
+ * Mirrors: engineio.AsyncSocket.receive, socketio.AsyncServer._handle_eio_message, ._handle_event,
+ * BaseServer._get_event_handler, ._get_namespace_handler, BaseManager.sid_from_eio_sid, .is_connected.
+ */
+#include "conn/conn.h"
+
+#include "base/num.h"
+#include "codec/json_dec.h"
+#include "codec/json_enc.h"
+#include "wire/sio.h"
+
+#define ID_DIGITS 18 /* fit 64 bits */
+
+/* The id of the client in a namespace; borrowed from the manager's tables; NULL: not connected, or an
+ * exception that was cleared. */
+static PyObject *
+find_sid(TbxConnObject *conn, PyObject *ns)
+{
+    TbxHubObject *hub = conn->hub;
+    const tbx_plan *plan = &hub->plan;
+    PyObject *rooms = PyDict_GetItemWithError(plan->rooms, ns);
+    PyObject *everybody = rooms && PyDict_CheckExact(rooms) ? PyDict_GetItemWithError(rooms, Py_None)
+                                                            : NULL;
+    if (everybody == NULL) {
+        PyErr_Clear();
+        return NULL;
+    }
+    PyObject *by_session = PyObject_GetAttr(everybody, hub->state->str_invm);
+    PyObject *sid = NULL;
+    if (by_session != NULL) {
+        sid = PyDict_Check(by_session) ? PyDict_GetItemWithError(by_session, conn->sid) : NULL;
+        Py_DECREF(by_session); /* the bidict has it */
+    }
+    PyObject *pending[] = {plan->pending_connect, plan->pending_disconnect};
+    for (int i = 0; i < 2 && sid != NULL; i++) {
+        if (PyDict_GET_SIZE(pending[i]) > 0) {
+            PyObject *names = PyDict_GetItemWithError(pending[i], ns);
+            int found = names != NULL ? PySequence_Contains(names, sid) : 0;
+            sid = found == 0 ? sid : NULL;
+        }
+    }
+    PyErr_Clear();
+    return sid;
+}
+
+/* What handles an event. Borrowed references. */
+typedef struct {
+    PyObject *callee;
+    tbx_call_kind kind;
+    bool with_event, with_ns;
+} route;
+
+static PyObject *
+look_up(PyObject *table, PyObject *key)
+{
+    PyObject *found = table != NULL && PyDict_Check(table) ? PyDict_GetItemWithError(table, key) : NULL;
+    if (found == NULL) {
+        PyErr_Clear();
+    }
+    return found;
+}
+
+/* True when there is a handler. The event is not a reserved one. */
+static bool
+find_route(TbxHubObject *hub, PyObject *ns, PyObject *event, route *found)
+{
+    const tbx_plan *plan = &hub->plan;
+    TbxState *state = hub->state;
+    memset(found, 0, sizeof *found);
+    PyObject *table = look_up(plan->handlers, ns);
+    if ((found->callee = look_up(table, event)) != NULL) {
+        return true;
+    }
+    if ((found->callee = look_up(table, state->str_star)) != NULL) {
+        return found->with_event = true;
+    }
+    table = look_up(plan->handlers, state->str_star);
+    if ((found->callee = look_up(table, event)) != NULL) {
+        return found->with_ns = true;
+    }
+    if ((found->callee = look_up(table, state->str_star)) != NULL) {
+        return found->with_event = found->with_ns = true;
+    }
+    found->kind = TBX_CALL_NAMESPACE;
+    if ((found->callee = look_up(plan->namespace_handlers, ns)) != NULL) {
+        return true;
+    }
+    if ((found->callee = look_up(plan->namespace_handlers, state->str_star)) != NULL) {
+        return found->with_ns = true;
+    }
+    return false;
+}
+
+/* A namespace handler whose trigger_event is its own: that is called. 0 or -1. */
+static int
+set_callee(TbxHubObject *hub, TbxCallObject *call, const route *way)
+{
+    call->callee = Py_NewRef(way->callee);
+    call->with_event = way->with_event;
+    call->with_ns = way->with_ns;
+    if (way->kind != TBX_CALL_NAMESPACE) {
+        return 0;
+    }
+    PyObject *method = PyObject_GetAttr(call->callee, hub->state->str_trigger_event);
+    if (method == NULL) {
+        return -1;
+    }
+    bool is_stock = PyMethod_Check(method) && PyMethod_GET_SELF(method) == call->callee &&
+                    PyMethod_GET_FUNCTION(method) == hub->plan.trigger_event;
+    if (is_stock) {
+        Py_DECREF(method);
+        return 0;
+    }
+    call->kind = TBX_CALL_TRIGGER;
+    call->with_event = true;
+    Py_SETREF(call->callee, method);
+    return 0;
+}
+
+/* Starts the handler of an event; steals data. */
+static int
+start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, PyObject *data,
+           const tbx_sio *header)
+{
+    TbxHubObject *hub = conn->hub;
+    TbxCallObject *call = tbx_call_new(conn, way->kind);
+    if (call == NULL) {
+        Py_DECREF(data);
+        return -1;
+    }
+    conn->running++; /* until tbx_conn_call_done */
+    call->ordered = !hub->plan.async_handlers;
+    if (call->ordered) {
+        conn->running--;
+        conn->busy = true;
+    }
+    call->data = data;
+    call->ns = Py_NewRef(ns);
+    call->sid = Py_NewRef(sid);
+    call->has_id = header->id_len > 0;
+    for (size_t i = 0; i < header->id_len; i++) {
+        call->id = call->id * 10 + (uint64_t)(header->id[i] - '0');
+    }
+    int status = -1;
+    if (set_callee(hub, call, way) == 0) {
+        PyObject *context = PyContext_Copy(conn->context);
+        if (context != NULL) {
+            status = tbx_task_start(hub, (PyObject *)call, context);
+            Py_DECREF(context);
+        }
+    }
+    Py_DECREF(call);
+    return status;
+}
+
+void
+tbx_conn_pong(TbxConnObject *conn)
+{
+    if (conn->beat.next != NULL && conn->beat.kind == TBX_DUE_PONG) { /* else unasked */
+        tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PING, -1);
+    }
+}
+
+/* The header of an EVENT that may be handled here. */
+static bool
+read_header(const uint8_t *text, size_t len, tbx_sio *header, size_t *start)
+{
+    tbx_err err;
+    if (len < 3 || text[0] != '4' || text[1] != '2') {
+        return false;
+    }
+    ptrdiff_t used = tbx_sio_parse(text + 1, len - 1, header, &err);
+    if (used <= 0 || header->attachments != 0 || header->id_len > ID_DIGITS) {
+        return false;
+    }
+    *start = 1 + (size_t)used;
+    return *start < len;
+}
+
+/* The namespace of a header; new reference. */
+static PyObject *
+namespace_of(TbxHubObject *hub, const tbx_sio *header)
+{
+    if (header->ns == NULL || header->ns_len == 0) {
+        return header->ns == NULL ? Py_NewRef(hub->state->str_root) : NULL;
+    }
+    return PyUnicode_DecodeUTF8((const char *)header->ns, (Py_ssize_t)header->ns_len, NULL);
+}
+
+static int
+handle_event(TbxConnObject *conn, const tbx_sio *header, PyObject *ns, PyObject *data)
+{
+    TbxHubObject *hub = conn->hub;
+    route way;
+    PyObject *event = PyList_CheckExact(data) && PyList_GET_SIZE(data) > 0 ? PyList_GET_ITEM(data, 0)
+                                                                           : NULL;
+    int is_reserved = event != NULL && PyUnicode_CheckExact(event)
+                          ? PySequence_Contains(hub->plan.reserved_events, event)
+                          : 1;
+    if (is_reserved != 0) {
+        PyErr_Clear();
+        Py_DECREF(data);
+        return 0;
+    }
+    PyObject *sid = Py_XNewRef(find_sid(conn, ns));
+    if (sid == NULL) {
+        Py_DECREF(data);
+        return 0;
+    }
+    int status = 0;
+    if (find_route(hub, ns, event, &way)) {
+        status = start_call(conn, &way, ns, sid, data, header);
+    }
+    else {
+        Py_DECREF(data);
+    }
+    Py_DECREF(sid);
+    return status < 0 ? -1 : 1;
+}
+
+int
+tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
+{
+    TbxHubObject *hub = conn->hub;
+    tbx_sio header;
+    tbx_err err;
+    size_t start;
+    if (!conn->stock || conn->closing || conn->context == NULL || !tbx_hub_is_fast(hub)) {
+        return 0;
+    }
+    if (len == 1 && text[0] == '3') {
+        tbx_conn_pong(conn);
+        return 1;
+    }
+    if (!read_header(text, len, &header, &start)) {
+        return 0;
+    }
+    PyObject *ns = namespace_of(hub, &header);
+    if (ns == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    int status = 0;
+    PyObject *data =
+        tbx_json_decode(hub->state, text + start, len - start, hub->plan.max_depth, &err);
+    if (data == NULL) {
+        PyErr_Clear();
+    }
+    else if (hub->plan.fast) { /* still: reading allocates */
+        status = handle_event(conn, &header, ns, data);
+    }
+    else {
+        Py_DECREF(data);
+    }
+    Py_DECREF(ns);
+    return status;
+}
+
+int
+tbx_conn_start_lane(TbxConnObject *conn, PyObject *coro)
+{
+    TbxCallObject *call = tbx_call_new(conn, TBX_CALL_LANE);
+    if (call == NULL) {
+        Py_DECREF(coro);
+        return -1;
+    }
+    call->inner = coro;
+    conn->busy = true;
+    PyObject *context = Py_XNewRef(conn->context);
+    int status = -1;
+    if (context == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the connection is not attached");
+    }
+    else {
+        status = tbx_task_start(conn->hub, (PyObject *)call, context);
+        Py_DECREF(context);
+    }
+    Py_DECREF(call);
+    return status;
+}
+
+int
+tbx_conn_lane(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
+{
+    PyObject *encoded = is_text
+                            ? PyUnicode_DecodeUTF8((const char *)data, (Py_ssize_t)len, NULL)
+                            : PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)len);
+    if (encoded == NULL) {
+        return -1;
+    }
+    PyObject *coro = PyObject_CallMethod(conn->socket, "_receive_lane", "O", encoded);
+    Py_DECREF(encoded);
+    return coro != NULL ? tbx_conn_start_lane(conn, coro) : -1;
+}
+
+/* ---- answers ---- */
+
+#define TYPE_GAP (2 + TBX_NUM_MAX + 1) /* types, number of attachments and '-', written last */
+
+/* `[namespace,]id` behind the gap. 0 or -1 with an exception. */
+static int
+put_address(tbx_buf *out, PyObject *ns, uint64_t id)
+{
+    char digits[TBX_NUM_MAX];
+    size_t n_digits = tbx_num_put_i64(digits, (int64_t)id);
+    Py_ssize_t ns_len = 0;
+    const char *ns_text = PyUnicode_AsUTF8AndSize(ns, &ns_len);
+    if (ns_text == NULL) {
+        return -1;
+    }
+    bool is_root = ns_len == 1 && ns_text[0] == '/';
+    if (tbx_buf_room(out, TYPE_GAP + (size_t)ns_len + 1 + n_digits) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memset(out->data, 0, TYPE_GAP);
+    out->len = TYPE_GAP;
+    if (!is_root) {
+        (void)tbx_buf_put(out, ns_text, (size_t)ns_len);
+        (void)tbx_buf_put_byte(out, ',');
+    }
+    (void)tbx_buf_put(out, digits, n_digits);
+    return 0;
+}
+
+/* The JSON array of an answer: None is none, a tuple is several. Escapes. */
+static int
+put_answer(TbxHubObject *hub, tbx_buf *out, PyObject *answer, PyObject *attachments)
+{
+    tbx_json_enc_options options = {hub->plan.json_default, hub->plan.max_depth - 1, attachments};
+    bool is_tuple = PyTuple_Check(answer);
+    Py_ssize_t n = is_tuple ? PyTuple_GET_SIZE(answer) : answer != Py_None;
+    int status = tbx_buf_put_byte(out, '[');
+    for (Py_ssize_t i = 0; i < n && status == 0; i++) {
+        if (i > 0) {
+            status = tbx_buf_put_byte(out, ',');
+        }
+        if (status == 0 && tbx_json_encode(hub->state, out,
+                                           is_tuple ? PyTuple_GET_ITEM(answer, i) : answer,
+                                           &options) < 0) {
+            return -1;
+        }
+    }
+    if (status < 0 || tbx_buf_put_byte(out, ']') < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+/* Writes `43`, or `46<n>-`, into the end of the gap; where the packet starts. */
+static size_t
+put_type(uint8_t *gap, Py_ssize_t n_attachments)
+{
+    char text[TYPE_GAP] = {'4', '3'};
+    size_t len = 2;
+    if (n_attachments > 0) {
+        text[1] = '6';
+        len += tbx_num_put_i64(text + len, n_attachments);
+        text[len++] = '-';
+    }
+    memcpy(gap + TYPE_GAP - len, text, len);
+    return TYPE_GAP - len;
+}
+
+int
+tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer)
+{
+    TbxHubObject *hub = conn->hub;
+    if (conn->closing || !conn->stock || conn->path == TBX_PATH_POLLING ||
+        conn->path == TBX_PATH_OVER || !tbx_hub_is_fast(hub)) {
+        return 0;
+    }
+    tbx_buf out;
+    tbx_buf_init(&out);
+    int status = -1;
+    PyObject *attachments = PyList_New(0);
+    if (attachments == NULL || put_address(&out, ns, id) < 0 ||
+        put_answer(hub, &out, answer, attachments) < 0) {
+        goto done;
+    }
+    Py_ssize_t n = PyList_GET_SIZE(attachments);
+    size_t start = put_type(out.data, n);
+    if (tbx_conn_put(conn, true, out.data + start, out.len - start) < 0) {
+        goto done;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        if (tbx_conn_put_object(conn, PyList_GET_ITEM(attachments, i)) < 0) {
+            goto done;
+        }
+    }
+    tbx_conn_has_output(conn);
+    status = 1;
+done:
+    Py_XDECREF(attachments);
+    tbx_buf_free(&out);
+    return status;
+}

@@ -1,0 +1,416 @@
+/* conn_rx.c: the way into a connection (contract in conn.h).
+ *
+ * One read goes into the buffer that all connections of a hub share, and is parsed before the next:
+ * what is left of it lives in the reader, or, while a packet is handled in Python, in `held`. A
+ * connection that is read into while it parses (its handler runs the loop) gets a buffer of its own,
+ * and its bytes wait in `held` too; so the shared buffer is one connection's at a time.
+ * Spec: RFC 6455, sections 5.5, 7.1 and 7.4.
+ */
+#include "conn/conn.h"
+
+#include <stdlib.h>
+
+static int
+make_buffer(TbxHubObject *hub)
+{
+    PyObject *bytes = PyByteArray_FromStringAndSize(NULL, TBX_READ_SIZE);
+    if (bytes == NULL) {
+        return -1;
+    }
+    hub->view = PyMemoryView_FromObject(bytes);
+    Py_DECREF(bytes);
+    if (hub->view == NULL) {
+        return -1;
+    }
+    hub->buffer = PyMemoryView_GET_BUFFER(hub->view)->buf;
+    return 0;
+}
+
+PyObject *
+tbx_conn_get_buffer(TbxConnObject *conn)
+{
+    TbxHubObject *hub = conn->hub;
+    if (hub->reading != NULL) {
+        Py_XSETREF(conn->spare, PyByteArray_FromStringAndSize(NULL, TBX_READ_SIZE));
+        return Py_XNewRef(conn->spare);
+    }
+    Py_CLEAR(conn->spare);
+    if (hub->view == NULL && make_buffer(hub) < 0) {
+        return NULL;
+    }
+    return Py_NewRef(hub->view);
+}
+
+int
+tbx_conn_hold(TbxConnObject *conn, const uint8_t *p, size_t n)
+{
+    if (n == 0) {
+        return 0;
+    }
+    if (conn->held_cap - conn->held_len < n) {
+        size_t cap = conn->held_len + n + conn->held_cap / 2;
+        uint8_t *held = realloc(conn->held, cap);
+        if (held == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        conn->held = held;
+        conn->held_cap = cap;
+    }
+    memcpy(conn->held + conn->held_len, p, n);
+    conn->held_len += n;
+    return 0;
+}
+
+/* The same in front of what is held already, which came later. */
+static int
+hold_first(TbxConnObject *conn, const uint8_t *p, size_t n)
+{
+    uint8_t *later = conn->held;
+    size_t len = conn->held_len;
+    conn->held = NULL;
+    conn->held_len = conn->held_cap = 0;
+    int status = tbx_conn_hold(conn, p, n);
+    if (status == 0) {
+        status = tbx_conn_hold(conn, later, len);
+    }
+    free(later);
+    return status;
+}
+
+static void
+transport_call(TbxConnObject *conn, PyObject *name)
+{
+    PyObject *transport = Py_NewRef(conn->transport);
+    PyObject *done = PyObject_CallMethodNoArgs(transport, name);
+    if (done == NULL) { /* it is closing */
+        PyErr_Clear();
+    }
+    Py_XDECREF(done);
+    Py_DECREF(transport);
+}
+
+/* ASGI: what read the client's messages goes on. */
+static void
+resume_reader(TbxConnObject *conn)
+{
+    if (conn->socket != NULL) {
+        PyObject *done = PyObject_CallMethod(conn->socket, "_resume_reading", NULL);
+        if (done == NULL) {
+            PyErr_WriteUnraisable((PyObject *)conn);
+        }
+        Py_XDECREF(done);
+    }
+}
+
+void
+tbx_conn_regulate(TbxConnObject *conn)
+{
+    TbxHubObject *hub = conn->hub;
+    bool is_full = conn->held_len > TBX_HELD_MAX || conn->running >= hub->max_running;
+    bool is_low = conn->held_len <= TBX_HELD_MAX / 2 && conn->running <= hub->max_running / 2;
+    if (!conn->paused && is_full) {
+        conn->paused = true;
+        if (conn->transport != NULL) {
+            transport_call(conn, hub->state->str_pause_reading);
+        }
+    }
+    else if (conn->paused && is_low) {
+        conn->paused = false;
+        if (conn->transport != NULL) {
+            transport_call(conn, hub->state->str_resume_reading);
+        }
+        else if (conn->path == TBX_PATH_ASGI) {
+            resume_reader(conn);
+        }
+    }
+}
+
+/* Tells Python that no more will come; what was sent before has been handled. */
+int
+tbx_conn_end(TbxConnObject *conn)
+{
+    if (conn->over_begun || conn->socket == NULL) {
+        return 0;
+    }
+    conn->over_begun = true;
+    PyObject *coro = PyObject_CallMethod(conn->socket, "_connection_over", NULL);
+    return coro != NULL ? tbx_conn_start_lane(conn, coro) : -1;
+}
+
+/* The client has broken the protocol. */
+static void
+refuse(TbxConnObject *conn, unsigned code, const char *reason)
+{
+    conn->deaf = conn->lost = true;
+    tbx_conn_fail(conn, code, reason, strlen(reason));
+}
+
+static int
+on_close(TbxConnObject *conn, const tbx_ws_message *message)
+{
+    unsigned code;
+    tbx_err err;
+    if (conn->close_sent) { /* the answer to ours */
+        conn->deaf = conn->lost = true;
+        tbx_conn_close(conn, 0, NULL, 0);
+        return 0;
+    }
+    if (tbx_ws_close_parse(message->data, message->len, &code, &err) < 0) {
+        refuse(conn, tbx_ws_close_code(err.code), tbx_err_text(err.code));
+        return 0;
+    }
+    conn->deaf = conn->lost = true;
+    const char *reason = message->len > 2 ? (const char *)message->data + 2 : NULL;
+    tbx_conn_close(conn, code, reason, message->len > 2 ? message->len - 2 : 0);
+    tbx_conn_close(conn, 0, NULL, 0);
+    return 0;
+}
+
+/* A message that was compressed. */
+static int
+on_compressed(TbxConnObject *conn, const tbx_ws_message *message)
+{
+    unsigned code;
+    PyObject *plain = tbx_conn_inflate(conn, message->data, message->len, &code);
+    if (plain == NULL) {
+        if (code == 0) {
+            return -1;
+        }
+        PyErr_Clear();
+        refuse(conn, code, "");
+        return 0;
+    }
+    const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(plain);
+    size_t len = (size_t)PyBytes_GET_SIZE(plain);
+    bool is_text = message->opcode == TBX_WS_TEXT;
+    int status = 0;
+    tbx_ws_utf8 utf8 = {0};
+    if (is_text && !(tbx_ws_utf8_feed(&utf8, data, len) && tbx_ws_utf8_done(&utf8))) {
+        refuse(conn, 1007, "");
+    }
+    else {
+        status = tbx_conn_message(conn, is_text, data, len);
+    }
+    Py_DECREF(plain);
+    return status;
+}
+
+static int
+on_message(TbxConnObject *conn, const tbx_ws_message *message)
+{
+    if (message->opcode == TBX_WS_CLOSE) {
+        return on_close(conn, message);
+    }
+    if (conn->close_sent) {
+        return 0;
+    }
+    switch (message->opcode) {
+    case TBX_WS_PING:
+        return tbx_conn_put_control(conn, TBX_WS_PONG, message->data, message->len);
+    case TBX_WS_PONG:
+        return 0;
+    default:
+        return message->compressed ? on_compressed(conn, message)
+                                   : tbx_conn_message(conn, message->opcode == TBX_WS_TEXT,
+                                                      message->data, message->len);
+    }
+}
+
+static void
+on_error(TbxConnObject *conn, const tbx_err *err)
+{
+    bool is_engine_limit = conn->max_size >= conn->hub->max_size; /* not uvicorn's */
+    if (conn->close_sent) {
+        conn->deaf = conn->lost = true;
+        return;
+    }
+    if (err->code == TBX_E_WS_TOO_BIG && is_engine_limit) {
+        refuse(conn, 1000, ""); /* as engineio does */
+    }
+    else {
+        refuse(conn, tbx_ws_close_code(err->code),
+               err->code == TBX_E_WS_UTF8 ? "" : tbx_err_text(err->code));
+    }
+}
+
+/* Handles bytes until they are used up, or the rest has to wait. */
+static int
+parse(TbxConnObject *conn, uint8_t *p, size_t n)
+{
+    tbx_ws_message message;
+    tbx_err err;
+    while (n > 0 && !conn->deaf) {
+        if (conn->busy) {
+            return hold_first(conn, p, n);
+        }
+        ptrdiff_t used = tbx_ws_reader_feed(&conn->reader, p, n, &message, &err);
+        if (used == TBX_BAD) {
+            on_error(conn, &err);
+            return 0;
+        }
+        p += used;
+        n -= (size_t)used;
+        if (message.opcode != 0 && on_message(conn, &message) < 0) {
+            return n > 0 ? hold_first(conn, p, n), -1 : -1;
+        }
+    }
+    (void)tbx_ws_reader_feed(&conn->reader, p, 0, &message, &err); /* a large message is freed */
+    return 0;
+}
+
+/* Bytes of a message that are here start its deadline, its end stops it. */
+static void
+watch_message(TbxConnObject *conn)
+{
+    bool is_idle = tbx_ws_reader_is_idle(&conn->reader);
+    if (conn->life.next == NULL && !is_idle && !conn->closing) {
+        tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_MESSAGE, -1);
+    }
+    else if (is_idle && conn->life.next != NULL && conn->life.kind == TBX_DUE_MESSAGE) {
+        tbx_deadline_stop(&conn->life);
+    }
+}
+
+int
+tbx_conn_go_on(TbxConnObject *conn)
+{
+    int status = 0;
+    if (conn->parsing) {
+        return 0;
+    }
+    conn->parsing = true;
+    while (status == 0 && conn->held_len > 0 && !conn->busy && !conn->deaf) {
+        uint8_t *held = conn->held;
+        size_t len = conn->held_len;
+        conn->held = NULL;
+        conn->held_len = conn->held_cap = 0;
+        status = parse(conn, held, len);
+        free(held);
+    }
+    conn->parsing = false;
+    tbx_exc raised = tbx_exc_save();
+    watch_message(conn);
+    tbx_conn_regulate(conn);
+    tbx_conn_write(conn);
+    tbx_exc_restore(raised);
+    if (conn->lost && !conn->busy && status == 0) {
+        status = tbx_conn_end(conn);
+    }
+    return status;
+}
+
+/* After a read, when something is unusual: `status` is what its parsing gave. */
+static int
+go_on_after(TbxConnObject *conn, int status)
+{
+    if (status == 0) {
+        return tbx_conn_go_on(conn);
+    }
+    tbx_exc raised = tbx_exc_save();
+    if (tbx_conn_go_on(conn) < 0) {
+        PyErr_WriteUnraisable((PyObject *)conn);
+    }
+    tbx_exc_restore(raised);
+    return status;
+}
+
+int
+tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n)
+{
+    TbxHubObject *hub = conn->hub;
+    PyObject *spare = conn->spare;
+    conn->spare = NULL;
+    uint8_t *p = spare ? (uint8_t *)PyByteArray_AS_STRING(spare) : hub->buffer;
+    int status = 0;
+    if (n < 0 || n > TBX_READ_SIZE || p == NULL || (spare == NULL && hub->reading != NULL)) {
+        PyErr_SetString(PyExc_ValueError, "that many bytes cannot have been read");
+        status = -1;
+    }
+    else if (conn->path != TBX_PATH_DIRECT || conn->deaf) {
+        /* nobody is interested any more */
+    }
+    else if (conn->parsing || conn->busy || conn->held_len > 0 || spare != NULL) {
+        status = tbx_conn_hold(conn, p, (size_t)n);
+        if (status == 0 && !conn->parsing && !conn->busy) {
+            status = tbx_conn_go_on(conn);
+        }
+        else {
+            tbx_conn_regulate(conn);
+        }
+    }
+    else {
+        hub->reading = conn;
+        conn->parsing = true;
+        status = parse(conn, p, (size_t)n);
+        conn->parsing = false;
+        hub->reading = NULL;
+        if (status == 0 && conn->held_len == 0 && !conn->lost && conn->path == TBX_PATH_DIRECT) {
+            watch_message(conn); /* the usual end */
+            if (conn->running >= hub->max_running) {
+                tbx_conn_regulate(conn);
+            }
+            tbx_conn_write(conn);
+        }
+        else {
+            status = go_on_after(conn, status);
+        }
+    }
+    Py_XDECREF(spare);
+    return status;
+}
+
+int
+tbx_conn_lost(TbxConnObject *conn)
+{
+    conn->lost = conn->closing = true;
+    Py_CLEAR(conn->transport);
+    tbx_deadline_stop(&conn->beat);
+    tbx_deadline_stop(&conn->life);
+    free(conn->out);
+    conn->out = NULL;
+    conn->out_len = conn->out_cap = 0;
+    if (conn->parsing || conn->busy) {
+        return 0; /* the end comes after what is being handled */
+    }
+    return tbx_conn_end(conn);
+}
+
+void
+tbx_conn_call_done(TbxConnObject *conn, bool was_lane)
+{
+    if (!was_lane) {
+        conn->running--;
+        if (conn->paused) {
+            tbx_conn_regulate(conn);
+        }
+        return;
+    }
+    conn->busy = false;
+    if (conn->path == TBX_PATH_ASGI && !conn->parsing) {
+        resume_reader(conn);
+        return;
+    }
+    if (conn->parsing || (conn->held_len == 0 && !conn->lost) || conn->hub->loop == NULL) {
+        return;
+    }
+    PyObject *go_on = PyObject_GetAttrString((PyObject *)conn, "_go_on");
+    PyObject *handle = go_on ? PyObject_CallMethodOneArg(conn->hub->loop,
+                                                         conn->hub->state->str_call_soon, go_on)
+                             : NULL;
+    if (handle == NULL) {
+        PyErr_Clear(); /* the loop is closed */
+    }
+    Py_XDECREF(go_on);
+    Py_XDECREF(handle);
+}
+
+int
+tbx_conn_message(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
+{
+    if (conn->socket == NULL) {
+        return 0;
+    }
+    int handled = is_text ? tbx_conn_event(conn, data, len) : 0;
+    return handled != 0 ? (handled < 0 ? -1 : 0) : tbx_conn_lane(conn, is_text, data, len);
+}

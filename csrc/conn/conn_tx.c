@@ -1,0 +1,273 @@
+/* conn_tx.c: the way out of a connection (contract in conn.h).
+ *
+ * `out` holds finished frames. It is written when the read that caused it is through, or in the next
+ * iteration of the loop (the hub's list), and not at all while the transport has paused us: then what
+ * waits is counted, and a client that lets more than max_backlog wait is disconnected. Once a CLOSE
+ * frame is in `out` nothing is appended.
+ * Spec: RFC 6455, section 5; RFC 7692, section 7.2.1.
+ */
+#include "conn/conn.h"
+
+#include <stdlib.h>
+
+/* Makes room for n more bytes of output. 0 or -1 with MemoryError. */
+static int
+out_room(TbxConnObject *conn, size_t n)
+{
+    if (conn->out_cap - conn->out_len >= n) {
+        return 0;
+    }
+    size_t cap = conn->out_cap + conn->out_cap / 2;
+    if (cap < conn->out_len + n) {
+        cap = conn->out_len + n;
+    }
+#ifndef TBX_DEBUG
+    cap = cap < 256 ? 256 : cap;
+#endif
+    uint8_t *out = realloc(conn->out, cap);
+    if (out == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    conn->out = out;
+    conn->out_cap = cap;
+    return 0;
+}
+
+static int
+put_frame(TbxConnObject *conn, unsigned opcode, bool rsv1, const uint8_t *data, size_t len)
+{
+    if (out_room(conn, len + TBX_WS_HEAD_MAX) < 0) {
+        return -1;
+    }
+    conn->out_len += tbx_ws_frame_put(conn->out + conn->out_len, opcode, rsv1, len);
+    if (len != 0) {
+        memcpy(conn->out + conn->out_len, data, len);
+        conn->out_len += len;
+    }
+    return 0;
+}
+
+static int
+put_message(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
+{
+    unsigned opcode = is_text ? TBX_WS_TEXT : TBX_WS_BINARY;
+    if (conn->window_bits != 0 && len >= (size_t)conn->hub->compression_threshold && len > 0) {
+        PyObject *packed = tbx_hub_deflate(conn->hub, conn->window_bits, data, len);
+        if (packed != NULL) {
+            int status = put_frame(conn, opcode, true, (const uint8_t *)PyBytes_AS_STRING(packed),
+                                   (size_t)PyBytes_GET_SIZE(packed));
+            Py_DECREF(packed);
+            return status;
+        }
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+    }
+    return put_frame(conn, opcode, false, data, len);
+}
+
+/* Nothing leaves any more. */
+static bool
+is_mute(const TbxConnObject *conn)
+{
+    return conn->close_sent || conn->transport == NULL;
+}
+
+int
+tbx_conn_put(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
+{
+    if (conn->path == TBX_PATH_DIRECT) {
+        return is_mute(conn) ? 0 : put_message(conn, is_text, data, len);
+    }
+    if (conn->outbox == NULL) {
+        return 0;
+    }
+    PyObject *message = is_text ? PyUnicode_DecodeUTF8((const char *)data, (Py_ssize_t)len, NULL)
+                                : PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)len);
+    int status = message != NULL ? PyList_Append(conn->outbox, message) : -1;
+    Py_XDECREF(message);
+    return status;
+}
+
+int
+tbx_conn_put_control(TbxConnObject *conn, unsigned opcode, const uint8_t *data, size_t len)
+{
+    return is_mute(conn) ? 0 : put_frame(conn, opcode, false, data, len);
+}
+
+int
+tbx_conn_put_object(TbxConnObject *conn, PyObject *encoded)
+{
+    if (PyUnicode_Check(encoded)) {
+        Py_ssize_t len;
+        const char *text = PyUnicode_AsUTF8AndSize(encoded, &len);
+        if (text == NULL) {
+            return -1;
+        }
+        if (conn->path != TBX_PATH_DIRECT && conn->outbox != NULL) {
+            return PyList_Append(conn->outbox, encoded);
+        }
+        return tbx_conn_put(conn, true, (const uint8_t *)text, (size_t)len);
+    }
+    Py_buffer view;
+    if (PyObject_GetBuffer(encoded, &view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    int status = tbx_conn_put(conn, false, view.buf, (size_t)view.len);
+    PyBuffer_Release(&view);
+    return status;
+}
+
+Py_ssize_t
+tbx_conn_backlog(TbxConnObject *conn)
+{
+    Py_ssize_t waiting = (Py_ssize_t)conn->out_len;
+    if (conn->transport != NULL) {
+        PyObject *size = PyObject_CallMethod(conn->transport, "get_write_buffer_size", NULL);
+        if (size != NULL) {
+            waiting += PyLong_AsSsize_t(size);
+            Py_DECREF(size);
+        }
+        PyErr_Clear();
+    }
+    return waiting;
+}
+
+/* The client lets too much wait: its session ends, what waits for it is dropped. */
+static void
+give_up(TbxConnObject *conn)
+{
+    if (conn->closing || conn->socket == NULL) {
+        return;
+    }
+    conn->closing = true;
+    PyObject *done = PyObject_CallMethod(conn->socket, "_too_slow", "n", (Py_ssize_t)conn->out_len);
+    if (done == NULL) {
+        PyErr_WriteUnraisable((PyObject *)conn);
+    }
+    Py_XDECREF(done);
+}
+
+void
+tbx_conn_has_output(TbxConnObject *conn)
+{
+    if (conn->parsing) {
+        return; /* it leaves when what has been read is through */
+    }
+    if (!conn->can_write) {
+        if ((Py_ssize_t)conn->out_len > conn->hub->max_backlog) {
+            give_up(conn);
+        }
+        return; /* resume_writing() */
+    }
+    if (!conn->is_dirty) {
+        conn->is_dirty = true;
+        conn->next_dirty = conn->hub->dirty;
+        conn->hub->dirty = (TbxConnObject *)Py_NewRef(conn);
+        tbx_hub_schedule_flush(conn->hub);
+    }
+}
+
+void
+tbx_conn_write(TbxConnObject *conn)
+{
+    TbxHubObject *hub = conn->hub;
+    if (conn->path == TBX_PATH_ASGI) {
+        if (conn->socket != NULL && conn->outbox != NULL && PyList_GET_SIZE(conn->outbox) > 0) {
+            PyObject *done = PyObject_CallMethod(conn->socket, "_drain_soon", NULL);
+            if (done == NULL) {
+                PyErr_WriteUnraisable((PyObject *)conn);
+            }
+            Py_XDECREF(done);
+        }
+        return;
+    }
+    if (conn->out_len == 0 || !conn->can_write || conn->transport == NULL) {
+        return;
+    }
+    PyObject *bytes =
+        PyBytes_FromStringAndSize((const char *)conn->out, (Py_ssize_t)conn->out_len);
+    free(conn->out);
+    conn->out = NULL;
+    conn->out_len = conn->out_cap = 0;
+    PyObject *transport = Py_NewRef(conn->transport);
+    PyObject *done =
+        bytes ? PyObject_CallMethodOneArg(transport, hub->state->str_write, bytes) : NULL;
+    if (done == NULL) { /* its connection_lost() follows */
+        PyErr_WriteUnraisable(transport);
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(bytes);
+    Py_DECREF(transport);
+}
+
+/* transport.close(): what is written leaves, then connection_lost() comes. */
+static void
+close_transport(TbxConnObject *conn)
+{
+    if (conn->transport == NULL) {
+        return;
+    }
+    PyObject *transport = Py_NewRef(conn->transport);
+    PyObject *done = PyObject_CallMethodNoArgs(transport, conn->hub->state->str_close);
+    if (done == NULL) {
+        PyErr_WriteUnraisable(transport);
+    }
+    Py_XDECREF(done);
+    Py_DECREF(transport);
+}
+
+void
+tbx_conn_close(TbxConnObject *conn, unsigned code, const char *reason, size_t reason_len)
+{
+    uint8_t payload[TBX_WS_CONTROL_MAX];
+    conn->closing = true;
+    if (conn->path != TBX_PATH_DIRECT || (code != 0 && conn->close_sent)) {
+        return;
+    }
+    if (code != 0) {
+        size_t len = 0;
+        if (code != TBX_WS_NO_STATUS) {
+            payload[0] = (uint8_t)(code >> 8);
+            payload[1] = (uint8_t)code;
+            size_t room = sizeof payload - 2;
+            len = reason_len < room ? reason_len : room;
+            memcpy(payload + 2, reason ? reason : "", reason ? len : 0);
+            len = 2 + (reason ? len : 0);
+        }
+        if (put_frame(conn, TBX_WS_CLOSE, false, payload, len) < 0) {
+            PyErr_Clear();
+        }
+        conn->close_sent = true;
+        tbx_deadline_stop(&conn->beat);
+        tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_CLOSE, -1);
+        tbx_conn_has_output(conn);
+        return;
+    }
+    conn->close_sent = true;
+    tbx_deadline_stop(&conn->beat);
+    tbx_deadline_stop(&conn->life);
+    tbx_conn_write(conn);
+    close_transport(conn);
+}
+
+void
+tbx_conn_fail(TbxConnObject *conn, unsigned code, const char *reason, size_t reason_len)
+{
+    tbx_conn_close(conn, code, reason, reason_len);
+    tbx_conn_write(conn);
+    if (conn->transport == NULL) {
+        return;
+    }
+    /* Half a close: the client sees the end, and what it still sends does not make the kernel
+     * throw the CLOSE frame away. */
+    PyObject *transport = Py_NewRef(conn->transport);
+    PyObject *done = PyObject_CallMethod(transport, "write_eof", NULL);
+    if (done == NULL) { /* TLS */
+        PyErr_Clear();
+        close_transport(conn);
+    }
+    Py_XDECREF(done);
+    Py_DECREF(transport);
+}

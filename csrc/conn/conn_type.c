@@ -1,0 +1,488 @@
+/* conn_type.c: the Python side of a connection (contract in conn.h).
+ *
+ *     class Connection(asyncio.BufferedProtocol):          # made by Hub.connection(socket, sid)
+ *         path: str                # "polling", "asgi", "direct" or "over"
+ *         def attach(self, transport, context, server, max_size, deflate): ...    # direct
+ *         def attach_messages(self, context): ...                                 # ASGI
+ *         def receive_bytes(self, data): ...    # bytes that came before, on the direct path
+ *         def receive_message(self, message) -> bool: ...    # False: Python has to handle it
+ *         def feed(self, message) -> bool: ...  # ASGI; False: Python has to handle it
+ *         def send(self, encoded): ...          # str or bytes: one Engine.IO packet
+ *         def take(self) -> list: ...           # ASGI: what is to be sent
+ *         def close(self, code, reason=""): ...
+ *         def heartbeat(self), pong(self), expect(self, kind), relax(self)        # deadlines
+ *         def release(self): ...                # over: lets go of everything
+ *         shutdown()                            # uvicorn's, and the methods of the protocol
+ */
+#include "conn/conn.h"
+
+#include <stdlib.h>
+
+#define CONN(self) ((TbxConnObject *)(self))
+
+static PyObject *
+none_or_null(int status)
+{
+    return status < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+conn_meth_get_buffer(PyObject *self, PyObject *Py_UNUSED(hint))
+{
+    return tbx_conn_get_buffer(CONN(self));
+}
+
+static PyObject *
+conn_meth_buffer_updated(PyObject *self, PyObject *arg)
+{
+    Py_ssize_t n = PyLong_AsSsize_t(arg);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    return none_or_null(tbx_conn_buffer_updated(CONN(self), n));
+}
+
+static PyObject *
+conn_meth_eof_received(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none))
+{
+    Py_RETURN_NONE; /* the transport closes itself */
+}
+
+static PyObject *
+conn_meth_connection_made(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(transport))
+{
+    Py_RETURN_NONE; /* it was, before it was ours */
+}
+
+/* Takes the connection out of uvicorn's. */
+static void
+leave_server(TbxConnObject *conn)
+{
+    if (conn->server != NULL) {
+        PyObject *server = Py_NewRef(conn->server);
+        PyObject *done = PyObject_CallMethod(server, "left", "O", conn);
+        if (done == NULL) {
+            PyErr_WriteUnraisable(server);
+        }
+        Py_XDECREF(done);
+        Py_DECREF(server);
+    }
+}
+
+static PyObject *
+conn_meth_connection_lost(PyObject *self, PyObject *Py_UNUSED(exc))
+{
+    int status = tbx_conn_lost(CONN(self)); /* its task is known to uvicorn first */
+    leave_server(CONN(self));
+    return none_or_null(status);
+}
+
+static PyObject *
+conn_meth_pause_writing(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    CONN(self)->can_write = false;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_resume_writing(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    CONN(self)->can_write = true;
+    tbx_conn_write(CONN(self));
+    Py_RETURN_NONE;
+}
+
+/* Mirrors: uvicorn's WebSocket protocols: 1012, and the end. */
+static PyObject *
+conn_meth_shutdown(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    tbx_conn_close(CONN(self), 1012, NULL, 0);
+    tbx_conn_close(CONN(self), 0, NULL, 0);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_attach(PyObject *self, PyObject *args)
+{
+    TbxConnObject *conn = CONN(self);
+    PyObject *transport, *context, *server, *inflate;
+    Py_ssize_t max_size;
+    int bits, keeps, may_inflate;
+    if (!PyArg_ParseTuple(args, "OOOnipOp:attach", &transport, &context, &server, &max_size, &bits,
+                          &may_inflate, &inflate, &keeps)) {
+        return NULL;
+    }
+    if (conn->path != TBX_PATH_POLLING || conn->socket == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the connection is attached");
+        return NULL;
+    }
+    if (!PyContext_CheckExact(context)) {
+        PyErr_SetString(PyExc_TypeError, "context must be a contextvars.Context");
+        return NULL;
+    }
+    conn->path = TBX_PATH_DIRECT;
+    conn->transport = Py_NewRef(transport);
+    conn->context = Py_NewRef(context);
+    conn->server = Py_NewRef(server);
+    conn->max_size = conn->hub->max_size < max_size ? conn->hub->max_size : max_size;
+    conn->window_bits = (uint8_t)bits;
+    conn->keeps_inflate = keeps;
+    conn->inflate = inflate == Py_None ? NULL : Py_NewRef(inflate);
+    tbx_ws_reader_init(&conn->reader, (uint64_t)conn->max_size, TBX_FRAGMENTS_MAX, may_inflate);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_attach_messages(PyObject *self, PyObject *context)
+{
+    TbxConnObject *conn = CONN(self);
+    if (conn->path != TBX_PATH_POLLING || !PyContext_CheckExact(context)) {
+        PyErr_SetString(PyExc_RuntimeError, "the connection cannot be attached");
+        return NULL;
+    }
+    conn->outbox = PyList_New(0);
+    if (conn->outbox == NULL) {
+        return NULL;
+    }
+    conn->path = TBX_PATH_ASGI;
+    conn->context = Py_NewRef(context);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_receive_bytes(PyObject *self, PyObject *data)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    int status = tbx_conn_hold(CONN(self), view.buf, (size_t)view.len);
+    PyBuffer_Release(&view);
+    return none_or_null(status < 0 ? status : tbx_conn_go_on(CONN(self)));
+}
+
+/* One message in C, if it may: 1, 0 or -1. */
+static int
+handle_message(TbxConnObject *conn, PyObject *message)
+{
+    Py_ssize_t len;
+    if (!PyUnicode_Check(message)) {
+        return 0;
+    }
+    const char *text = PyUnicode_AsUTF8AndSize(message, &len);
+    if (text == NULL) {
+        PyErr_Clear();
+        return 0;
+    }
+    bool was_parsing = conn->parsing;
+    conn->parsing = true;
+    int handled = tbx_conn_event(conn, (const uint8_t *)text, (size_t)len);
+    conn->parsing = was_parsing;
+    return handled;
+}
+
+static PyObject *
+conn_meth_feed(PyObject *self, PyObject *message)
+{
+    int handled = handle_message(CONN(self), message);
+    return handled < 0 ? NULL : PyBool_FromLong(handled);
+}
+
+static PyObject *
+conn_meth_send(PyObject *self, PyObject *encoded)
+{
+    if (tbx_conn_put_object(CONN(self), encoded) < 0) {
+        return NULL;
+    }
+    tbx_conn_has_output(CONN(self));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_take(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    TbxConnObject *conn = CONN(self);
+    PyObject *fresh = PyList_New(0);
+    if (fresh == NULL || conn->outbox == NULL) {
+        return fresh;
+    }
+    PyObject *taken = conn->outbox;
+    conn->outbox = fresh;
+    return taken;
+}
+
+static PyObject *
+conn_meth_close(PyObject *self, PyObject *args)
+{
+    int code;
+    const char *reason = NULL;
+    Py_ssize_t len = 0;
+    if (!PyArg_ParseTuple(args, "i|s#:close", &code, &reason, &len)) {
+        return NULL;
+    }
+    tbx_conn_close(CONN(self), (unsigned)code, reason, (size_t)len);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_closing(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    CONN(self)->closing = true;
+    tbx_deadline_stop(&CONN(self)->beat);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_heartbeat(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    TbxConnObject *conn = CONN(self);
+    if (!conn->closing && (conn->beat.next == NULL || conn->beat.kind == TBX_DUE_PONG)) {
+        tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PING, -1);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_pinged(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    if (!CONN(self)->closing) {
+        tbx_deadline_set(CONN(self)->hub, &CONN(self)->beat, TBX_DUE_PONG, -1);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_expect(PyObject *self, PyObject *args)
+{
+    int kind;
+    double seconds = -1;
+    if (!PyArg_ParseTuple(args, "i|d:expect", &kind, &seconds)) {
+        return NULL;
+    }
+    if (kind < TBX_DUE_CONNECT || kind >= TBX_DUE_KINDS) {
+        PyErr_SetString(PyExc_ValueError, "no such deadline");
+        return NULL;
+    }
+    tbx_deadline_set(CONN(self)->hub, &CONN(self)->life, (tbx_due_kind)kind, seconds);
+    Py_RETURN_NONE;
+}
+
+/* Stops the deadline of this kind. */
+static PyObject *
+conn_meth_relax(PyObject *self, PyObject *args)
+{
+    int kind;
+    if (!PyArg_ParseTuple(args, "i:relax", &kind)) {
+        return NULL;
+    }
+    tbx_deadline *life = &CONN(self)->life;
+    if (life->next != NULL && life->kind == (tbx_due_kind)kind) {
+        tbx_deadline_stop(life);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_go_on(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    TbxConnObject *conn = CONN(self);
+    return none_or_null(conn->busy ? 0 : tbx_conn_go_on(conn));
+}
+
+static int conn_tp_clear(PyObject *self);
+
+static PyObject *
+conn_meth_release(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    TbxConnObject *conn = CONN(self);
+    tbx_deadline_stop(&conn->beat);
+    tbx_deadline_stop(&conn->life);
+    conn->closing = conn->lost = conn->deaf = conn->over_begun = true;
+    conn->path = TBX_PATH_OVER;
+    Py_CLEAR(conn->outbox);
+    Py_CLEAR(conn->inflate);
+    Py_CLEAR(conn->socket);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_get_path(PyObject *self, void *Py_UNUSED(closure))
+{
+    static const char *const names[] = {"polling", "asgi", "direct", "over"};
+    return PyUnicode_FromString(names[CONN(self)->path]);
+}
+
+static PyObject *
+conn_get_backlog(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(tbx_conn_backlog(CONN(self)));
+}
+
+static PyObject *
+conn_get_has_output(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *outbox = CONN(self)->outbox;
+    return PyBool_FromLong(outbox != NULL && PyList_GET_SIZE(outbox) > 0);
+}
+
+static PyObject *
+conn_get_must_wait(PyObject *self, void *Py_UNUSED(closure))
+{
+    TbxConnObject *conn = CONN(self);
+    if (conn->path == TBX_PATH_ASGI) {
+        tbx_conn_regulate(conn);
+    }
+    return PyBool_FromLong(conn->busy || conn->paused);
+}
+
+static PyObject *
+conn_get_server(PyObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(CONN(self)->server ? CONN(self)->server : Py_None);
+}
+
+static PyObject *
+conn_get_close_sent(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(CONN(self)->close_sent);
+}
+
+static PyObject *
+conn_get_stock(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(CONN(self)->stock);
+}
+
+static int
+conn_set_stock(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    int is_stock = value != NULL ? PyObject_IsTrue(value) : 0;
+    if (is_stock < 0) {
+        return -1;
+    }
+    CONN(self)->stock = is_stock;
+    return 0;
+}
+
+static PyObject *
+conn_get_running(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(CONN(self)->running);
+}
+
+static int
+conn_tp_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    TbxConnObject *conn = CONN(self);
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(conn->hub);
+    Py_VISIT(conn->socket);
+    Py_VISIT(conn->sid);
+    Py_VISIT(conn->transport);
+    Py_VISIT(conn->context);
+    Py_VISIT(conn->outbox);
+    Py_VISIT(conn->server);
+    Py_VISIT(conn->inflate);
+    Py_VISIT(conn->spare);
+    return 0;
+}
+
+static int
+conn_tp_clear(PyObject *self)
+{
+    TbxConnObject *conn = CONN(self);
+    tbx_deadline_stop(&conn->beat);
+    tbx_deadline_stop(&conn->life);
+    Py_CLEAR(conn->socket);
+    Py_CLEAR(conn->transport);
+    Py_CLEAR(conn->context);
+    Py_CLEAR(conn->outbox);
+    Py_CLEAR(conn->server);
+    Py_CLEAR(conn->inflate);
+    Py_CLEAR(conn->spare);
+    return 0; /* hub and sid are needed to the end, and lead to no cycle that others do not break */
+}
+
+static void
+conn_tp_dealloc(PyObject *self)
+{
+    TbxConnObject *conn = CONN(self);
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    conn_tp_clear(self);
+    tbx_ws_reader_free(&conn->reader);
+    free(conn->out);
+    free(conn->held);
+    if (conn->hub != NULL) {
+        conn->hub->n_connections--;
+    }
+    Py_CLEAR(conn->hub);
+    Py_CLEAR(conn->sid);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef conn_methods[] = {
+    {"get_buffer", conn_meth_get_buffer, METH_O, NULL},
+    {"buffer_updated", conn_meth_buffer_updated, METH_O, NULL},
+    {"eof_received", conn_meth_eof_received, METH_NOARGS, NULL},
+    {"connection_made", conn_meth_connection_made, METH_O, NULL},
+    {"connection_lost", conn_meth_connection_lost, METH_O, NULL},
+    {"pause_writing", conn_meth_pause_writing, METH_NOARGS, NULL},
+    {"resume_writing", conn_meth_resume_writing, METH_NOARGS, NULL},
+    {"shutdown", conn_meth_shutdown, METH_NOARGS, "uvicorn's: end the connection with 1012."},
+    {"attach", conn_meth_attach, METH_VARARGS,
+     "attach(transport, context, server, max_size, window_bits, may_inflate, inflate, keeps, "
+     "/)\n--\n\nSpeak WebSocket on a transport."},
+    {"attach_messages", conn_meth_attach_messages, METH_O,
+     "attach_messages(context, /)\n--\n\nExchange messages with an ASGI server."},
+    {"receive_bytes", conn_meth_receive_bytes, METH_O,
+     "receive_bytes(data, /)\n--\n\nHandle bytes that were read before, and what is held."},
+    {"feed", conn_meth_feed, METH_O,
+     "feed(message, /)\n--\n\nHandle a message of the client; False when Python has to."},
+    {"send", conn_meth_send, METH_O, "send(encoded, /)\n--\n\nSend one Engine.IO packet."},
+    {"take", conn_meth_take, METH_NOARGS, "take()\n--\n\nThe messages to be sent, taken out."},
+    {"close", conn_meth_close, METH_VARARGS,
+     "close(code, reason='', /)\n--\n\nStart the closing handshake; 0: close the transport."},
+    {"closing", conn_meth_closing, METH_NOARGS,
+     "closing()\n--\n\nThe session is over: no more pings, and answers are Python's."},
+    {"heartbeat", conn_meth_heartbeat, METH_NOARGS,
+     "heartbeat()\n--\n\nLet a PING be due, unless one is."},
+    {"pinged", conn_meth_pinged, METH_NOARGS, "pinged()\n--\n\nA PING was sent: await its PONG."},
+    {"expect", conn_meth_expect, METH_VARARGS,
+     "expect(kind, seconds=-1, /)\n--\n\nSet a deadline; it takes the place of another."},
+    {"relax", conn_meth_relax, METH_VARARGS, "relax(kind, /)\n--\n\nStop a deadline."},
+    {"release", conn_meth_release, METH_NOARGS, "release()\n--\n\nLet go: it is over."},
+    {"_go_on", conn_meth_go_on, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef conn_getset[] = {
+    {"path", conn_get_path, NULL, "'polling', 'asgi', 'direct' or 'over'.", NULL},
+    {"backlog", conn_get_backlog, NULL, "Bytes that wait for the client.", NULL},
+    {"has_output", conn_get_has_output, NULL, "Whether take() has something.", NULL},
+    {"must_wait", conn_get_must_wait, NULL, "Whether the client's next message has to wait.", NULL},
+    {"server", conn_get_server, NULL, "What attach() was given.", NULL},
+    {"close_sent", conn_get_close_sent, NULL, "Whether nothing can be sent any more.", NULL},
+    {"stock", conn_get_stock, conn_set_stock, "False: the socket has methods of its own.", NULL},
+    {"running", conn_get_running, NULL, "Handlers of the client that are not through.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot conn_slots[] = {
+    {Py_tp_doc, (void *)"The C half of an Engine.IO session; an asyncio.BufferedProtocol."},
+    {Py_tp_dealloc, (void *)conn_tp_dealloc},
+    {Py_tp_traverse, (void *)conn_tp_traverse},
+    {Py_tp_clear, (void *)conn_tp_clear},
+    {Py_tp_methods, conn_methods},
+    {Py_tp_getset, conn_getset},
+    {0, NULL},
+};
+
+PyType_Spec tbx_conn_spec = {
+    .name = "toolboxsio._core.Connection",
+    .basicsize = sizeof(TbxConnObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = conn_slots,
+};

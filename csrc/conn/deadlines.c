@@ -1,0 +1,153 @@
+/* deadlines.c: one timer for all the deadlines of a server's clients (contract in conn.h).
+ *
+ * A list for each kind, sorted by `due`: since the deadlines of a kind are mostly equally far away, a
+ * new one goes to the end at once. The timer stands at the earliest head, a little later so that
+ * deadlines close to each other are handled together.
+ */
+#include "conn/conn.h"
+
+#include <stddef.h>
+#include <time.h>
+
+#define NEVER 1e18
+#define LONGEST_SLACK 0.05 /* seconds */
+
+double
+tbx_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void
+tbx_deadlines_init(TbxHubObject *hub)
+{
+    for (int kind = 0; kind < TBX_DUE_KINDS; kind++) {
+        hub->lists[kind].next = hub->lists[kind].prev = &hub->lists[kind];
+    }
+    hub->timer_due = NEVER;
+}
+
+/* Sets the timer at `due` unless it fires before that. */
+static void
+arm(TbxHubObject *hub, double due)
+{
+    TbxState *state = hub->state;
+    if (hub->timer_due <= due || hub->loop == NULL) {
+        return;
+    }
+    if (hub->timer != NULL) {
+        PyObject *done = PyObject_CallMethodNoArgs(hub->timer, state->str_cancel);
+        Py_XDECREF(done);
+        Py_CLEAR(hub->timer);
+    }
+    double delay = due - tbx_now();
+    PyObject *seconds = PyFloat_FromDouble(delay > 0 ? delay : 0);
+    if (seconds != NULL) {
+        hub->timer = PyObject_CallMethodObjArgs(hub->loop, state->str_call_later, seconds,
+                                                hub->tick_call, NULL);
+        Py_DECREF(seconds);
+    }
+    hub->timer_due = hub->timer != NULL ? due : NEVER;
+    if (PyErr_Occurred()) { /* the loop is closed */
+        PyErr_WriteUnraisable(hub->loop);
+    }
+}
+
+void
+tbx_deadline_stop(tbx_deadline *node)
+{
+    if (node->next != NULL) {
+        node->next->prev = node->prev;
+        node->prev->next = node->next;
+        node->next = node->prev = NULL;
+    }
+}
+
+void
+tbx_deadline_set(TbxHubObject *hub, tbx_deadline *node, tbx_due_kind kind, double seconds)
+{
+    tbx_deadline_stop(node);
+    if (seconds < 0) {
+        seconds = hub->after[kind];
+        if (seconds <= 0) {
+            return;
+        }
+    }
+    node->kind = kind;
+    node->due = tbx_now() + seconds;
+    tbx_deadline *after = hub->lists[kind].prev;
+    while (after != &hub->lists[kind] && after->due > node->due) {
+        after = after->prev;
+    }
+    node->prev = after;
+    node->next = after->next;
+    after->next->prev = node;
+    after->next = node;
+    double slack = seconds / 50;
+    arm(hub, node->due + (slack < LONGEST_SLACK ? slack : LONGEST_SLACK));
+}
+
+/* The connection that a node is in. */
+static TbxConnObject *
+owner(tbx_deadline *node, tbx_due_kind kind)
+{
+    bool is_beat = kind == TBX_DUE_PING || kind == TBX_DUE_PONG;
+    size_t offset = is_beat ? offsetof(TbxConnObject, beat) : offsetof(TbxConnObject, life);
+    return (TbxConnObject *)(void *)((char *)node - offset);
+}
+
+static void
+fire(TbxConnObject *conn, tbx_due_kind kind)
+{
+    TbxHubObject *hub = conn->hub;
+    if (kind == TBX_DUE_PING && conn->path == TBX_PATH_DIRECT && !conn->closing && conn->stock &&
+        tbx_hub_is_fast(hub)) {
+        tbx_deadline_set(hub, &conn->beat, TBX_DUE_PONG, -1);
+        if (tbx_conn_put(conn, true, (const uint8_t *)"2", 1) == 0) {
+            tbx_conn_has_output(conn);
+        }
+    }
+    else if (kind == TBX_DUE_CLOSE && conn->path == TBX_PATH_DIRECT) {
+        tbx_conn_close(conn, 0, NULL, 0);
+    }
+    else if (conn->socket != NULL) {
+        PyObject *done = PyObject_CallMethod(conn->socket, "_deadline", "i", (int)kind);
+        Py_XDECREF(done);
+    }
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable((PyObject *)conn);
+    }
+}
+
+void
+tbx_hub_tick(TbxHubObject *hub)
+{
+    Py_CLEAR(hub->timer);
+    hub->timer_due = 0; /* nobody arms it meanwhile */
+    double now = tbx_now();
+    for (int kind = 0; kind < TBX_DUE_KINDS; kind++) {
+        tbx_deadline *head = &hub->lists[kind];
+        while (head->next != head && head->next->due <= now) {
+            tbx_deadline *node = head->next;
+            TbxConnObject *conn = owner(node, (tbx_due_kind)kind);
+            Py_INCREF(conn);
+            tbx_deadline_stop(node);
+            fire(conn, (tbx_due_kind)kind);
+            Py_DECREF(conn);
+        }
+    }
+    hub->timer_due = NEVER;
+    double due = NEVER;
+    for (int kind = 0; kind < TBX_DUE_KINDS; kind++) {
+        tbx_deadline *head = &hub->lists[kind];
+        if (head->next != head && head->next->due < due) {
+            due = head->next->due;
+        }
+    }
+    if (due < NEVER) {
+        double slack = (due - now) / 50;
+        arm(hub, due + (slack < 0 ? 0 : slack < LONGEST_SLACK ? slack : LONGEST_SLACK));
+    }
+}

@@ -1,0 +1,296 @@
+/* eager.c: a task whose first step runs at once (contract in conn.h).
+ *
+ * From Python 3.12 on asyncio does it (eager_start). On 3.11 the task is made as ever, and what its
+ * constructor schedules with loop.call_soon is caught and called here, in the task's context. While
+ * the constructor runs no other code can: it calls the loop's get_debug, the catchers, and nothing
+ * else, and the collector is held off. The set of all tasks knows the task by a plain weak reference
+ * while the first step runs, and by its own means once the task waits; so a task that ends in its
+ * first step, as most do, costs neither a callback of that reference nor a handle of the loop.
+ * Where the loop is not one that can be told so (no __dict__, a call_soon of its own, a task factory,
+ * another Task class) the loop makes and starts the task.
+ */
+#include "conn/conn.h"
+
+#define HAS_EAGER_START (PY_VERSION_HEX >= 0x030c0000)
+
+#if !HAS_EAGER_START
+static int
+find_sets(TbxHubObject *hub)
+{
+    TbxState *state = hub->state;
+    PyObject *all_tasks = state->all_tasks;
+    hub->loop_dict = PyObject_GenericGetDict(hub->loop, NULL);
+    hub->call_soon = PyObject_GetAttr(hub->loop, state->str_call_soon);
+    hub->all_dict = PyObject_GenericGetDict(all_tasks, NULL);
+    hub->all_data = PyObject_GetAttr(all_tasks, state->str_data);
+    if (hub->loop_dict == NULL || hub->call_soon == NULL || hub->all_dict == NULL ||
+        hub->all_data == NULL || !PySet_CheckExact(hub->all_data)) {
+        PyErr_Clear();
+        Py_CLEAR(hub->loop_dict);
+    }
+    return 0;
+}
+#endif
+
+int
+tbx_task_init(TbxHubObject *hub)
+{
+    hub->tasks = PySet_New(NULL);
+    if (hub->tasks == NULL) {
+        return -1;
+    }
+#if HAS_EAGER_START
+    hub->loop_dict = PyDict_New(); /* says that it may be done */
+    return hub->loop_dict ? 0 : -1;
+#else
+    return find_sets(hub);
+#endif
+}
+
+PyObject *
+tbx_task_catch(TbxHubObject *hub, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
+{
+    if (hub->caught == NULL && n_args == 1) {
+        hub->caught = Py_NewRef(args[0]);
+        Py_RETURN_NONE;
+    }
+    return PyObject_Vectorcall(hub->call_soon, args, (size_t)n_args, names);
+}
+
+/* Any task but the one that is being made (there is one only when another thread makes it). */
+static PyObject *
+add_really(TbxHubObject *hub, PyObject *task)
+{
+    PyObject *type = (PyObject *)Py_TYPE(hub->state->all_tasks);
+    return PyObject_CallMethodObjArgs(type, hub->state->str_add, hub->state->all_tasks, task, NULL);
+}
+
+PyObject *
+tbx_task_catch_add(TbxHubObject *hub, PyObject *task)
+{
+    if (hub->added == NULL) {
+        hub->added = Py_NewRef(task);
+        Py_RETURN_NONE;
+    }
+    return add_really(hub, task);
+}
+
+/* As the loop would have it: with its factory, in a copy of the context. */
+static int
+start_by_loop(TbxHubObject *hub, PyObject *coro, PyObject *context)
+{
+    if (PyContext_Enter(context) < 0) {
+        return -1;
+    }
+    PyObject *task = PyObject_CallMethodOneArg(hub->loop, hub->state->str_create_task, coro);
+    if (PyContext_Exit(context) < 0) {
+        Py_CLEAR(task);
+    }
+    int status = task != NULL ? PySet_Add(hub->tasks, task) : -1;
+    if (status == 0) {
+        PyObject *discard = PyObject_GetAttrString(hub->tasks, "discard");
+        PyObject *done =
+            discard ? PyObject_CallMethod(task, "add_done_callback", "O", discard) : NULL;
+        Py_XDECREF(discard);
+        Py_XDECREF(done);
+        if (done == NULL) { /* not a task: the factory's affair */
+            PyErr_Clear();
+            PySet_Discard(hub->tasks, task);
+        }
+    }
+    Py_XDECREF(task);
+    return status;
+}
+
+/* Whether the loop has a task factory; -1 with an exception. */
+static int
+has_factory(TbxHubObject *hub)
+{
+    PyObject *factory = PyObject_CallMethodNoArgs(hub->loop, hub->state->str_get_task_factory);
+    if (factory == NULL) {
+        return -1;
+    }
+    Py_DECREF(factory);
+    return factory != Py_None;
+}
+
+/* The task waits: somebody has to hold it. */
+static int
+keep(TbxHubObject *hub, PyObject *task)
+{
+    if (PySet_Add(hub->tasks, task) < 0) {
+        return -1;
+    }
+    PyObject *discard = PyObject_GetAttrString(hub->tasks, "discard");
+    PyObject *done = discard ? PyObject_CallMethod(task, "add_done_callback", "O", discard) : NULL;
+    Py_XDECREF(discard);
+    if (done == NULL) {
+        return -1;
+    }
+    Py_DECREF(done);
+    return 0;
+}
+
+#if HAS_EAGER_START
+static int
+start(TbxHubObject *hub, PyObject *coro, PyObject *context)
+{
+    PyObject *args[] = {coro, hub->loop, context, Py_True};
+    PyObject *task = PyObject_Vectorcall(hub->state->Task, args, 1, hub->state->task_names);
+    if (task == NULL) {
+        return -1;
+    }
+    int status = 0;
+    if (!Py_IS_TYPE(coro, (PyTypeObject *)hub->state->CallType) ||
+        ((TbxCallObject *)coro)->phase != TBX_PHASE_DONE) {
+        status = keep(hub, task);
+    }
+    Py_DECREF(task);
+    return status;
+}
+#else
+
+/* Makes the task; *step becomes the call that runs its first step. New references. */
+static PyObject *
+make(TbxHubObject *hub, PyObject *coro, PyObject *context, PyObject **step)
+{
+    TbxState *state = hub->state;
+    PyObject *args[] = {coro, hub->loop, context};
+    PyObject *task = NULL;
+    int was_enabled = PyGC_Disable();
+    if (PyDict_SetItem(hub->loop_dict, state->str_call_soon, hub->catcher) == 0) {
+        if (PyDict_SetItem(hub->all_dict, state->str_add, hub->add_catcher) == 0) {
+            task = PyObject_Vectorcall(state->Task, args, 1, state->task_names);
+            if (PyDict_DelItem(hub->all_dict, state->str_add) < 0) {
+                Py_CLEAR(task);
+            }
+        }
+        if (PyDict_DelItem(hub->loop_dict, state->str_call_soon) < 0) {
+            Py_CLEAR(task);
+        }
+    }
+    if (was_enabled) {
+        PyGC_Enable();
+    }
+    if (hub->added != NULL && task != NULL && hub->added != task) {
+        PyObject *added = add_really(hub, hub->added);
+        Py_XDECREF(added);
+        if (added == NULL) {
+            Py_CLEAR(task);
+        }
+    }
+    Py_CLEAR(hub->added);
+    *step = hub->caught;
+    hub->caught = NULL;
+    if (task != NULL && *step == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "a task has not scheduled its first step");
+        Py_CLEAR(task);
+    }
+    return task;
+}
+
+/* Runs the step in the context, with no task current. */
+static int
+run(TbxHubObject *hub, PyObject *step, PyObject *context)
+{
+    TbxState *state = hub->state;
+    PyObject *pair[2] = {hub->loop, NULL};
+    PyObject *current = PyDict_GetItemWithError(state->current_tasks, hub->loop);
+    if (current == NULL && PyErr_Occurred()) {
+        return -1;
+    }
+    if (current != NULL) { /* called from within a task */
+        pair[1] = Py_NewRef(current);
+        PyObject *left = PyObject_Vectorcall(state->leave_task, pair, 2, NULL);
+        if (left == NULL) {
+            Py_DECREF(pair[1]);
+            return -1;
+        }
+        Py_DECREF(left);
+    }
+    PyObject *result = NULL;
+    if (PyContext_Enter(context) == 0) {
+        result = PyObject_CallNoArgs(step);
+        tbx_exc raised = tbx_exc_save();
+        if (PyContext_Exit(context) < 0) {
+            PyErr_WriteUnraisable(context);
+        }
+        tbx_exc_restore(raised);
+    }
+    if (pair[1] != NULL) {
+        tbx_exc raised = tbx_exc_save();
+        PyObject *entered = PyObject_Vectorcall(state->enter_task, pair, 2, NULL);
+        if (entered == NULL) {
+            PyErr_WriteUnraisable(hub->loop);
+        }
+        Py_XDECREF(entered);
+        tbx_exc_restore(raised);
+        Py_DECREF(pair[1]);
+    }
+    if (result == NULL) {
+        return -1;
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+static int
+start(TbxHubObject *hub, PyObject *coro, PyObject *context)
+{
+    PyObject *step = NULL, *ref = NULL;
+    int status = -1;
+    PyObject *task = make(hub, coro, context, &step);
+    if (task == NULL) {
+        goto done;
+    }
+    ref = PyWeakref_NewRef(task, NULL);
+    if (ref == NULL || PySet_Add(hub->all_data, ref) < 0) {
+        goto done;
+    }
+    status = run(hub, step, context);
+    tbx_exc raised = tbx_exc_save();
+    int removed = PySet_Discard(hub->all_data, ref);
+    bool is_done = Py_IS_TYPE(coro, (PyTypeObject *)hub->state->CallType) &&
+                   ((TbxCallObject *)coro)->phase == TBX_PHASE_DONE;
+    if (removed >= 0 && !is_done) {
+        PyObject *added = PyObject_CallMethodOneArg(hub->state->all_tasks, hub->state->str_add, task);
+        Py_XDECREF(added);
+        if (added == NULL || keep(hub, task) < 0) {
+            removed = -1;
+        }
+    }
+    if (removed < 0) {
+        PyErr_WriteUnraisable(task);
+    }
+    tbx_exc_restore(raised);
+done:
+    Py_XDECREF(ref);
+    Py_XDECREF(step);
+    Py_XDECREF(task);
+    return status;
+}
+#endif
+
+int
+tbx_task_start(TbxHubObject *hub, PyObject *coro, PyObject *context)
+{
+    int by_loop = 1;
+    if (hub->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the server is gone");
+        return -1;
+    }
+    if (hub->loop_dict != NULL) {
+        by_loop = has_factory(hub);
+        if (by_loop < 0) {
+            return -1;
+        }
+#if !HAS_EAGER_START
+        by_loop = by_loop || PyDict_GetItemWithError(hub->loop_dict, hub->state->str_call_soon) ||
+                  PyDict_GetItemWithError(hub->all_dict, hub->state->str_add);
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+#endif
+    }
+    return by_loop ? start_by_loop(hub, coro, context) : start(hub, coro, context);
+}

@@ -1,0 +1,272 @@
+/* hub_type.c: what the connections of one server on one event loop share (contract in conn.h).
+ *
+ *     class Hub:
+ *         def __init__(self, loop, make_plan, limits): ...   # limits: dict, see hub_tp_new
+ *         def connection(self, socket, sid) -> Connection: ...
+ *         def start(self, coro, context): ...                # a task whose first step runs at once
+ *         is_fast, reasons, n_connections
+ */
+#include "conn/conn.h"
+
+#include <stddef.h>
+
+static PyObject *
+hub_meth_flush(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    tbx_hub_flush((TbxHubObject *)self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+hub_meth_tick(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    tbx_hub_tick((TbxHubObject *)self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+hub_meth_catch(PyObject *self, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
+{
+    return tbx_task_catch((TbxHubObject *)self, args, n_args, names);
+}
+
+static PyObject *
+hub_meth_catch_add(PyObject *self, PyObject *task)
+{
+    return tbx_task_catch_add((TbxHubObject *)self, task);
+}
+
+/* Reads the numbers. 0 or -1 with an exception. */
+static int
+read_limits(TbxHubObject *hub, PyObject *limits)
+{
+    static char *names[] = {"ping_interval",   "ping_timeout",    "connect_timeout",
+                            "message_timeout", "close_timeout",   "max_size",
+                            "max_backlog",     "max_running",     "compression_threshold",
+                            NULL};
+    PyObject *empty = PyTuple_New(0);
+    if (empty == NULL) {
+        return -1;
+    }
+    double *after = hub->after;
+    int read = PyArg_ParseTupleAndKeywords(
+        empty, limits, "dddddnnnn:limits", names, &after[TBX_DUE_PING], &after[TBX_DUE_PONG],
+        &after[TBX_DUE_CONNECT], &after[TBX_DUE_MESSAGE], &after[TBX_DUE_CLOSE], &hub->max_size,
+        &hub->max_backlog, &hub->max_running, &hub->compression_threshold);
+    Py_DECREF(empty);
+    return read ? 0 : -1;
+}
+
+static PyObject *
+hub_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"loop", "make_plan", "limits", NULL};
+    PyObject *loop, *make_plan, *limits;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!:Hub", names, &loop, &make_plan,
+                                     &PyDict_Type, &limits)) {
+        return NULL;
+    }
+    TbxHubObject *hub = (TbxHubObject *)type->tp_alloc(type, 0);
+    if (hub == NULL) {
+        return NULL;
+    }
+    hub->state = PyType_GetModuleState(type);
+    tbx_deadlines_init(hub);
+    hub->loop = Py_NewRef(loop);
+    hub->make_plan = Py_NewRef(make_plan);
+    if (read_limits(hub, limits) < 0 ||
+        (hub->flush_call = PyObject_GetAttrString((PyObject *)hub, "_flush")) == NULL ||
+        (hub->tick_call = PyObject_GetAttrString((PyObject *)hub, "_tick")) == NULL ||
+        (hub->catcher = PyObject_GetAttrString((PyObject *)hub, "_catch")) == NULL ||
+        (hub->add_catcher = PyObject_GetAttrString((PyObject *)hub, "_catch_add")) == NULL ||
+        (hub->compressors = PyDict_New()) == NULL || tbx_task_init(hub) < 0) {
+        Py_DECREF(hub);
+        return NULL;
+    }
+    return (PyObject *)hub;
+}
+
+static PyObject *
+hub_meth_connection(PyObject *self, PyObject *args)
+{
+    TbxHubObject *hub = (TbxHubObject *)self;
+    PyObject *socket, *sid;
+    if (!PyArg_ParseTuple(args, "OU:connection", &socket, &sid)) {
+        return NULL;
+    }
+    PyTypeObject *type = (PyTypeObject *)hub->state->ConnectionType;
+    TbxConnObject *conn = (TbxConnObject *)type->tp_alloc(type, 0);
+    if (conn != NULL) {
+        conn->hub = (TbxHubObject *)Py_NewRef(hub);
+        conn->socket = Py_NewRef(socket);
+        conn->sid = Py_NewRef(sid);
+        conn->max_size = hub->max_size;
+        conn->stock = conn->can_write = true;
+        tbx_ws_reader_init(&conn->reader, (uint64_t)hub->max_size, 1, false);
+        hub->n_connections++;
+    }
+    return (PyObject *)conn;
+}
+
+static PyObject *
+hub_meth_start(PyObject *self, PyObject *args)
+{
+    PyObject *coro, *context;
+    if (!PyArg_ParseTuple(args, "OO:start", &coro, &context)) {
+        return NULL;
+    }
+    if (tbx_task_start((TbxHubObject *)self, coro, context) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+void
+tbx_hub_schedule_flush(TbxHubObject *hub)
+{
+    if (hub->flush_due || hub->loop == NULL) {
+        return;
+    }
+    PyObject *handle =
+        PyObject_CallMethodOneArg(hub->loop, hub->state->str_call_soon, hub->flush_call);
+    if (handle == NULL) { /* the loop is closed */
+        PyErr_Clear();
+        return;
+    }
+    Py_DECREF(handle);
+    hub->flush_due = true;
+}
+
+void
+tbx_hub_flush(TbxHubObject *hub)
+{
+    hub->flush_due = false;
+    TbxConnObject *conn = hub->dirty; /* what becomes dirty meanwhile is for the next time */
+    hub->dirty = NULL;
+    while (conn != NULL) {
+        TbxConnObject *next = conn->next_dirty;
+        conn->next_dirty = NULL;
+        conn->is_dirty = false;
+        tbx_conn_write(conn);
+        Py_DECREF(conn);
+        conn = next;
+    }
+}
+
+static PyObject *
+hub_get_is_fast(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(tbx_hub_is_fast((TbxHubObject *)self));
+}
+
+static PyObject *
+hub_get_reasons(PyObject *self, void *Py_UNUSED(closure))
+{
+    TbxHubObject *hub = (TbxHubObject *)self;
+    (void)tbx_hub_is_fast(hub);
+    return hub->plan.reasons ? Py_NewRef(hub->plan.reasons) : PyTuple_New(0);
+}
+
+static PyObject *
+hub_get_n_connections(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(((TbxHubObject *)self)->n_connections);
+}
+
+static int
+hub_tp_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    TbxHubObject *hub = (TbxHubObject *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(hub->loop);
+    Py_VISIT(hub->loop_dict);
+    Py_VISIT(hub->call_soon);
+    Py_VISIT(hub->catcher);
+    Py_VISIT(hub->caught);
+    Py_VISIT(hub->tasks);
+    Py_VISIT(hub->all_dict);
+    Py_VISIT(hub->all_data);
+    Py_VISIT(hub->add_catcher);
+    Py_VISIT(hub->added);
+    Py_VISIT(hub->make_plan);
+    Py_VISIT(hub->compressors);
+    Py_VISIT(hub->flush_call);
+    Py_VISIT(hub->tick_call);
+    Py_VISIT(hub->timer);
+    Py_VISIT(hub->view);
+    int status = tbx_watch_traverse(&hub->watch, visit, arg);
+    return status != 0 ? status : tbx_plan_traverse(&hub->plan, visit, arg);
+}
+
+static int
+hub_tp_clear(PyObject *self)
+{
+    TbxHubObject *hub = (TbxHubObject *)self;
+    Py_CLEAR(hub->loop);
+    Py_CLEAR(hub->loop_dict);
+    Py_CLEAR(hub->call_soon);
+    Py_CLEAR(hub->catcher);
+    Py_CLEAR(hub->caught);
+    Py_CLEAR(hub->tasks);
+    Py_CLEAR(hub->all_dict);
+    Py_CLEAR(hub->all_data);
+    Py_CLEAR(hub->add_catcher);
+    Py_CLEAR(hub->added);
+    Py_CLEAR(hub->make_plan);
+    Py_CLEAR(hub->compressors);
+    Py_CLEAR(hub->flush_call);
+    Py_CLEAR(hub->tick_call);
+    Py_CLEAR(hub->timer);
+    Py_CLEAR(hub->view);
+    tbx_watch_clear(&hub->watch);
+    tbx_plan_clear(&hub->plan);
+    return 0;
+}
+
+static void
+hub_tp_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    hub_tp_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef hub_methods[] = {
+    {"connection", hub_meth_connection, METH_VARARGS,
+     "connection(socket, sid, /)\n--\n\nThe C half of a new session."},
+    {"start", hub_meth_start, METH_VARARGS,
+     "start(coro, context, /)\n--\n\nMake a task of coro and run its first step at once."},
+    {"_flush", hub_meth_flush, METH_NOARGS, NULL},
+    {"_tick", hub_meth_tick, METH_NOARGS, NULL},
+    {"_catch", (PyCFunction)(void (*)(void))hub_meth_catch, METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"_catch_add", hub_meth_catch_add, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef hub_getset[] = {
+    {"is_fast", hub_get_is_fast, NULL, "Whether events are dispatched in C.", NULL},
+    {"reasons", hub_get_reasons, NULL, "Why they are not: a tuple of texts.", NULL},
+    {"n_connections", hub_get_n_connections, NULL, "Sessions that exist.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot hub_slots[] = {
+    {Py_tp_doc, (void *)"Hub(loop, make_plan, limits)\n--\n\n"
+                        "What the connections of one server on one event loop share."},
+    {Py_tp_new, (void *)hub_tp_new},
+    {Py_tp_dealloc, (void *)hub_tp_dealloc},
+    {Py_tp_traverse, (void *)hub_tp_traverse},
+    {Py_tp_clear, (void *)hub_tp_clear},
+    {Py_tp_methods, hub_methods},
+    {Py_tp_getset, hub_getset},
+    {0, NULL},
+};
+
+PyType_Spec tbx_hub_spec = {
+    .name = "toolboxsio._core.Hub",
+    .basicsize = sizeof(TbxHubObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = hub_slots,
+};

@@ -1,0 +1,138 @@
+/* plan.c: what of python-socketio may be done here, and with which of its tables (contract in conn.h).
+ *
+ * The plan is made by toolboxsio/server.py, which knows python-socketio, and is made anew when the
+ * watch says that something has changed. Its dicts are python-socketio's own, read at every event.
+ */
+#include "conn/conn.h"
+
+int
+tbx_plan_traverse(tbx_plan *plan, visitproc visit, void *arg)
+{
+    Py_VISIT(plan->reasons);
+    Py_VISIT(plan->handlers);
+    Py_VISIT(plan->namespace_handlers);
+    Py_VISIT(plan->binary_packet);
+    Py_VISIT(plan->rooms);
+    Py_VISIT(plan->pending_connect);
+    Py_VISIT(plan->pending_disconnect);
+    Py_VISIT(plan->reserved_events);
+    Py_VISIT(plan->json_default);
+    for (int i = 0; i < 2; i++) {
+        Py_VISIT(plan->loggers[i]);
+        Py_VISIT(plan->levels[i]);
+    }
+    Py_VISIT(plan->trigger_event);
+    Py_VISIT(plan->acknowledge);
+    Py_VISIT(plan->report);
+    return 0;
+}
+
+void
+tbx_plan_clear(tbx_plan *plan)
+{
+    plan->fast = false;
+    Py_CLEAR(plan->reasons);
+    Py_CLEAR(plan->handlers);
+    Py_CLEAR(plan->namespace_handlers);
+    Py_CLEAR(plan->binary_packet);
+    Py_CLEAR(plan->rooms);
+    Py_CLEAR(plan->pending_connect);
+    Py_CLEAR(plan->pending_disconnect);
+    Py_CLEAR(plan->reserved_events);
+    Py_CLEAR(plan->json_default);
+    for (int i = 0; i < 2; i++) {
+        Py_CLEAR(plan->loggers[i]);
+        Py_CLEAR(plan->levels[i]);
+    }
+    Py_CLEAR(plan->trigger_event);
+    Py_CLEAR(plan->acknowledge);
+    Py_CLEAR(plan->report);
+}
+
+/* Fills a zeroed plan with strong references. 0, or -1 with an exception and whatever it owns. */
+static int
+fill(tbx_plan *plan, PyObject *values)
+{
+    int async_handlers;
+    if (!PyArg_ParseTuple(values, "pO!O!O!O!O!O!OOOO!OO!On:plan", &async_handlers, &PyDict_Type,
+                          &plan->handlers, &PyDict_Type, &plan->namespace_handlers, &PyDict_Type,
+                          &plan->binary_packet, &PyDict_Type, &plan->rooms, &PyDict_Type,
+                          &plan->pending_connect, &PyDict_Type, &plan->pending_disconnect,
+                          &plan->reserved_events, &plan->json_default, &plan->loggers[0],
+                          &PyDict_Type, &plan->levels[0], &plan->loggers[1], &PyDict_Type,
+                          &plan->levels[1], &plan->trigger_event, &plan->max_depth)) {
+        return -1;
+    }
+    plan->async_handlers = async_handlers != 0;
+    Py_INCREF(plan->handlers);
+    Py_INCREF(plan->namespace_handlers);
+    Py_INCREF(plan->binary_packet);
+    Py_INCREF(plan->rooms);
+    Py_INCREF(plan->pending_connect);
+    Py_INCREF(plan->pending_disconnect);
+    Py_INCREF(plan->reserved_events);
+    Py_INCREF(plan->json_default);
+    for (int i = 0; i < 2; i++) {
+        Py_INCREF(plan->loggers[i]);
+        Py_INCREF(plan->levels[i]);
+    }
+    Py_INCREF(plan->trigger_event);
+    return 0;
+}
+
+int
+tbx_plan_refresh(TbxHubObject *hub)
+{
+    tbx_plan plan, old;
+    memset(&plan, 0, sizeof plan);
+    PyObject *reasons, *acknowledge, *report, *objects, *types, *values;
+    PyObject *made = PyObject_CallNoArgs(hub->make_plan);
+    if (made == NULL) {
+        return -1;
+    }
+    int status = -1;
+    if (PyArg_ParseTuple(made, "O!OOO!O!O:plan", &PyTuple_Type, &reasons, &acknowledge, &report,
+                         &PyTuple_Type, &objects, &PyTuple_Type, &types, &values) &&
+        (values == Py_None || fill(&plan, values) == 0) &&
+        tbx_watch_set(&hub->watch, objects, types) == 0) {
+        plan.fast = values != Py_None;
+        plan.reasons = Py_NewRef(reasons);
+        plan.acknowledge = Py_NewRef(acknowledge);
+        plan.report = Py_NewRef(report);
+        old = hub->plan;
+        hub->plan = plan;
+        tbx_plan_clear(&old);
+        status = 0;
+    }
+    Py_DECREF(made);
+    return status;
+}
+
+/* Whether a logger takes INFO: each event is logged then, and Python does that. */
+static bool
+logs(TbxHubObject *hub, int i)
+{
+    PyObject *known = PyDict_GetItemWithError(hub->plan.levels[i], hub->state->int_info);
+    if (known == NULL) {
+        PyObject *logger = Py_NewRef(hub->plan.loggers[i]);
+        PyObject *answer =
+            PyObject_CallMethodOneArg(logger, hub->state->str_is_enabled_for, hub->state->int_info);
+        Py_DECREF(logger);
+        bool is_off = answer == Py_False;
+        Py_XDECREF(answer);
+        PyErr_Clear();
+        return !is_off;
+    }
+    return known != Py_False;
+}
+
+bool
+tbx_hub_is_fast(TbxHubObject *hub)
+{
+    if (!tbx_watch_holds(&hub->watch) && tbx_plan_refresh(hub) < 0) {
+        PyErr_WriteUnraisable((PyObject *)hub);
+        hub->plan.fast = false;
+    }
+    return hub->plan.fast && PyDict_GET_SIZE(hub->plan.binary_packet) == 0 && !logs(hub, 0) &&
+           hub->plan.fast && !logs(hub, 1) && hub->plan.fast;
+}

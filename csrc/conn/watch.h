@@ -1,0 +1,33 @@
+/* watch.h: whether objects and classes are as they were when they were last looked at.
+ *
+ * What an application replaces on a server (a method on the object, or on one of its classes) shows
+ * in the version that the interpreter keeps of each class and, up to 3.13, of each dict; later
+ * versions keep none of dicts, and there nothing holds.
+ * Owner: the hub; borrowed nothing, all references are its own.
+ */
+#ifndef TBX_CONN_WATCH_H
+#define TBX_CONN_WATCH_H
+
+#include "py/compat.h"
+
+#define TBX_WATCH_DICTS 3
+#define TBX_WATCH_TYPES 16
+
+typedef struct {
+    PyObject *dicts[TBX_WATCH_DICTS]; /* owned: the __dict__ of objects */
+    uint64_t dict_versions[TBX_WATCH_DICTS];
+    PyObject *types[TBX_WATCH_TYPES]; /* owned */
+    unsigned type_versions[TBX_WATCH_TYPES];
+    int n_dicts, n_types;
+} tbx_watch;
+
+/* Watches the objects of a tuple, by their dicts, and the types of another. 0 or -1. */
+int tbx_watch_set(tbx_watch *w, PyObject *objects, PyObject *types);
+
+/* True when nothing has changed since tbx_watch_set. No escapes. */
+bool tbx_watch_holds(const tbx_watch *w);
+
+int tbx_watch_traverse(tbx_watch *w, visitproc visit, void *arg);
+void tbx_watch_clear(tbx_watch *w);
+
+#endif

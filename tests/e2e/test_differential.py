@@ -1,0 +1,78 @@
+"""Random sessions get the same from upstream's server, from ours on ASGI and from ours direct.
+
+Another seed: TOOLBOXSIO_SEED=number plays that session alone.
+"""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from .harness import Trio, serving_all, wait_until
+from .sessions import Step, describe_step, generate, play
+
+NIGHTLY = os.environ.get("TOOLBOXSIO_NIGHTLY") == "1"
+SEED = os.environ.get("TOOLBOXSIO_SEED")
+SESSIONS = 200 if NIGHTLY else 20  # for each loop
+CONTEXT = 4
+
+pytestmark = pytest.mark.timeout(1200 if NIGHTLY else 120)
+
+
+def seeds(first: int) -> list[int]:
+    if SEED is not None:
+        return [int(SEED)]
+    if NIGHTLY:
+        first += time.time_ns() // 10**9 * 1000
+    return list(range(first, first + SESSIONS))
+
+
+def difference(steps: list[Step], upstream: list[list[Any]], ours: list[list[Any]]) -> str:
+    """Say where a client is treated otherwise, the first in time; "" when none is."""
+    found = []
+    for client, (expected, got) in enumerate(zip(upstream, ours, strict=True)):
+        if expected != got:
+            at = 0
+            while expected[at : at + 1] == got[at : at + 1]:
+                at += 1
+            played = [line[1] for line in expected[:at] if line[0] == "step"]
+            found.append((played[-1:], client, at, played[-2:]))
+    if not found:
+        return ""
+    _, client, at, played = min(found)
+    expected, got = upstream[client], ours[client]
+    lines = [f"client {client}, line {at}:"]
+    lines += [f"  step {number} {describe_step(steps[number])}" for number in played]
+    lines += [f"  both      {str(line)[:300]}" for line in expected[max(0, at - CONTEXT) : at]]
+    lines += [f"  upstream  {str(line)[:300]}" for line in expected[at : at + CONTEXT]]
+    lines += [f"  ours      {str(line)[:300]}" for line in got[at : at + CONTEXT]]
+    return "\n".join(lines)
+
+
+def check(servers: Trio, pool: ThreadPoolExecutor, seed: int) -> None:
+    steps = generate(seed)
+    transcripts = list(pool.map(lambda server: play(server, steps, f"s{seed}"), servers))
+    for server, transcript in zip(servers[1:], transcripts[1:], strict=True):
+        if text := difference(steps, transcripts[0], transcript):
+            pytest.fail(f"{server.name} differs, TOOLBOXSIO_SEED={seed}\n{text}", pytrace=False)
+    for client in transcripts[0]:
+        if client[-1][0] == "failed":
+            text = "\n".join(map(str, client[-CONTEXT:]))
+            pytest.fail(f"no server ends TOOLBOXSIO_SEED={seed}\n{text}", pytrace=False)
+
+
+@pytest.mark.parametrize(("loop", "first"), [("uvloop", 0), ("asyncio", 1000)])
+def test_random_sessions(loop: str, first: int) -> None:
+    kept = ("sockets", "environs", "half packets", "rooms", "callbacks")
+    with serving_all(loop=loop) as servers, ThreadPoolExecutor(len(servers)) as pool:
+        for seed in seeds(first):
+            check(servers, pool, seed)
+        for server in servers:
+
+            def empty(server: Any = server) -> bool:
+                facts = server.get("/facts")
+                return not any(facts[key] for key in kept)
+
+            wait_until(f"{server.name} has let go of its clients", empty)
