@@ -206,6 +206,41 @@ core_iso8601(PyObject *Py_UNUSED(module), PyObject *microseconds)
 }
 
 static PyObject *
+core_ws_whole(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
+{
+    Py_buffer view;
+    if (check_count("ws_whole", n_args, 2) < 0) {
+        return NULL;
+    }
+    int may_inflate = PyObject_IsTrue(args[1]);
+    if (may_inflate < 0 || PyObject_GetBuffer(args[0], &view, PyBUF_SIMPLE) < 0) {
+        return NULL;
+    }
+    size_t n = (size_t)view.len, frames = 0, messages = 0;
+    ptrdiff_t used = 1;
+    while (used > 0) {
+        tbx_ws_frame frame;
+        tbx_err err;
+        const uint8_t *p = (const uint8_t *)view.buf + frames;
+        used = tbx_ws_frame_parse(p, n - frames, may_inflate, &frame, &err);
+        if (used <= 0 || frame.len > n - frames - (size_t)used) {
+            break;
+        }
+        bool was_whole = frames == messages;
+        frames += (size_t)used + (size_t)frame.len;
+        if (tbx_ws_is_control(frame.opcode) ? was_whole : frame.fin) {
+            messages = frames;
+        }
+    }
+    PyBuffer_Release(&view);
+    if (used < 0) {
+        PyErr_SetString(PyExc_ValueError, "not a WebSocket frame");
+        return NULL;
+    }
+    return Py_BuildValue("(nn)", (Py_ssize_t)messages, (Py_ssize_t)frames);
+}
+
+static PyObject *
 core_simd(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     const char *name = tbx_json_scan_has_avx2() ? "avx2" : TBX_BLOCK16 ? "block16" : "scalar";
@@ -264,6 +299,9 @@ static PyMethodDef core_methods[] = {
     {FAST(iso8601), METH_O,
      "iso8601(microseconds, /)\n--\n\n"
      "Text of an instant, given in microseconds since 1970 UTC."},
+    {FAST(ws_whole), METH_FASTCALL,
+     "ws_whole(data, may_inflate, /)\n--\n\n"
+     "How many of a client's bytes are whole WebSocket messages, and how many are whole frames."},
     {FAST(simd), METH_NOARGS,
      "simd()\n--\n\n"
      "The instructions that strings are scanned with."},

@@ -1,4 +1,4 @@
-"""The Engine.IO server and its sockets, with packets and payloads in C.
+"""The Engine.IO server and its sockets, with packets, connections and deadlines in C.
 
 What touches python-engineio's internals stands here; each such place names the upstream function.
 Where an application (``instrument()``, for one) has replaced a method of upstream's socket class,
@@ -9,62 +9,189 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable
-from typing import Any, Protocol, cast
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from typing import Any, cast
 
 import engineio
+import engineio.async_drivers.asgi
 import engineio.async_socket
 import engineio.exceptions
 from engineio.async_server import AsyncServer as _UpstreamServer
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
-from engineio.packet import MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, packet_names
+from engineio.packet import CLOSE, MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, packet_names
 
 from ._load import core
+from .asgi import translate_request
 from .errors import PacketError
 from .packet import EnginePacket, EnginePayload
 
 __all__ = ["EngineServer", "EngineSocket"]
 
+#: Kinds of deadlines, as csrc/conn/conn.h numbers them.
+DUE_PING, DUE_PONG, DUE_CONNECT, DUE_MESSAGE, DUE_CLOSE = range(5)
+
+_OFFER = "toolboxsio.direct"
+
+#: Where an application replaces one of these, its sessions are upstream's from the start.
+_SESSION_METHODS = ("_websocket_handler", "_send_ping", "schedule_ping", "check_ping_timeout", "poll")
+
 _UPSTREAM_METHODS = {
-    name: _UpstreamSocket.__dict__[name] for name in ("handle_post_request", "_websocket_handler")
+    name: _UpstreamSocket.__dict__[name] for name in ("handle_post_request", *_SESSION_METHODS)
 }
 
+#: Where a socket has one of these on itself, each of its packets takes the long way.
+_WATCHED = frozenset(("receive", "send", "close", "_receive_encoded"))
 
-class FrameReceiver(Protocol):
-    """What takes Engine.IO messages as they came."""
-
-    def takes(self, socket: EngineSocket, frame: str | bytes) -> bool:
-        """Whether this frame may skip the packet and the handlers of the Engine.IO server."""
-
-    async def receive(self, sid: str, frame: Any) -> None:
-        """Dispatch what is in the frame."""
+_AsgiWebSocket = engineio.async_drivers.asgi.WebSocket
 
 
 def _is_replaced(name: str) -> bool:
     return _UpstreamSocket.__dict__.get(name) is not _UPSTREAM_METHODS[name]
 
 
-class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
-    """A client's connection. Mirrors: ``engineio.async_socket.AsyncSocket``.
+async def _gone(*_: Any) -> Any:
+    """What `asgi.receive` and `asgi.send` of an environ are when the connection is direct."""
+    raise RuntimeError("this connection does not go through ASGI")
 
-    One difference on purpose: a packet that cannot be read ends the connection.
+
+class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
+    """A client's session. Mirrors: ``engineio.async_socket.AsyncSocket``.
+
+    ``conn`` is its C half: deadlines, and from a WebSocket on its transport (``conn.path``). It is
+    None where a session is upstream's. One difference on purpose: a packet that cannot be read ends
+    the connection.
     """
 
+    conn: Any = None
     connected: bool
     refused = False  # a packet was refused: the connection is over
+    _environ: dict[str, Any] | None = None  # of the request that is being handled
+    _reader: asyncio.Task[Any] | None = None  # ASGI: who waits for messages
+    _interrupted = False  # it need not wait any more
+    _waiter: asyncio.Future[None] | None = None  # ASGI: reading goes on when it is done
+    _draining = False
+    _send_message: Callable[[dict[str, Any]], Awaitable[None]] | None = None
+
+    def __init__(self, server: Any, sid: str) -> None:
+        """Mirrors: ``engineio.base_socket.BaseSocket.__init__``; the queue is made when needed."""
+        self.server = server
+        self.sid = sid
+        self.last_ping = time.time()
+        self.connected = False
+        self.upgrading = False
+        self.upgraded = False
+        self.closing = False
+        self.closed = False
+        self.session: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "queue":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        queue = self.server.create_queue()
+        self.__dict__["queue"] = queue
+        return queue
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _WATCHED and self.conn is not None:
+            self.conn.stock = False
+        super().__setattr__(name, value)
 
     async def refuse(self, reason: object) -> None:
         """Log one line about a packet that is not accepted, and close the connection."""
         self.refused = True
         self.server._log_error_once(f"{self.sid}: Packet refused: {reason}", "packet-refused")
         await self.close(wait=False, reason=self.server.reason.TRANSPORT_ERROR)
+        self._hang_up()
+
+    async def close(
+        self, wait: bool = True, abort: bool = False, reason: str | None = None
+    ) -> None:
+        """End the session. Mirrors: ``engineio.async_socket.AsyncSocket.close``.
+
+        A WebSocket is closed at once when the client has said goodbye, else when it leaves, or
+        after ``ping_interval + ping_timeout`` seconds.
+        """
+        await super().close(wait=wait, abort=abort, reason=reason)
+        conn = self.conn
+        if conn is None or not self.closed or conn.path == "over":
+            return
+        conn.closing()
+        if abort:
+            self._hang_up()
+        elif not conn.close_sent:
+            conn.expect(DUE_CLOSE, self.server.ping_interval + self.server.ping_timeout)
+
+    def _hang_up(self) -> None:
+        """Close the WebSocket; what was sent before leaves first."""
+        conn = self.conn
+        if conn is None:
+            return
+        if conn.path == "direct":
+            conn.close(1000)
+        elif conn.path == "asgi":
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        self._interrupted = True
+        if self._reader is not None and self._reader is not asyncio.current_task():
+            self._reader.cancel()
+
+    # --- deadlines ---
+
+    def schedule_ping(self) -> None:
+        """Let a PING be due. Mirrors: ``engineio.async_socket.AsyncSocket.schedule_ping``."""
+        if self.conn is None:
+            super().schedule_ping()
+        else:
+            self.last_ping = None
+            self.conn.heartbeat()
+
+    def _deadline(self, kind: int) -> None:
+        """A deadline has passed; called by the timer."""
+        if kind == DUE_CLOSE:
+            self._hang_up()
+        else:
+            self.server.hub().start(self._late(kind), copy_context())
+
+    async def _late(self, kind: int) -> None:
+        server = self.server
+        if self.closing or self.closed:
+            return
+        if kind == DUE_PING:
+            self.conn.pinged()
+            self.last_ping = time.time()
+            await self.send(EnginePacket(PING))
+        elif kind == DUE_PONG:
+            server.logger.info("%s: Client is gone, closing socket", self.sid)
+            await self.close(wait=False, abort=False, reason=server.reason.PING_TIMEOUT)
+            self._hang_up()
+        elif kind == DUE_CONNECT:
+            if not server.has_joined(self.sid):
+                server.logger.info("%s: Client joins no namespace, closing socket", self.sid)
+                await self.close(wait=False, abort=False, reason=server.reason.TRANSPORT_ERROR)
+                self._hang_up()
+        elif kind == DUE_MESSAGE:
+            await self.refuse("a message was not whole in time")
+
+    def _too_slow(self, waiting: int) -> None:
+        """More output waits than may; called by the connection, which drops all of it."""
+        server = self.server
+        server.logger.warning(
+            "%s: Client is too slow, %s bytes wait for it, closing socket", self.sid, waiting
+        )
+        server.hub().start(self._drop(), copy_context())
+
+    async def _drop(self) -> None:
+        await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+        if self.conn is not None:
+            self.conn.abort()
+
+    # --- packets in ---
 
     async def _receive_encoded(self, encoded: str | bytes) -> None:
         """Read one packet and act on it."""
-        frames = self.server.frames if isinstance(self.server, EngineServer) else None
-        if frames is not None and frames.takes(self, encoded):
-            await self.server.run_handler(self.sid, frames.receive(self.sid, encoded))
-            return
         try:
             packet = EnginePacket(encoded_packet=encoded)
             if packet.packet_type >= len(packet_names):
@@ -73,6 +200,26 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             await self.refuse(exc)
         else:
             await self.receive(packet)
+
+    async def _receive_lane(self, encoded: str | bytes) -> None:
+        """The same, and what it raises ends here. What follows waits for it.
+
+        Mirrors: the loop of ``engineio.async_socket.AsyncSocket._websocket_handler``.
+        """
+        try:
+            await self._receive_encoded(encoded)
+        except engineio.exceptions.UnknownPacketError:
+            pass
+        except engineio.exceptions.SocketIsClosedError:
+            self.server.logger.info("Receive error -- socket is closed")
+            self._hang_up()
+        except Exception:
+            self.server.logger.exception("Unknown receive error")
+        if self.conn is not None:
+            if self.server.awaits_attachments(self.sid):
+                self.conn.expect(DUE_MESSAGE)
+            else:
+                self.conn.relax(DUE_MESSAGE)
 
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Receive the packets of a polling request.
@@ -110,14 +257,54 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         except PacketError:  # the log has it
             return ""
 
+    # --- packets out ---
+
+    async def send(self, pkt: Any) -> None:
+        """Send a packet. Mirrors: ``engineio.async_socket.AsyncSocket.send``."""
+        conn = self.conn
+        if conn is None or conn.path == "polling":
+            await super().send(pkt)
+            return
+        if self.closed:
+            raise engineio.exceptions.SocketIsClosedError
+        conn.send(pkt.encode())
+        self.server.logger.info(
+            "%s: Sending packet %s data %s",
+            self.sid,
+            packet_names[pkt.packet_type],
+            pkt.data if not isinstance(pkt.data, bytes) else "<binary>",
+        )
+
+    def _send_waiting(self) -> None:
+        """Send what waited for a poll."""
+        queue = self.__dict__.pop("queue", None)
+        while queue is not None and not queue.empty():
+            packet = queue.get_nowait()
+            queue.task_done()
+            if packet is not None:
+                self.conn.send(packet.encode())
+
+    # --- WebSocket ---
+
+    async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
+        """Accept a WebSocket.
+
+        Mirrors: ``engineio.async_socket.AsyncSocket._upgrade_websocket``.
+        """
+        self._environ = environ
+        try:
+            return await super()._upgrade_websocket(environ)
+        finally:
+            self._environ = None
+
     async def _websocket_handler(self, ws: Any) -> None:
-        """Serve a WebSocket from its acceptance to its end.
+        """Serve a WebSocket: to its end, or until its transport is taken.
 
         Mirrors: ``engineio.async_socket.AsyncSocket._websocket_handler``.
 
         :raises PacketError: when the upgrade failed for a packet that was refused.
         """
-        if _is_replaced("_websocket_handler"):
+        if self.conn is None or _is_replaced("_websocket_handler"):
             await super()._websocket_handler(ws)
             return
         if not self.connected:
@@ -130,12 +317,25 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             except PacketError as exc:
                 await self.refuse(exc)
                 raise
-        writer = asyncio.ensure_future(self._write(ws))
+        if self._take_transport(ws):
+            self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
+            return
+        self._reader = asyncio.current_task()
+        self.conn.attach_messages()
+        if type(ws) is _AsgiWebSocket:
+            receive, self._send_message = ws.asgi_receive, ws.asgi_send
+        else:
+            receive, self._send_message = _messages_of(ws)
+        self._send_waiting()
         self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
-        await self._read(ws)
-        await self.queue.put(None)  # lets the writer end
-        await asyncio.wait_for(writer, timeout=None)
-        await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+        try:
+            await self._read(receive)
+        finally:
+            self._reader = None
+            await self._drain()
+            await ws.close()
+            await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+            self._let_go()
 
     async def _wait(self, ws: Any) -> str | bytes | None:
         data = await ws.wait()
@@ -147,7 +347,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         """Take a polling connection over: PING "probe", PONG "probe", UPGRADE."""
         self.upgrading = True  # packets are held meanwhile
         try:
-            try:
+            async with asyncio.timeout(self.server.upgrade_timeout or None):
                 packet = EnginePacket(encoded_packet=await self._wait(ws))
                 if packet.packet_type != PING or packet.data != "probe":
                     self.server.logger.info(
@@ -158,10 +358,14 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
                 await self.queue.put(EnginePacket(NOOP))  # ends the poll that waits
                 encoded = await self._wait(ws)
                 packet = EnginePacket(encoded_packet=encoded)
-            except OSError:
-                return False
-            except ValueError as exc:
-                raise PacketError(str(exc)) from exc
+        except OSError as exc:
+            if isinstance(exc, TimeoutError):
+                self.server.logger.info("%s: Failed websocket upgrade, timeout", self.sid)
+                await ws.close()
+            return False
+        except ValueError as exc:
+            raise PacketError(str(exc)) from exc
+        else:
             if packet.packet_type != UPGRADE:
                 self.server.logger.info(
                     "%s: Failed websocket upgrade, expected UPGRADE packet, received %s instead.",
@@ -174,40 +378,117 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         finally:
             self.upgrading = False
 
-    async def _write(self, ws: Any) -> None:
-        """Send what the queue holds until the connection ends."""
-        try:
-            while packets := await self.poll():
-                for packet in packets:
-                    encoded = packet.encode()
-                    if isinstance(encoded, bytearray):  # ASGI knows bytes alone
-                        encoded = bytes(encoded)
-                    await ws.send(encoded)
-        except engineio.exceptions.QueueEmpty:
-            pass
-        except (Exception, asyncio.CancelledError):  # the peer is gone; the reader sees it too
-            self.server.logger.info("%s: Write error, closing connection", self.sid)
-        await ws.close()
+    def _take_transport(self, ws: Any) -> bool:
+        """Let the connection have uvicorn's transport, when nothing stands between."""
+        environ = self._environ
+        if environ is None or type(ws) is not _AsgiWebSocket:
+            return False
+        scope = environ.get("asgi.scope") or {}
+        offer = scope.get("extensions", {}).get(_OFFER)
+        if offer is None or ws.asgi_receive != offer.receive or ws.asgi_send != offer.send:
+            return False
+        if not offer.hand_over(self.conn, copy_context()):
+            return False
+        del scope["extensions"][_OFFER]
+        environ["asgi.receive"] = environ["asgi.send"] = _gone
+        ws.asgi_receive = ws.asgi_send = _gone
+        self._send_waiting()
+        asyncio.get_running_loop().call_soon(self.conn.go_on)
+        return True
 
-    async def _read(self, ws: Any) -> None:
-        """Receive packets until the connection ends."""
-        timeout = self.server.ping_interval + self.server.ping_timeout
-        while not self.refused:
+    async def _read(self, receive: Callable[[], Awaitable[Any]]) -> None:
+        """Receive messages until the connection ends."""
+        conn = self.conn
+        limit = self.server.max_http_buffer_size
+        while not self._interrupted:
             try:
-                encoded = await asyncio.wait_for(self._wait(ws), timeout)
-            except (Exception, asyncio.CancelledError):
-                break
-            if encoded is None:
-                break
-            try:
-                await self._receive_encoded(encoded)
-            except engineio.exceptions.UnknownPacketError:
-                pass
-            except engineio.exceptions.SocketIsClosedError:
-                self.server.logger.info("Receive error -- socket is closed")
+                event = await receive()
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if self._interrupted and task is not None:
+                    task.uncancel()
                 break
             except Exception:
-                self.server.logger.exception("Unknown receive error")
+                break
+            if event["type"] != "websocket.receive":
+                break
+            data = event.get("bytes")
+            if data is None:
+                data = event.get("text")
+            if data is None or len(data) > limit:
+                break
+            if not conn.feed(data):
+                await self._receive_lane(data)
+            if conn.has_output:
+                await self._drain()
+            while conn.must_wait:
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
+
+    def _resume_reading(self) -> None:
+        """The client's next message may come; called by the connection."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _drain_soon(self) -> None:
+        """Send what waits; called by the connection."""
+        if not self._draining:
+            self.server.hub().start(self._drain(), copy_context())
+
+    async def _drain(self) -> None:
+        """Send what waits, in order. One at a time."""
+        conn, send = self.conn, self._send_message
+        if self._draining or conn is None or send is None:
+            return
+        self._draining = True
+        try:
+            while conn.has_output:
+                for message in conn.take():
+                    if isinstance(message, str):
+                        await send({"type": "websocket.send", "bytes": None, "text": message})
+                    else:
+                        await send(
+                            {"type": "websocket.send", "bytes": bytes(message), "text": None}
+                        )
+        except Exception:  # the peer is gone; the reader sees it too
+            self.server.logger.info("%s: Write error, closing connection", self.sid)
+            self._send_message = None
+            self._interrupt()
+        finally:
+            self._draining = False
+
+    async def _connection_over(self) -> None:
+        """The WebSocket is closed; called by the connection, once."""
+        server = self.conn.server
+        task = asyncio.current_task()
+        if server is not None and task is not None:
+            server.tasks.add(task)  # uvicorn waits for them
+            task.add_done_callback(server.tasks.discard)
+        await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.conn is not None:
+            self.conn.release()
+        if self.closed and self.server.sockets.get(self.sid) is self:
+            del self.server.sockets[self.sid]
+
+
+def _messages_of(
+    ws: Any,
+) -> tuple[Callable[[], Awaitable[Any]], Callable[[dict[str, Any]], Awaitable[None]]]:
+    """Another driver's WebSocket, with the messages of ASGI."""
+
+    async def receive() -> dict[str, Any]:
+        data = await ws.wait()
+        if data is None:
+            return {"type": "websocket.disconnect"}
+        return {"type": "websocket.receive", "text" if isinstance(data, str) else "bytes": data}
+
+    async def send(message: dict[str, Any]) -> None:
+        await ws.send(message["text"] if message["bytes"] is None else message["bytes"])
+
+    return receive, send
 
 
 def _socket_class() -> Any:
@@ -220,8 +501,39 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     """The Engine.IO server. Mirrors: ``engineio.async_server.AsyncServer``."""
 
     start_service_task: bool
-    #: Who takes text frames as they are, before a packet is made of them; None: nobody.
-    frames: FrameReceiver | None = None
+    #: The Socket.IO server whose events are dispatched in C; None: nobody's.
+    owner: Any = None
+    #: Seconds for an upgrade to WebSocket; 0: without an end.
+    upgrade_timeout: float = 10
+    _hub: Any = None
+    _hub_loop: Any = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.slim()
+
+    def slim(self) -> None:
+        """Use the translation of requests that keeps less for each client."""
+        driver = engineio.async_drivers.asgi
+        if self._async is driver._async and translate_request is not None:
+            self._async = {**driver._async, "translate_request": translate_request}
+
+    def hub(self) -> Any:
+        """What the connections share on this event loop; None without a Socket.IO server."""
+        loop = asyncio.get_running_loop()
+        if self._hub_loop is not loop and self.owner is not None:
+            self._hub = self.owner._make_hub(loop)
+            self._hub_loop = loop
+        return self._hub
+
+    def awaits_attachments(self, sid: str) -> bool:
+        """Whether a client has announced binary attachments that are not here yet."""
+        return self.owner is not None and sid in self.owner._binary_packet
+
+    def has_joined(self, sid: str) -> bool:
+        """Whether a client is in a namespace."""
+        manager = self.owner.manager
+        return any(manager.sid_from_eio_sid(sid, name) for name in list(manager.get_namespaces()))
 
     async def send(self, sid: str, data: Any) -> None:
         """Send a message to a client. Mirrors: ``engineio.async_server.AsyncServer.send``."""
@@ -283,12 +595,15 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:
         """Open a session. Mirrors: ``engineio.async_server.AsyncServer._handle_connect``."""
-        if self.start_service_task:
-            self.start_service_task = False
-            self.service_task_handle = self.start_background_task(self._service_task)
         sid = self.generate_id()
         socket = _socket_class()(self, sid)
         self.sockets[sid] = socket
+        hub = self.hub() if isinstance(socket, EngineSocket) else None
+        if hub is not None and not any(map(_is_replaced, _SESSION_METHODS)):
+            socket.conn = hub.connection(socket, sid)
+        elif self.start_service_task:
+            self.start_service_task = False
+            self.service_task_handle = self.start_background_task(self._service_task)
         await socket.send(self._open_packet(sid, transport))
 
         answer = await self._trigger_event("connect", sid, environ, run_async=False)
@@ -297,6 +612,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             self.logger.warning("Application rejected connection")
             return self._unauthorized(answer or None)
         socket.schedule_ping()
+        if hub is not None and socket.conn is not None:
+            socket.conn.expect(DUE_CONNECT)
 
         if transport == "websocket":
             response = await socket.handle_get_request(environ)

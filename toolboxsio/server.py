@@ -5,6 +5,7 @@ What touches python-socketio's internals stands here; each such place names the 
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -15,13 +16,17 @@ import socketio.async_server
 import socketio.packet
 from engineio.async_server import AsyncServer as _UpstreamEngineServer
 from engineio.async_socket import AsyncSocket as _UpstreamEngineSocket
+from socketio.async_manager import AsyncManager as _UpstreamManager
+from socketio.async_namespace import AsyncNamespace as _UpstreamNamespace
 from socketio.async_server import AsyncServer as _UpstreamServer
+from socketio.base_manager import BaseManager
 from socketio.server import Server
 
 from ._load import core
 from .asgi import ASGIApp, UpstreamASGIApp
 from .engine import EngineServer, EngineSocket
 from .errors import PacketError
+from .manager import AsyncManager
 from .packet import ACK, BINARY_ACK, BINARY_EVENT, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
 
 __all__ = ["AsyncServer", "Server", "accelerate", "install", "uninstall"]
@@ -51,6 +56,13 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
     :param json_default: called with each object that JSON does not know, such as a pydantic
         model; its result is sent in the place of the object.
     :param json_max_depth: how deep JSON may be nested, both ways; 512.
+    :param connect_timeout: seconds until a client must have joined a namespace; 45; 0: no limit.
+    :param upgrade_timeout: seconds for an upgrade to WebSocket; 10; 0: no limit.
+    :param message_timeout: seconds for a message that comes in pieces: fragments, or attachments;
+        45; 0: no limit.
+    :param max_backlog: bytes that may wait for one client; 8 MiB. Beyond them it is disconnected.
+    :param max_running_handlers: how many handlers of one client may be at work before no more of
+        its messages are read; 1000.
 
     One difference on purpose: a packet that cannot be accepted ends its client's connection, with
     one line in the log.
@@ -67,6 +79,11 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         max_attachments: int | None = None,
         json_default: Callable[[Any], Any] | None = None,
         json_max_depth: int | None = None,
+        connect_timeout: float = 45,
+        upgrade_timeout: float = 10,
+        message_timeout: float = 45,
+        max_backlog: int = 8 * 1024 * 1024,
+        max_running_handlers: int = 1000,
         **kwargs: Any,
     ) -> None:
         serializer = kwargs.pop("serializer", "default")
@@ -79,6 +96,12 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         if max_attachments is None:
             max_attachments = getattr(serializer, "max_attachments", 10)
         self.max_attachments = max_attachments
+        self.connect_timeout = connect_timeout
+        self.message_timeout = message_timeout
+        self.max_backlog = max_backlog
+        self.max_running_handlers = max_running_handlers
+        if client_manager is None:
+            client_manager = AsyncManager()
         super().__init__(
             client_manager=client_manager,
             logger=logger,
@@ -88,7 +111,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             serializer=serializer,
             **kwargs,
         )
-        _take_frames(self)
+        _join_halves(self, upgrade_timeout)
 
     def _engineio_server_class(self) -> Any:
         """Mirrors: ``socketio.async_server.AsyncServer._engineio_server_class``; an Engine.IO
@@ -104,34 +127,65 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         Mirrors: ``socketio.async_server.AsyncServer._handle_event_internal``.
         """
         answer = await server._trigger_event(data[0], namespace, sid, *data[1:])
-        if answer is self.not_handled or id is None:
-            return
+        if answer is not self.not_handled and id is not None:
+            await self._acknowledge(eio_sid, namespace, id, answer)
+
+    async def _acknowledge(self, eio_sid: str, namespace: str, id: int, answer: Any) -> None:
+        """Send what a handler has answered."""
         if answer is None:
             args = []
         elif isinstance(answer, tuple):
             args = list(answer)
         else:
             args = [answer]
-        cls = self.packet_class
+        packet = self.packet_class(ACK, namespace=namespace, id=id, data=args)
+        await self._send_packet(eio_sid, packet)
+
+    def acceleration(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
+        """Tell how the packets of a client are handled.
+
+        ``{"path": "direct", "asgi", "polling" or "upstream", "fast": bool, "reasons": [str, ...]}``:
+        the way to the client, whether its events are dispatched in C, and if not, why.
+
+        :raises KeyError: when there is no such client.
+        """
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
+        socket = self.eio._get_socket(eio_sid)
+        conn = getattr(socket, "conn", None)
+        if conn is None:
+            return {"path": "upstream", "fast": False, "reasons": ["the session is upstream's"]}
+        reasons = list(self.eio.hub().reasons)
+        if not conn.stock:
+            reasons.append("a method of the session's socket was replaced")
+        if conn.path == "polling":
+            reasons.append("there is no WebSocket")
+        return {"path": conn.path, "fast": not reasons, "reasons": reasons}
+
+    def backlog(self, sid: str, namespace: str | None = None) -> int:
+        """Return how many bytes wait for a client.
+
+        :raises KeyError: when there is no such client.
+        """
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
+        conn = getattr(self.eio._get_socket(eio_sid), "conn", None)
+        return 0 if conn is None else int(conn.backlog)
+
+    def _make_hub(self, loop: Any) -> Any:
+        """What the connections of an event loop share."""
         eio = self.eio
-        if (
-            getattr(cls, "_plain", False)
-            and cls.encode is _encode_in_c
-            and loads_of(cls.json) is None
-            and _is_stock(server, "_send_packet")
-            and _is_stock(eio, "send")
-        ):
-            encoded = core.encode_packet(  # type: ignore[union-attr]
-                ACK, args, namespace, id, cls.json_default, cls.max_depth, True, True
-            )
-            if isinstance(encoded, str):
-                await eio.send_packet(eio_sid, FramePacket(encoded))
-                return
-            await eio.send_packet(eio_sid, FramePacket(encoded[0]))
-            for attachment in encoded[1:]:
-                await eio.send(eio_sid, attachment)
-            return
-        await server._send_packet(eio_sid, cls(ACK, namespace=namespace, id=id, data=args))
+        limits = {
+            "ping_interval": eio.ping_interval,
+            "ping_timeout": eio.ping_timeout if eio.start_service_task else 0,
+            "connect_timeout": self.connect_timeout,
+            "message_timeout": self.message_timeout,
+            "close_timeout": CLOSE_SECONDS,
+            "max_size": eio.max_http_buffer_size,
+            "max_backlog": self.max_backlog,
+            "max_running": self.max_running_handlers,
+            "compression_threshold": eio.compression_threshold,
+        }
+        assert core is not None
+        return core.Hub(loop, functools.partial(make_plan, self), limits)
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         """Dispatch a message of a client.
@@ -222,71 +276,117 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
 
 
 if core is not None:
-    from .packet import FramePacket, loads_of
+    from .packet import loads_of
 
     _decode_in_c = Packet.decode
     _encode_in_c = Packet.encode
 else:  # plain python-socketio
     del AsyncServer._handle_event_internal
 
+#: Seconds that a client has to answer a CLOSE frame.
+CLOSE_SECONDS = 10
 
-# The methods that the fast paths leave out or stand for, as they were before any application.
-_STOCK = {
-    "_send_packet": _UpstreamServer._send_packet,
-    "_handle_eio_message": AsyncServer._handle_eio_message,
-    "send": EngineServer.send,
-    "_trigger_event": EngineServer._trigger_event,
-    "receive": EngineSocket.receive,
+# The methods that events dispatched in C leave out or stand for, as they were before any application.
+_SERVER_METHODS = {
+    name: getattr(AsyncServer, name)
+    for name in (
+        "_handle_eio_message",
+        "_handle_event",
+        "_handle_event_internal",
+        "_dispatch",
+        "_decode",
+        "_trigger_event",
+        "_get_event_handler",
+        "_get_namespace_handler",
+        "_send_packet",
+        "start_background_task",
+    )
 }
+_ENGINE_METHODS = {
+    name: getattr(EngineServer, name)
+    for name in ("send", "send_packet", "_trigger_event", "_get_socket", "start_background_task")
+}
+_SOCKET_METHODS = {
+    name: getattr(EngineSocket, name, None) for name in ("receive", "send", "_receive_encoded")
+}
+_MANAGER_METHODS = {name: getattr(BaseManager, name) for name in ("sid_from_eio_sid", "is_connected")}
+_TRIGGER_EVENT = _UpstreamNamespace.trigger_event
 
 
-def _is_stock(obj: Any, name: str) -> bool:
-    """Whether a method is the one that was there: replaced on no class, and not on the object."""
-    return name not in vars(obj) and getattr(type(obj), name) is _STOCK[name]
+def _replaced(obj: Any, stock: dict[str, Any]) -> list[str]:
+    """The names of methods that are not as they were: on a class, or on the object."""
+    cls = obj if isinstance(obj, type) else type(obj)
+    own = {} if isinstance(obj, type) else vars(obj)
+    return [
+        f"{cls.__name__}.{name} is the application's"
+        for name, method in stock.items()
+        if name in own or getattr(cls, name) is not method
+    ]
 
 
-class _Frames:
-    """Events and acknowledgements in WebSocket messages, decoded without a packet for each layer.
+def make_plan(sio: Any) -> tuple[Any, ...]:
+    """What of a server may be done in C, for csrc/conn/plan.c.
 
-    Each step that is left out (``EngineSocket.receive``, the engine's ``_trigger_event``, the
-    server's ``_handle_eio_message``) runs as ever where the application has replaced it, or logs.
+    (reasons why not, how to acknowledge, how to report an exception, objects and classes whose
+    change makes the plan void, the server's tables or None).
     """
-
-    def __init__(self, sio: AsyncServer) -> None:
-        self.sio = sio
-
-    def takes(self, socket: EngineSocket, frame: str | bytes) -> bool:
-        sio = self.sio
-        cls = sio.packet_class
-        eio = sio.eio
-        return (
-            isinstance(frame, str)
-            and frame.startswith(("42", "43"))
-            and getattr(cls, "_plain", False)
-            and cls.decode is _decode_in_c
-            and loads_of(cls.json) is None
-            and socket.sid not in sio._binary_packet
-            and eio.handlers.get("message") == sio._handle_eio_message
-            and _is_stock(sio, "_handle_eio_message")
-            and _is_stock(socket, "receive")
-            and _is_stock(eio, "_trigger_event")
-            and not eio.logger.isEnabledFor(logging.INFO)
+    eio, manager, cls = sio.eio, sio.manager, sio.packet_class
+    reasons = [
+        *_replaced(sio, _SERVER_METHODS),
+        *_replaced(eio, _ENGINE_METHODS),
+        *_replaced(EngineSocket, _SOCKET_METHODS),
+        *_replaced(manager, _MANAGER_METHODS),
+    ]
+    if not (getattr(cls, "_plain", False) and cls.decode is _decode_in_c):
+        reasons.append("serializer= is the application's")
+    elif cls.encode is not _encode_in_c:
+        reasons.append(f"{cls.__name__}.encode is the application's")
+    elif loads_of(cls.json) is not None:
+        reasons.append("json= is the application's")
+    if eio.handlers.get("message") != sio._handle_eio_message:
+        reasons.append("the Engine.IO message handler is the application's")
+    for logger in (sio.logger, eio.logger):
+        if not isinstance(logger, logging.Logger):
+            reasons.append("logger= is not a logging.Logger")
+    values = None
+    if not reasons:
+        values = (
+            sio.async_handlers,
+            sio.handlers,
+            sio.namespace_handlers,
+            sio._binary_packet,
+            manager.rooms,
+            manager.pending_connect,
+            manager.pending_disconnect,
+            sio.reserved_events,
+            cls.json_default,
+            sio.logger,
+            sio.logger._cache,
+            eio.logger,
+            eio.logger._cache,
+            _TRIGGER_EVENT,
+            cls.max_depth,
         )
-
-    async def receive(self, sid: str, frame: str) -> None:
-        sio = self.sio
-        try:
-            packet_type, namespace, id, args, _ = core.decode_message(  # type: ignore[union-attr]
-                frame, sio.max_attachments, sio.packet_class.max_depth, True
-            )
-        except ValueError as exc:
-            raise PacketError(str(exc)) from exc
-        await sio._dispatch(sid, packet_type, namespace, id, args, None)
+    objects = (vars(sio), vars(eio), vars(manager), eio.handlers)
+    types = (type(sio), type(eio), type(manager), EngineSocket)
+    if isinstance(cls, type):
+        types = (*types, cls)
+    return (tuple(reasons), sio._acknowledge, functools.partial(_report, eio), objects, types, values)
 
 
-def _take_frames(sio: Any) -> None:
+def _report(eio: Any, exc: BaseException) -> None:
+    """Log what a handler has raised where it would end in the reader.
+
+    Mirrors: ``engineio.async_server.AsyncServer._trigger_event``.
+    """
+    eio.logger.error("message async handler error", exc_info=exc)
+
+
+def _join_halves(sio: Any, upgrade_timeout: float) -> None:
     if core is not None and isinstance(sio.eio, EngineServer):
-        sio.eio.frames = _Frames(sio)
+        sio.eio.owner = sio
+        sio.eio.upgrade_timeout = upgrade_timeout
+        sio.eio.slim()
 
 
 def _swap_class(obj: Any, upstream: type, ours: type) -> None:
@@ -312,11 +412,15 @@ def accelerate(sio: Any) -> Any:
     if sio.packet_class is socketio.packet.Packet:
         sio.packet_class = Packet
     sio.max_attachments = getattr(sio.packet_class, "max_attachments", 10)
+    sio.connect_timeout = sio.message_timeout = 45
+    sio.max_backlog = 8 * 1024 * 1024
+    sio.max_running_handlers = 1000
     _swap_class(sio, _UpstreamServer, AsyncServer)
+    _swap_class(sio.manager, _UpstreamManager, AsyncManager)
     _swap_class(sio.eio, _UpstreamEngineServer, EngineServer)
     for socket in sio.eio.sockets.values():
         _swap_class(socket, _UpstreamEngineSocket, EngineSocket)
-    _take_frames(sio)
+    _join_halves(sio, 10)
     handler = sio.eio.handlers.get("message")
     if getattr(handler, "__func__", None) is _UpstreamServer._handle_eio_message:
         sio.eio.on("message", sio._handle_eio_message)

@@ -1,11 +1,176 @@
-"""uvicorn's WebSocket protocol: ``uvicorn main:app --ws toolboxsio.uvicorn:WebSocketProtocol``."""
+"""uvicorn's WebSocket protocol, from which a Socket.IO connection takes its transport.
+
+``uvicorn.run(app, ws="toolboxsio.uvicorn:WebSocketProtocol")``, or with uvicorn >= 0.50
+``uvicorn main:app --ws toolboxsio.uvicorn:WebSocketProtocol``; with older ones pass the class itself.
+
+Handshake, headers, limits, logs, and every WebSocket that is not Socket.IO, are uvicorn's. What
+touches its internals stands here.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from contextvars import Context
+from typing import Any
+
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.protocol import State
+
+from ._load import core
 
 __all__ = ["WebSocketProtocol"]
 
+#: The key in the extensions of the ASGI scope.
+OFFER = "toolboxsio.direct"
+
+#: How many bytes of a client are looked at before it is clear that nobody takes its transport.
+MOST_BYTES = 64 * 1024
+
+
+class UvicornServer:
+    """What the connections of one uvicorn server leave when they are over."""
+
+    __slots__ = ("connections", "tasks")
+
+    def __init__(self, connections: set[Any], tasks: set[Any]) -> None:
+        self.connections = connections
+        self.tasks = tasks
+
+    def left(self, connection: Any) -> None:
+        """A connection is lost."""
+        self.connections.discard(connection)
+
+
+class _Taken:
+    """Stands where the transport was: uvicorn closes that when the application returns."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def is_closing(self) -> bool:
+        """Nothing can be sent here."""
+        return True
+
+
+_TAKEN = _Taken()
+
+
+def _frame(message: dict[str, Any]) -> bytes:
+    """A message that was parsed already, once more as a client sends it."""
+    text = message.get("text")
+    data: bytes = message["bytes"] if text is None else text.encode()
+    size = len(data)
+    head = bytes([0x82 if text is None else 0x81])
+    if size < 126:
+        head += bytes([0x80 | size])
+    elif size < 65536:
+        head += b"\xfe" + size.to_bytes(2, "big")
+    else:
+        head += b"\xff" + size.to_bytes(8, "big")
+    return head + b"\0\0\0\0" + data
+
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's sans-I/O WebSocket protocol."""
+    """A ``WebSocketsSansIOProtocol`` that offers its transport to a Socket.IO server."""
+
+    def __init__(
+        self,
+        config: Any,
+        server_state: Any,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        try:
+            self._shared: UvicornServer = server_state.toolboxsio
+        except AttributeError:
+            self._shared = UvicornServer(server_state.connections, server_state.tasks)
+            server_state.toolboxsio = self._shared
+        #: Bytes of a message that is not whole yet; None: the transport is not to be had.
+        self._tail: bytes | None = b"" if core is not None else None
+        self._seen = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client."""
+        if self._tail is not None and self.handshake_initiated:
+            self._look_at(data)
+        super().data_received(data)
+
+    def _look_at(self, data: bytes) -> None:
+        """Keep what does not make a whole message."""
+        assert self._tail is not None
+        assert core is not None
+        tail = self._tail + data if self._tail else data
+        try:
+            messages, _ = core.ws_whole(tail, bool(self.conn.extensions))
+        except ValueError:
+            self._tail = None
+            return
+        self._tail = tail[messages:] if self._seen <= MOST_BYTES else None
+        self._seen += len(data)
+
+    def handle_connect(self, event: Any) -> None:
+        """The handshake: the offer goes into the scope."""
+        super().handle_connect(event)
+        scope = getattr(self, "scope", None)
+        if scope is not None and self._tail is not None:
+            scope["extensions"][OFFER] = self
+
+    def _is_whole(self) -> bool:
+        """Whether what was read ends with a message, or within a frame that uvicorn has not seen."""
+        assert self._tail is not None
+        assert core is not None
+        return not self._tail or core.ws_whole(self._tail, True) == (0, 0)
+
+    def hand_over(self, connection: Any, context: Context) -> bool:
+        """Let a connection have the transport; False when it is not to be had.
+
+        What was read and not yet received by the application is the connection's to handle, once
+        ``go_on()`` is called.
+        """
+        transport = self.transport
+        if (
+            self._tail is None
+            or not self.handshake_complete
+            or self.close_sent
+            or self.initial_response is not None
+            or transport.is_closing()
+            or self.conn.state is not State.OPEN
+            or not self._is_whole()
+        ):
+            return False
+        waiting = []
+        while not self.queue.empty():
+            waiting.append(self.queue.get_nowait())
+        if any(message["type"] != "websocket.receive" for message in waiting):
+            for message in waiting:
+                self.queue.put_nowait(message)
+            return False
+        bits, inflate, keeps = 0, None, False
+        for extension in self.conn.extensions:
+            bits = extension.local_max_window_bits
+            keeps = not extension.remote_no_context_takeover
+            if keeps and self._seen:
+                inflate = extension.decoder
+        may_inflate = bool(self.conn.extensions)
+        max_size = self.config.ws_max_size
+        connection.attach(
+            transport, context, self._shared, max_size, bits, may_inflate, inflate, keeps
+        )
+        stop_keepalive = getattr(self, "stop_keepalive", None)
+        if stop_keepalive is not None:
+            stop_keepalive()
+        self.connections.discard(self)
+        self.connections.add(connection)
+        self.transport = _TAKEN  # type: ignore[assignment]
+        transport.set_protocol(connection)
+        if not self.writable.is_set():
+            connection.pause_writing()
+        for message in waiting:
+            connection.hold(_frame(message))
+        connection.hold(self._tail)
+        self._tail = None
+        if self.read_paused:
+            self.read_paused = False
+            transport.resume_reading()
+        return True

@@ -109,7 +109,7 @@ struct TbxConnObject {
     PyObject *socket;    /* owned EngineSocket; NULL when over */
     PyObject *sid;       /* owned str: of the Engine.IO session */
     PyObject *transport; /* owned; NULL unless direct */
-    PyObject *context;   /* owned contextvars.Context; NULL while polling */
+    PyObject *context;   /* owned contextvars.Context; NULL unless direct */
     PyObject *outbox;    /* owned list: messages for send(); NULL unless ASGI */
     PyObject *server;    /* owned: uvicorn's connections and tasks, see toolboxsio/uvicorn.py */
     PyObject *inflate;   /* owned zlib.decompressobj, or NULL */

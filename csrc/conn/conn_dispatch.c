@@ -148,7 +148,8 @@ start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, P
     }
     int status = -1;
     if (set_callee(hub, call, way) == 0) {
-        PyObject *context = PyContext_Copy(conn->context);
+        PyObject *context =
+            conn->context ? PyContext_Copy(conn->context) : PyContext_CopyCurrent();
         if (context != NULL) {
             status = tbx_task_start(hub, (PyObject *)call, context);
             Py_DECREF(context);
@@ -230,7 +231,7 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
     tbx_sio header;
     tbx_err err;
     size_t start;
-    if (!conn->stock || conn->closing || conn->context == NULL || !tbx_hub_is_fast(hub)) {
+    if (!conn->stock || conn->closing || !tbx_hub_is_fast(hub)) {
         return 0;
     }
     if (len == 1 && text[0] == '3') {

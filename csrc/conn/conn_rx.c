@@ -394,7 +394,7 @@ tbx_conn_call_done(TbxConnObject *conn, bool was_lane)
     if (conn->parsing || (conn->held_len == 0 && !conn->lost) || conn->hub->loop == NULL) {
         return;
     }
-    PyObject *go_on = PyObject_GetAttrString((PyObject *)conn, "_go_on");
+    PyObject *go_on = PyObject_GetAttrString((PyObject *)conn, "go_on");
     PyObject *handle = go_on ? PyObject_CallMethodOneArg(conn->hub->loop,
                                                          conn->hub->state->str_call_soon, go_on)
                              : NULL;

@@ -2,10 +2,11 @@
  *
  *     class Connection(asyncio.BufferedProtocol):          # made by Hub.connection(socket, sid)
  *         path: str                # "polling", "asgi", "direct" or "over"
- *         def attach(self, transport, context, server, max_size, deflate): ...    # direct
- *         def attach_messages(self, context): ...                                 # ASGI
- *         def receive_bytes(self, data): ...    # bytes that came before, on the direct path
- *         def receive_message(self, message) -> bool: ...    # False: Python has to handle it
+ *         def attach(self, transport, context, server, max_size,                  # direct
+ *                    window_bits, may_inflate, inflate, keeps): ...
+ *         def attach_messages(self): ...                                          # ASGI
+ *         def hold(self, data): ...             # bytes that came before, on the direct path
+ *         def go_on(self): ...
  *         def feed(self, message) -> bool: ...  # ASGI; False: Python has to handle it
  *         def send(self, encoded): ...          # str or bytes: one Engine.IO packet
  *         def take(self) -> list: ...           # ASGI: what is to be sent
@@ -133,10 +134,10 @@ conn_meth_attach(PyObject *self, PyObject *args)
 }
 
 static PyObject *
-conn_meth_attach_messages(PyObject *self, PyObject *context)
+conn_meth_attach_messages(PyObject *self, PyObject *Py_UNUSED(none))
 {
     TbxConnObject *conn = CONN(self);
-    if (conn->path != TBX_PATH_POLLING || !PyContext_CheckExact(context)) {
+    if (conn->path != TBX_PATH_POLLING) {
         PyErr_SetString(PyExc_RuntimeError, "the connection cannot be attached");
         return NULL;
     }
@@ -145,12 +146,11 @@ conn_meth_attach_messages(PyObject *self, PyObject *context)
         return NULL;
     }
     conn->path = TBX_PATH_ASGI;
-    conn->context = Py_NewRef(context);
     Py_RETURN_NONE;
 }
 
 static PyObject *
-conn_meth_receive_bytes(PyObject *self, PyObject *data)
+conn_meth_hold(PyObject *self, PyObject *data)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
@@ -158,7 +158,7 @@ conn_meth_receive_bytes(PyObject *self, PyObject *data)
     }
     int status = tbx_conn_hold(CONN(self), view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
-    return none_or_null(status < 0 ? status : tbx_conn_go_on(CONN(self)));
+    return none_or_null(status);
 }
 
 /* One message in C, if it may: 1, 0 or -1. */
@@ -222,6 +222,24 @@ conn_meth_close(PyObject *self, PyObject *args)
     }
     tbx_conn_close(CONN(self), (unsigned)code, reason, (size_t)len);
     Py_RETURN_NONE;
+}
+
+/* At once, and what waits is lost. */
+static PyObject *
+conn_meth_abort(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    TbxConnObject *conn = CONN(self);
+    free(conn->out);
+    conn->out = NULL;
+    conn->out_len = conn->out_cap = 0;
+    conn->closing = conn->close_sent = true;
+    if (conn->transport == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyObject *transport = Py_NewRef(conn->transport);
+    PyObject *done = PyObject_CallMethod(transport, "abort", NULL);
+    Py_DECREF(transport);
+    return done;
 }
 
 static PyObject *
@@ -434,16 +452,18 @@ static PyMethodDef conn_methods[] = {
     {"attach", conn_meth_attach, METH_VARARGS,
      "attach(transport, context, server, max_size, window_bits, may_inflate, inflate, keeps, "
      "/)\n--\n\nSpeak WebSocket on a transport."},
-    {"attach_messages", conn_meth_attach_messages, METH_O,
-     "attach_messages(context, /)\n--\n\nExchange messages with an ASGI server."},
-    {"receive_bytes", conn_meth_receive_bytes, METH_O,
-     "receive_bytes(data, /)\n--\n\nHandle bytes that were read before, and what is held."},
+    {"attach_messages", conn_meth_attach_messages, METH_NOARGS,
+     "attach_messages()\n--\n\nExchange messages with an ASGI server."},
+    {"hold", conn_meth_hold, METH_O,
+     "hold(data, /)\n--\n\nKeep bytes that were read before, for go_on()."},
+    {"go_on", conn_meth_go_on, METH_NOARGS, "go_on()\n--\n\nHandle what is held."},
     {"feed", conn_meth_feed, METH_O,
      "feed(message, /)\n--\n\nHandle a message of the client; False when Python has to."},
     {"send", conn_meth_send, METH_O, "send(encoded, /)\n--\n\nSend one Engine.IO packet."},
     {"take", conn_meth_take, METH_NOARGS, "take()\n--\n\nThe messages to be sent, taken out."},
     {"close", conn_meth_close, METH_VARARGS,
      "close(code, reason='', /)\n--\n\nStart the closing handshake; 0: close the transport."},
+    {"abort", conn_meth_abort, METH_NOARGS, "abort()\n--\n\nEnd the connection at once."},
     {"closing", conn_meth_closing, METH_NOARGS,
      "closing()\n--\n\nThe session is over: no more pings, and answers are Python's."},
     {"heartbeat", conn_meth_heartbeat, METH_NOARGS,
@@ -453,7 +473,6 @@ static PyMethodDef conn_methods[] = {
      "expect(kind, seconds=-1, /)\n--\n\nSet a deadline; it takes the place of another."},
     {"relax", conn_meth_relax, METH_VARARGS, "relax(kind, /)\n--\n\nStop a deadline."},
     {"release", conn_meth_release, METH_NOARGS, "release()\n--\n\nLet go: it is over."},
-    {"_go_on", conn_meth_go_on, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -110,7 +110,7 @@ fire(TbxConnObject *conn, tbx_due_kind kind)
         }
     }
     else if (kind == TBX_DUE_CLOSE && conn->path == TBX_PATH_DIRECT) {
-        tbx_conn_close(conn, 0, NULL, 0);
+        tbx_conn_close(conn, conn->close_sent ? 0 : 1000, NULL, 0);
     }
     else if (conn->socket != NULL) {
         PyObject *done = PyObject_CallMethod(conn->socket, "_deadline", "i", (int)kind);

@@ -23,7 +23,9 @@ tbx_watch_set(tbx_watch *w, PyObject *objects, PyObject *types)
         return -1;
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(objects); i++) {
-        PyObject *dict = PyObject_GenericGetDict(PyTuple_GET_ITEM(objects, i), NULL);
+        PyObject *object = PyTuple_GET_ITEM(objects, i);
+        PyObject *dict = PyDict_CheckExact(object) ? Py_NewRef(object)
+                                                   : PyObject_GenericGetDict(object, NULL);
         if (dict == NULL) {
             return -1;
         }

@@ -10,18 +10,19 @@
 
 #include "py/compat.h"
 
-#define TBX_WATCH_DICTS 3
+#define TBX_WATCH_DICTS 4
 #define TBX_WATCH_TYPES 16
 
 typedef struct {
-    PyObject *dicts[TBX_WATCH_DICTS]; /* owned: the __dict__ of objects */
+    PyObject *dicts[TBX_WATCH_DICTS]; /* owned: dicts, and the __dict__ of other objects */
     uint64_t dict_versions[TBX_WATCH_DICTS];
     PyObject *types[TBX_WATCH_TYPES]; /* owned */
     unsigned type_versions[TBX_WATCH_TYPES];
     int n_dicts, n_types;
 } tbx_watch;
 
-/* Watches the objects of a tuple, by their dicts, and the types of another. 0 or -1. */
+/* Watches the objects of a tuple (dicts, and others by their __dict__) and the types of another.
+ * 0 or -1 with an exception. */
 int tbx_watch_set(tbx_watch *w, PyObject *objects, PyObject *types);
 
 /* True when nothing has changed since tbx_watch_set. No escapes. */
