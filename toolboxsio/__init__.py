@@ -18,13 +18,17 @@ from ._load import core as _core_module
 from ._pure import ack as _pure_ack
 from .asgi import SIO_PATH, ASGIApp
 from .errors import PacketError
+from .manager import AsyncManager
 from .packet import Packet
 from .server import AsyncServer, accelerate, install, uninstall
 
+_OWN = ("ASGIApp", "AsyncManager", "AsyncServer")
+
 __all__ = [
-    *(name for name in _socketio.__all__ if name not in ("ASGIApp", "AsyncServer")),
+    *(name for name in _socketio.__all__ if name not in _OWN),
     "ACCELERATED",
     "ASGIApp",
+    "AsyncManager",
     "AsyncServer",
     "SIO_PATH",
     "Packet",

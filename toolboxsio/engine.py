@@ -72,6 +72,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
     _interrupted = False  # it need not wait any more
     _waiter: asyncio.Future[None] | None = None  # ASGI: reading goes on when it is done
     _draining = False
+    _has_grace = False
     _send_message: Callable[[dict[str, Any]], Awaitable[None]] | None = None
 
     def __init__(self, server: Any, sid: str) -> None:
@@ -146,6 +147,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             super().schedule_ping()
         else:
             self.last_ping = None
+            self._has_grace = False
             self.conn.heartbeat()
 
     def _deadline(self, kind: int) -> None:
@@ -164,9 +166,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             self.last_ping = time.time()
             await self.send(EnginePacket(PING))
         elif kind == DUE_PONG:
-            server.logger.info("%s: Client is gone, closing socket", self.sid)
-            await self.close(wait=False, abort=False, reason=server.reason.PING_TIMEOUT)
-            self._hang_up()
+            await self._late_pong()
         elif kind == DUE_CONNECT:
             if not server.has_joined(self.sid):
                 server.logger.info("%s: Client joins no namespace, closing socket", self.sid)
@@ -174,6 +174,25 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
                 self._hang_up()
         elif kind == DUE_MESSAGE:
             await self.refuse("a message was not whole in time")
+
+    async def _late_pong(self) -> None:
+        """The client has not answered a PING.
+
+        As with upstream, one that has said nothing at all since the PONG before is found by those
+        that wait for its messages, or its poll.
+        """
+        server = self.server
+        if self.conn.path == "polling" and not self._has_grace:
+            self._has_grace = True
+            self.conn.pinged(server.ping_timeout / 2)
+        elif self.conn.path != "polling" and not self.conn.heard:
+            self._hang_up()
+            if self.conn.path == "direct":
+                await self.close(wait=False, abort=True, reason=server.reason.TRANSPORT_CLOSE)
+        else:
+            server.logger.info("%s: Client is gone, closing socket", self.sid)
+            await self.close(wait=False, abort=False, reason=server.reason.PING_TIMEOUT)
+            self._hang_up()
 
     def _too_slow(self, waiting: int) -> None:
         """More output waits than may; called by the connection, which drops all of it."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from engineio.packet import MESSAGE
 from socketio.async_manager import AsyncManager as _UpstreamManager
+from socketio.packet import EVENT
+
+from .packet import EnginePacket
 
 __all__ = ["AsyncManager"]
 
@@ -12,8 +17,54 @@ __all__ = ["AsyncManager"]
 class AsyncManager(_UpstreamManager):  # type: ignore[misc]
     """A ``socketio.AsyncManager`` that knows the rooms of each client.
 
-    A disconnect looks at the client's own rooms instead of all rooms of the namespace.
+    A disconnect looks at the client's own rooms instead of all rooms of the namespace, and an emit
+    makes no task for each recipient.
     """
+
+    async def emit(
+        self,
+        event: str,
+        data: Any,
+        namespace: str,
+        room: Any = None,
+        skip_sid: Any = None,
+        callback: Any = None,
+        to: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Emit to the clients of a room, or to all. Mirrors: ``socketio.AsyncManager.emit``."""
+        server = self.server
+        if not (hasattr(server, "_sends_at_once") and server._sends_at_once()):
+            await super().emit(event, data, namespace, room, skip_sid, callback, to, **kwargs)
+            return
+        room = to or room
+        if namespace not in self.rooms:
+            return
+        args = list(data) if isinstance(data, tuple) else [] if data is None else [data]
+        skipped = skip_sid if isinstance(skip_sid, list) else [skip_sid]
+        packets: list[EnginePacket] = []
+        if not callback:
+            encoded = server.packet_class(
+                EVENT, namespace=namespace, data=[event, *args]
+            ).encode()
+            parts = encoded if isinstance(encoded, list) else [encoded]
+            packets = [EnginePacket(MESSAGE, data=part) for part in parts]
+        for sid, eio_sid in list(self.get_participants(namespace, room)):
+            if sid in skipped:
+                continue
+            try:
+                if callback:
+                    id = self._generate_ack_id(sid, callback)
+                    packet = server.packet_class(
+                        EVENT, namespace=namespace, data=[event, *args], id=id
+                    )
+                    await server._send_packet(eio_sid, packet)
+                for packet in packets:
+                    await server._send_eio_packet(eio_sid, packet)
+            except Exception as exc:  # one client's; upstream has a task for it
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": f"an emit to {sid} failed", "exception": exc}
+                )
 
     def _rooms_of(self, namespace: str, sid: Any) -> set[Any] | None:
         """The rooms that basic_enter_room and basic_leave_room have noted."""

@@ -285,24 +285,6 @@ else:
                 encoded_packet, loads_of(self.json), _own_json.MAX_DEPTH
             )
 
-    class FramePacket(EnginePacket):
-        """An Engine.IO MESSAGE whose text exists already."""
-
-        packet_type = MESSAGE
-        binary = False
-
-        def __init__(self, frame: str) -> None:
-            self.encode_cache: str = frame
-
-        @property
-        def data(self) -> str:
-            """The message."""
-            return self.encode_cache[1:]
-
-        def encode(self, b64: bool = False) -> str:
-            """Return the text."""
-            return self.encode_cache
-
     class EnginePayload(engineio.payload.Payload):  # type: ignore[misc]
         """Packets in the body of a polling request. Mirrors: ``engineio.payload.Payload``.
 

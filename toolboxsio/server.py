@@ -100,7 +100,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         self.message_timeout = message_timeout
         self.max_backlog = max_backlog
         self.max_running_handlers = max_running_handlers
-        if client_manager is None:
+        if client_manager is None and core is not None:
             client_manager = AsyncManager()
         super().__init__(
             client_manager=client_manager,
@@ -169,6 +169,22 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
         conn = getattr(self.eio._get_socket(eio_sid), "conn", None)
         return 0 if conn is None else int(conn.backlog)
+
+    def _sends_at_once(self) -> bool:
+        """Whether sending a packet waits for nothing: all methods on the way are as they were."""
+        own, engine = vars(self), vars(self.eio)
+        return (
+            isinstance(self.eio, EngineServer)
+            and not any(
+                name in own or getattr(type(self), name) is not method
+                for name, method in _SEND_METHODS.items()
+            )
+            and not any(
+                name in engine or getattr(type(self.eio), name) is not _ENGINE_METHODS[name]
+                for name in ("send", "send_packet")
+            )
+            and EngineSocket.send is _SOCKET_METHODS["send"]
+        )
 
     def _make_hub(self, loop: Any) -> Any:
         """What the connections of an event loop share."""
@@ -262,7 +278,9 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
                 raise PacketError("binary packet from a client that is not connected")
             self._binary_packet[eio_sid] = partial
         elif packet_type in (EVENT, BINARY_EVENT):
-            await self._handle_event(eio_sid, namespace, id, data)
+            conn = getattr(self.eio.sockets.get(eio_sid), "conn", None)
+            if conn is None or not conn.dispatch(namespace, id, data):
+                await self._handle_event(eio_sid, namespace, id, data)
         elif packet_type in (ACK, BINARY_ACK):
             await self._handle_ack(eio_sid, namespace, id, data)
         elif packet_type == CONNECT:
@@ -306,6 +324,9 @@ _ENGINE_METHODS = {
     name: getattr(EngineServer, name)
     for name in ("send", "send_packet", "_trigger_event", "_get_socket", "start_background_task")
 }
+_SEND_METHODS = {
+    name: getattr(AsyncServer, name) for name in ("_send_packet", "_send_eio_packet")
+}
 _SOCKET_METHODS = {
     name: getattr(EngineSocket, name, None) for name in ("receive", "send", "_receive_encoded")
 }
@@ -345,9 +366,11 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
         reasons.append("json= is the application's")
     if eio.handlers.get("message") != sio._handle_eio_message:
         reasons.append("the Engine.IO message handler is the application's")
-    for logger in (sio.logger, eio.logger):
-        if not isinstance(logger, logging.Logger):
-            reasons.append("logger= is not a logging.Logger")
+    loggers = (sio.logger, eio.logger)
+    if not all(isinstance(logger, logging.Logger) for logger in loggers):
+        reasons.append("logger= is not a logging.Logger")
+    elif any(logger.isEnabledFor(logging.INFO) for logger in loggers):
+        reasons.append("each packet is logged")
     values = None
     if not reasons:
         values = (
@@ -360,18 +383,17 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
             manager.pending_disconnect,
             sio.reserved_events,
             cls.json_default,
-            sio.logger,
-            sio.logger._cache,
-            eio.logger,
-            eio.logger._cache,
             _TRIGGER_EVENT,
             cls.max_depth,
         )
-    objects = (vars(sio), vars(eio), vars(manager), eio.handlers)
+    objects = [vars(sio), vars(eio), vars(manager), eio.handlers]
+    for logger in loggers:
+        if isinstance(logger, logging.Logger):  # what it remembers is emptied when a level is set
+            objects += [vars(logger), logger._cache]
     types = (type(sio), type(eio), type(manager), EngineSocket)
     if isinstance(cls, type):
         types = (*types, cls)
-    return (tuple(reasons), sio._acknowledge, functools.partial(_report, eio), objects, types, values)
+    return (tuple(reasons), sio._acknowledge, functools.partial(_report, eio), tuple(objects), types, values)
 
 
 def _report(eio: Any, exc: BaseException) -> None:
@@ -431,6 +453,7 @@ def _replaceable() -> list[tuple[Any, str, type, type]]:
     return [
         (socketio, "AsyncServer", _UpstreamServer, AsyncServer),
         (socketio.async_server, "AsyncServer", _UpstreamServer, AsyncServer),
+        (socketio, "AsyncManager", _UpstreamManager, AsyncManager),
         (socketio, "ASGIApp", UpstreamASGIApp, ASGIApp),
         (socketio.asgi, "ASGIApp", UpstreamASGIApp, ASGIApp),
     ]

@@ -47,6 +47,7 @@ typedef enum {
     TBX_E_WS_CONTROL,
     TBX_E_WS_LENGTH,
     TBX_E_WS_CONTINUATION,
+    TBX_E_WS_UNFINISHED,
     TBX_E_WS_CLOSE,
     TBX_E_WS_UTF8,
     TBX_E_WS_TOO_BIG,

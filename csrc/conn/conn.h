@@ -15,6 +15,7 @@
 
 #include "conn/watch.h"
 #include "py/state.h"
+#include "wire/sio.h"
 #include "wire/ws_message.h"
 
 /* ---- deadlines ---- */
@@ -57,8 +58,6 @@ typedef struct {
     PyObject *pending_disconnect;
     PyObject *reserved_events;    /* owned sequence */
     PyObject *json_default;       /* owned; None: none */
-    PyObject *loggers[2];         /* owned logging.Logger of Socket.IO and Engine.IO */
-    PyObject *levels[2];          /* owned dicts: what their isEnabledFor remembers */
     PyObject *trigger_event;      /* owned: AsyncNamespace.trigger_event as it was */
     PyObject *acknowledge;        /* owned: (eio_sid, namespace, id, answer) -> coroutine */
     PyObject *report;             /* owned: called in the except block of a handler that raised */
@@ -75,6 +74,7 @@ typedef struct {
     PyObject *call_soon;  /* owned: the loop's */
     PyObject *catcher;    /* owned: what stands for it while a task is made */
     PyObject *caught;     /* owned, or NULL: what the catcher got */
+    uint64_t n_named;     /* tasks that have a name with a number */
     PyObject *tasks;      /* owned set: tasks that wait, which the loop holds weakly */
     PyObject *all_tasks;  /* owned; the interpreter's set of tasks, its dict and its data: */
     PyObject *all_dict;   /* owned */
@@ -136,6 +136,7 @@ struct TbxConnObject {
     bool close_sent;     /* a CLOSE frame has left: nothing else does, what comes is dropped */
     bool closing;        /* the session is over, or nearly: answers take the slow path */
     bool deaf;           /* nothing that comes is read: the client has sent CLOSE, or nonsense */
+    bool heard;          /* a message came since the last PONG */
     bool lost;           /* deaf, or the transport is gone: the end comes when what is held is through */
     bool over_begun;     /* the end has been told to Python */
 };
@@ -272,6 +273,8 @@ PyObject *tbx_hub_deflate(TbxHubObject *hub, unsigned bits, const uint8_t *data,
 /* Handles a text message here if it may: 1; 0: Python has to; -1: an exception for the loop.
  * Escapes. */
 int tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len);
+/* The same for an EVENT that is decoded already; steals data. */
+int tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyObject *data);
 /* Hands a message to toolboxsio's Python: socket._receive_encoded(encoded). 0 or -1. Escapes. */
 int tbx_conn_lane(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len);
 /* Starts a coroutine that the connection waits for; steals the reference. */

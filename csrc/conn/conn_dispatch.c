@@ -12,7 +12,6 @@
 #include "base/num.h"
 #include "codec/json_dec.h"
 #include "codec/json_enc.h"
-#include "wire/sio.h"
 
 #define ID_DIGITS 18 /* fit 64 bits */
 
@@ -163,6 +162,7 @@ void
 tbx_conn_pong(TbxConnObject *conn)
 {
     if (conn->beat.next != NULL && conn->beat.kind == TBX_DUE_PONG) { /* else unasked */
+        conn->heard = false;
         tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PING, -1);
     }
 }
@@ -193,8 +193,21 @@ namespace_of(TbxHubObject *hub, const tbx_sio *header)
     return PyUnicode_DecodeUTF8((const char *)header->ns, (Py_ssize_t)header->ns_len, NULL);
 }
 
-static int
-handle_event(TbxConnObject *conn, const tbx_sio *header, PyObject *ns, PyObject *data)
+/* Whether attachments of the client are awaited: its next message is one. */
+static bool
+awaits_attachments(TbxConnObject *conn)
+{
+    PyObject *waiting = conn->hub->plan.binary_packet;
+    if (PyDict_GET_SIZE(waiting) == 0) {
+        return false;
+    }
+    bool found = PyDict_GetItemWithError(waiting, conn->sid) != NULL || PyErr_Occurred() != NULL;
+    PyErr_Clear();
+    return found;
+}
+
+int
+tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyObject *data)
 {
     TbxHubObject *hub = conn->hub;
     route way;
@@ -231,7 +244,7 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
     tbx_sio header;
     tbx_err err;
     size_t start;
-    if (!conn->stock || conn->closing || !tbx_hub_is_fast(hub)) {
+    if (!conn->stock || conn->closing || !tbx_hub_is_fast(hub) || awaits_attachments(conn)) {
         return 0;
     }
     if (len == 1 && text[0] == '3') {
@@ -253,7 +266,7 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
         PyErr_Clear();
     }
     else if (hub->plan.fast) { /* still: reading allocates */
-        status = handle_event(conn, &header, ns, data);
+        status = tbx_conn_dispatch(conn, ns, &header, data);
     }
     else {
         Py_DECREF(data);

@@ -411,6 +411,7 @@ tbx_conn_message(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t 
     if (conn->socket == NULL) {
         return 0;
     }
+    conn->heard = true;
     int handled = is_text ? tbx_conn_event(conn, data, len) : 0;
     return handled != 0 ? (handled < 0 ? -1 : 0) : tbx_conn_lane(conn, is_text, data, len);
 }

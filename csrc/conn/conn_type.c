@@ -8,6 +8,7 @@
  *         def hold(self, data): ...             # bytes that came before, on the direct path
  *         def go_on(self): ...
  *         def feed(self, message) -> bool: ...  # ASGI; False: Python has to handle it
+ *         def dispatch(self, namespace, id, data) -> bool: ...    # an event that is decoded
  *         def send(self, encoded): ...          # str or bytes: one Engine.IO packet
  *         def take(self) -> list: ...           # ASGI: what is to be sent
  *         def close(self, code, reason=""): ...
@@ -18,6 +19,8 @@
 #include "conn/conn.h"
 
 #include <stdlib.h>
+
+#include "base/num.h"
 
 #define CONN(self) ((TbxConnObject *)(self))
 
@@ -174,6 +177,7 @@ handle_message(TbxConnObject *conn, PyObject *message)
         PyErr_Clear();
         return 0;
     }
+    conn->heard = true;
     bool was_parsing = conn->parsing;
     conn->parsing = true;
     int handled = tbx_conn_event(conn, (const uint8_t *)text, (size_t)len);
@@ -185,6 +189,53 @@ static PyObject *
 conn_meth_feed(PyObject *self, PyObject *message)
 {
     int handled = handle_message(CONN(self), message);
+    return handled < 0 ? NULL : PyBool_FromLong(handled);
+}
+
+/* The header that a decoded event had. 1, or 0 when C does not handle such an id, or -1. */
+static int
+header_of(tbx_sio *header, char *digits, PyObject *id)
+{
+    memset(header, 0, sizeof *header);
+    header->type = TBX_SIO_EVENT;
+    if (id == Py_None) {
+        return 1;
+    }
+    int overflow;
+    long long number = PyLong_AsLongLongAndOverflow(id, &overflow);
+    if (number == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (overflow != 0 || number < 0) {
+        return 0;
+    }
+    header->id = (const uint8_t *)digits;
+    header->id_len = tbx_num_put_i64(digits, number);
+    return 1;
+}
+
+static PyObject *
+conn_meth_dispatch(PyObject *self, PyObject *args)
+{
+    TbxConnObject *conn = CONN(self);
+    PyObject *ns, *id, *data;
+    char digits[TBX_NUM_MAX];
+    tbx_sio header;
+    if (!PyArg_ParseTuple(args, "OOO!:dispatch", &ns, &id, &PyList_Type, &data)) {
+        return NULL;
+    }
+    int handled = conn->stock && !conn->closing && tbx_hub_is_fast(conn->hub);
+    if (handled == 1) {
+        handled = header_of(&header, digits, id);
+    }
+    ns = ns == Py_None ? conn->hub->state->str_root : ns;
+    if (handled == 1 && !PyUnicode_CheckExact(ns)) {
+        handled = 0;
+    }
+    if (handled == 1) {
+        PyObject *copy = PyList_GetSlice(data, 0, PY_SSIZE_T_MAX);
+        handled = copy != NULL ? tbx_conn_dispatch(conn, ns, &header, copy) : -1;
+    }
     return handled < 0 ? NULL : PyBool_FromLong(handled);
 }
 
@@ -255,16 +306,21 @@ conn_meth_heartbeat(PyObject *self, PyObject *Py_UNUSED(none))
 {
     TbxConnObject *conn = CONN(self);
     if (!conn->closing && (conn->beat.next == NULL || conn->beat.kind == TBX_DUE_PONG)) {
+        conn->heard = false;
         tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PING, -1);
     }
     Py_RETURN_NONE;
 }
 
 static PyObject *
-conn_meth_pinged(PyObject *self, PyObject *Py_UNUSED(none))
+conn_meth_pinged(PyObject *self, PyObject *args)
 {
-    if (!CONN(self)->closing) {
-        tbx_deadline_set(CONN(self)->hub, &CONN(self)->beat, TBX_DUE_PONG, -1);
+    double seconds = -1;
+    if (!PyArg_ParseTuple(args, "|d:pinged", &seconds)) {
+        return NULL;
+    }
+    if (!CONN(self)->closing && CONN(self)->hub->after[TBX_DUE_PONG] > 0) {
+        tbx_deadline_set(CONN(self)->hub, &CONN(self)->beat, TBX_DUE_PONG, seconds);
     }
     Py_RETURN_NONE;
 }
@@ -383,6 +439,12 @@ conn_set_stock(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+conn_get_heard(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(CONN(self)->heard);
+}
+
+static PyObject *
 conn_get_running(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromSsize_t(CONN(self)->running);
@@ -459,6 +521,9 @@ static PyMethodDef conn_methods[] = {
     {"go_on", conn_meth_go_on, METH_NOARGS, "go_on()\n--\n\nHandle what is held."},
     {"feed", conn_meth_feed, METH_O,
      "feed(message, /)\n--\n\nHandle a message of the client; False when Python has to."},
+    {"dispatch", conn_meth_dispatch, METH_VARARGS,
+     "dispatch(namespace, id, data, /)\n--\n\nStart the handler of an event; False when Python has "
+     "to."},
     {"send", conn_meth_send, METH_O, "send(encoded, /)\n--\n\nSend one Engine.IO packet."},
     {"take", conn_meth_take, METH_NOARGS, "take()\n--\n\nThe messages to be sent, taken out."},
     {"close", conn_meth_close, METH_VARARGS,
@@ -468,7 +533,8 @@ static PyMethodDef conn_methods[] = {
      "closing()\n--\n\nThe session is over: no more pings, and answers are Python's."},
     {"heartbeat", conn_meth_heartbeat, METH_NOARGS,
      "heartbeat()\n--\n\nLet a PING be due, unless one is."},
-    {"pinged", conn_meth_pinged, METH_NOARGS, "pinged()\n--\n\nA PING was sent: await its PONG."},
+    {"pinged", conn_meth_pinged, METH_VARARGS,
+     "pinged(seconds=-1, /)\n--\n\nA PING was sent: await its PONG."},
     {"expect", conn_meth_expect, METH_VARARGS,
      "expect(kind, seconds=-1, /)\n--\n\nSet a deadline; it takes the place of another."},
     {"relax", conn_meth_relax, METH_VARARGS, "relax(kind, /)\n--\n\nStop a deadline."},
@@ -484,6 +550,7 @@ static PyGetSetDef conn_getset[] = {
     {"server", conn_get_server, NULL, "What attach() was given.", NULL},
     {"close_sent", conn_get_close_sent, NULL, "Whether nothing can be sent any more.", NULL},
     {"stock", conn_get_stock, conn_set_stock, "False: the socket has methods of its own.", NULL},
+    {"heard", conn_get_heard, NULL, "Whether a message came since the last PONG.", NULL},
     {"running", conn_get_running, NULL, "Handlers of the client that are not through.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -11,6 +11,8 @@
  */
 #include "conn/conn.h"
 
+#include "base/num.h"
+
 #define HAS_EAGER_START (PY_VERSION_HEX >= 0x030c0000)
 
 #if !HAS_EAGER_START
@@ -150,13 +152,31 @@ start(TbxHubObject *hub, PyObject *coro, PyObject *context)
 }
 #else
 
+/* `sio-<number>`: asyncio would format `Task-<number>`, which takes as long as all else here. */
+static PyObject *
+next_name(TbxHubObject *hub)
+{
+    char digits[TBX_NUM_MAX];
+    size_t n = tbx_num_put_i64(digits, (int64_t)++hub->n_named);
+    PyObject *name = PyUnicode_New((Py_ssize_t)n + 4, 127);
+    if (name != NULL) {
+        memcpy(PyUnicode_1BYTE_DATA(name), "sio-", 4);
+        memcpy(PyUnicode_1BYTE_DATA(name) + 4, digits, n);
+    }
+    return name;
+}
+
 /* Makes the task; *step becomes the call that runs its first step. New references. */
 static PyObject *
 make(TbxHubObject *hub, PyObject *coro, PyObject *context, PyObject **step)
 {
     TbxState *state = hub->state;
-    PyObject *args[] = {coro, hub->loop, context};
+    PyObject *args[] = {coro, hub->loop, context, next_name(hub)};
     PyObject *task = NULL;
+    *step = NULL;
+    if (args[3] == NULL) {
+        return NULL;
+    }
     int was_enabled = PyGC_Disable();
     if (PyDict_SetItem(hub->loop_dict, state->str_call_soon, hub->catcher) == 0) {
         if (PyDict_SetItem(hub->all_dict, state->str_add, hub->add_catcher) == 0) {
@@ -172,6 +192,7 @@ make(TbxHubObject *hub, PyObject *coro, PyObject *context, PyObject **step)
     if (was_enabled) {
         PyGC_Enable();
     }
+    Py_DECREF(args[3]);
     if (hub->added != NULL && task != NULL && hub->added != task) {
         PyObject *added = add_really(hub, hub->added);
         Py_XDECREF(added);

@@ -17,10 +17,6 @@ tbx_plan_traverse(tbx_plan *plan, visitproc visit, void *arg)
     Py_VISIT(plan->pending_disconnect);
     Py_VISIT(plan->reserved_events);
     Py_VISIT(plan->json_default);
-    for (int i = 0; i < 2; i++) {
-        Py_VISIT(plan->loggers[i]);
-        Py_VISIT(plan->levels[i]);
-    }
     Py_VISIT(plan->trigger_event);
     Py_VISIT(plan->acknowledge);
     Py_VISIT(plan->report);
@@ -40,10 +36,6 @@ tbx_plan_clear(tbx_plan *plan)
     Py_CLEAR(plan->pending_disconnect);
     Py_CLEAR(plan->reserved_events);
     Py_CLEAR(plan->json_default);
-    for (int i = 0; i < 2; i++) {
-        Py_CLEAR(plan->loggers[i]);
-        Py_CLEAR(plan->levels[i]);
-    }
     Py_CLEAR(plan->trigger_event);
     Py_CLEAR(plan->acknowledge);
     Py_CLEAR(plan->report);
@@ -54,13 +46,12 @@ static int
 fill(tbx_plan *plan, PyObject *values)
 {
     int async_handlers;
-    if (!PyArg_ParseTuple(values, "pO!O!O!O!O!O!OOOO!OO!On:plan", &async_handlers, &PyDict_Type,
+    if (!PyArg_ParseTuple(values, "pO!O!O!O!O!O!OOOn:plan", &async_handlers, &PyDict_Type,
                           &plan->handlers, &PyDict_Type, &plan->namespace_handlers, &PyDict_Type,
                           &plan->binary_packet, &PyDict_Type, &plan->rooms, &PyDict_Type,
                           &plan->pending_connect, &PyDict_Type, &plan->pending_disconnect,
-                          &plan->reserved_events, &plan->json_default, &plan->loggers[0],
-                          &PyDict_Type, &plan->levels[0], &plan->loggers[1], &PyDict_Type,
-                          &plan->levels[1], &plan->trigger_event, &plan->max_depth)) {
+                          &plan->reserved_events, &plan->json_default, &plan->trigger_event,
+                          &plan->max_depth)) {
         return -1;
     }
     plan->async_handlers = async_handlers != 0;
@@ -72,10 +63,6 @@ fill(tbx_plan *plan, PyObject *values)
     Py_INCREF(plan->pending_disconnect);
     Py_INCREF(plan->reserved_events);
     Py_INCREF(plan->json_default);
-    for (int i = 0; i < 2; i++) {
-        Py_INCREF(plan->loggers[i]);
-        Py_INCREF(plan->levels[i]);
-    }
     Py_INCREF(plan->trigger_event);
     return 0;
 }
@@ -108,24 +95,6 @@ tbx_plan_refresh(TbxHubObject *hub)
     return status;
 }
 
-/* Whether a logger takes INFO: each event is logged then, and Python does that. */
-static bool
-logs(TbxHubObject *hub, int i)
-{
-    PyObject *known = PyDict_GetItemWithError(hub->plan.levels[i], hub->state->int_info);
-    if (known == NULL) {
-        PyObject *logger = Py_NewRef(hub->plan.loggers[i]);
-        PyObject *answer =
-            PyObject_CallMethodOneArg(logger, hub->state->str_is_enabled_for, hub->state->int_info);
-        Py_DECREF(logger);
-        bool is_off = answer == Py_False;
-        Py_XDECREF(answer);
-        PyErr_Clear();
-        return !is_off;
-    }
-    return known != Py_False;
-}
-
 bool
 tbx_hub_is_fast(TbxHubObject *hub)
 {
@@ -133,6 +102,5 @@ tbx_hub_is_fast(TbxHubObject *hub)
         PyErr_WriteUnraisable((PyObject *)hub);
         hub->plan.fast = false;
     }
-    return hub->plan.fast && PyDict_GET_SIZE(hub->plan.binary_packet) == 0 && !logs(hub, 0) &&
-           hub->plan.fast && !logs(hub, 1) && hub->plan.fast;
+    return hub->plan.fast;
 }

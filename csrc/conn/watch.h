@@ -10,8 +10,8 @@
 
 #include "py/compat.h"
 
-#define TBX_WATCH_DICTS 4
-#define TBX_WATCH_TYPES 16
+#define TBX_WATCH_DICTS 8
+#define TBX_WATCH_TYPES 8
 
 typedef struct {
     PyObject *dicts[TBX_WATCH_DICTS]; /* owned: dicts, and the __dict__ of other objects */

@@ -37,7 +37,6 @@ static const constant names[] = {
     TEXT(str_data, "data"),
     TEXT(str_get_task_factory, "get_task_factory"),
     TEXT(str_invm, "_invm"),
-    TEXT(str_is_enabled_for, "isEnabledFor"),
     TEXT(str_pause_reading, "pause_reading"),
     TEXT(str_resume_reading, "resume_reading"),
     TEXT(str_root, "/"),
@@ -80,7 +79,7 @@ import_asyncio(TbxState *state)
     else {
         state->current_tasks = import_attr("asyncio.tasks", "_current_tasks");
         state->all_tasks = import_attr("asyncio.tasks", "_all_tasks");
-        state->task_names = Py_BuildValue("(ss)", "loop", "context");
+        state->task_names = Py_BuildValue("(sss)", "loop", "context", "name");
     }
     return state->current_tasks && state->all_tasks && state->task_names ? 0 : -1;
 }
@@ -91,7 +90,7 @@ tbx_state_init(TbxState *state)
     if ((state->JSONDecodeError = import_attr("json", "JSONDecodeError")) == NULL ||
         (state->detect_encoding = import_attr("json", "detect_encoding")) == NULL ||
         (state->b64decode = import_attr("base64", "b64decode")) == NULL ||
-        (state->int_info = PyLong_FromLong(20)) == NULL || intern_names(state) < 0) {
+        intern_names(state) < 0) {
         return -1;
     }
     return import_asyncio(state);

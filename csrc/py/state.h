@@ -28,8 +28,7 @@
     X(enter_task)            /* asyncio.tasks._enter_task */                                       \
     X(leave_task)            /* asyncio.tasks._leave_task */                                       \
     X(iscoroutinefunction)   /* inspect.iscoroutinefunction */                                     \
-    X(task_names)            /* ("loop", "context"[, "eager_start"]) */                            \
-    X(int_info)              /* logging.INFO */                                                    \
+    X(task_names)            /* of the arguments of Task(coro, ...) */                             \
     X(str_add)               /* names of attributes */                                             \
     X(str_call_soon)                                                                               \
     X(str_call_later)                                                                              \
@@ -39,7 +38,6 @@
     X(str_data)                                                                                    \
     X(str_get_task_factory)                                                                        \
     X(str_invm)              /* "_invm" */                                                         \
-    X(str_is_enabled_for)                                                                          \
     X(str_pause_reading)                                                                           \
     X(str_resume_reading)                                                                          \
     X(str_root)              /* "/" */                                                             \

@@ -112,7 +112,7 @@ begin_frame(tbx_ws_reader *r, const tbx_ws_frame *frame)
         return TBX_E_NONE;
     }
     if ((frame->opcode == TBX_WS_CONT) != (r->message != 0)) {
-        return TBX_E_WS_CONTINUATION;
+        return frame->opcode == TBX_WS_CONT ? TBX_E_WS_CONTINUATION : TBX_E_WS_UNFINISHED;
     }
     if (frame->opcode != TBX_WS_CONT) {
         r->message = (uint8_t)frame->opcode;
@@ -290,6 +290,7 @@ tbx_ws_close_code(tbx_code code)
     case TBX_E_WS_CONTROL:
     case TBX_E_WS_LENGTH:
     case TBX_E_WS_CONTINUATION:
+    case TBX_E_WS_UNFINISHED:
     case TBX_E_WS_CLOSE:
         return 1002;
     default:

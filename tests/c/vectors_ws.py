@@ -13,12 +13,13 @@ rng = random.Random(6455)
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 CONTROLS = (CLOSE, PING, PONG)
 
-RESERVED = "reserved bits are set"
-OPCODE = "unknown opcode"
-MASK = "frame is not masked"
+RESERVED = "reserved bits must be 0"
+OPCODE = "invalid opcode"
+MASK = "incorrect masking"
 CONTROL = "control frame is fragmented or too long"
 LENGTH = "invalid frame length"
-SEQUENCE = "frame is out of sequence"
+CONTINUATION = "unexpected continuation frame"
+UNFINISHED = "expected a continuation frame"
 UTF8 = "text is not valid UTF-8"
 TOO_BIG = "message is too big"
 
@@ -201,13 +202,13 @@ def fragmented() -> Iterator[Stream]:
 
 def sequence() -> Iterator[Stream]:
     for fin in (0, 1):
-        yield Stream().frame(CONT, b"", fin).bad(SEQUENCE)
-        yield Stream().head(fin << 7, 300, b"keys").bad(SEQUENCE).raw(bytes(300))
+        yield Stream().frame(CONT, b"", fin).bad(CONTINUATION)
+        yield Stream().head(fin << 7, 300, b"keys").bad(CONTINUATION).raw(bytes(300))
         stream = Stream().whole(TEXT, b"a").fragments(BINARY, [b"b", b"c"])
-        yield stream.frame(CONT, b"", fin).bad(SEQUENCE)
+        yield stream.frame(CONT, b"", fin).bad(CONTINUATION)
         for opcode in (TEXT, BINARY):
             stream = Stream().frame(TEXT, b"half", 0).control(PING, b"p")
-            yield stream.frame(opcode, b"", fin).bad(SEQUENCE).raw(b"more")
+            yield stream.frame(opcode, b"", fin).bad(UNFINISHED).raw(b"more")
 
 
 def broken_headers() -> Iterator[Stream]:

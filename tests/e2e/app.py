@@ -310,7 +310,7 @@ def build(config: dict[str, Any]) -> Any:
 
         for option, name in (("logger", "socketio"), ("engineio_logger", "engineio")):
             options[option] = logging.getLogger(f"e2e.{name}")
-            options[option].setLevel(logging.INFO)
+            options[option].setLevel(config["logs"])
             options[option].addHandler(Keep())
             options[option].propagate = False
     more = importlib.import_module(config["handlers"]) if "handlers" in config else None

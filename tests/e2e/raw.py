@@ -10,7 +10,7 @@ from typing import Any
 SECONDS = 8
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 MOVING_HEADERS = ("date", "server", "sec-websocket-accept")
-SID = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{16}AA[A-Za-z0-9_-]{2}(?![A-Za-z0-9_-])")
+SID = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{16}A[A-D][A-Za-z0-9_-]{2}(?![A-Za-z0-9_-])")
 
 
 def joined(chunked: bytes) -> bytes:

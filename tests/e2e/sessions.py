@@ -317,9 +317,10 @@ class Generator:
         """Connect to a namespace, among other packets where nothing overtakes them."""
         rng = self.rng
         namespace = rng.choice(NAMESPACES)
-        packets = [self.connect(state, namespace)]
+        packets = []
         if state.transport == "websocket" and rng.random() < 0.5:
-            packets.insert(0, self.pure(state))
+            packets.append(self.pure(state))
+        packets.append(self.connect(state, namespace))
         if rng.random() < 0.5:
             packets.append(self.pure(state))
         self.burst(number, state, packets)

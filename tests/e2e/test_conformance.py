@@ -10,7 +10,7 @@ import itertools
 import json
 import random
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,12 @@ from .ws_frames import (
 
 pytestmark = pytest.mark.timeout(60)
 
-PATHS = ("direct", "asgi")
-CUTS = {"direct": ("whole", "bytes", "random"), "asgi": ("whole",)}
+#: Options of the servers, and how the bytes of each case are cut for them.
+PATHS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "direct": ({"path": "direct", "loop": "uvloop"}, ("whole", "bytes", "random")),
+    "direct-asyncio": ({"path": "direct", "loop": "asyncio"}, ("random",)),
+    "asgi": ({"path": "asgi"}, ("whole",)),
+}
 LIMIT = 1_000_000  # python-socketio's, in characters or bytes
 UVICORN_LIMIT = 16 * MEGABYTE  # of a message
 OFFER = "permessage-deflate; client_max_window_bits"
@@ -89,7 +93,7 @@ DEVIATES = {
 }
 
 
-def add(name: str, *variants: bytes | Bytes, codes: set[int] = frozenset(), **more: Any) -> None:
+def add(name: str, *variants: bytes | Bytes, codes: Iterable[int] = (), **more: Any) -> None:
     assert all(case.name != name for case in CASES), name
     CASES.append(Case(name, list(variants), codes=frozenset(codes), **more))
 
@@ -270,9 +274,9 @@ def bad_text(bad: bytes) -> Iterator[bytes]:
         yield from in_two(start + bad + end, len(start), len(start) + len(bad))
 
 
-for name, sequences in BAD.items():
+for kind, sequences in BAD.items():
     variants = itertools.chain.from_iterable(bad_text(bytes.fromhex(h)) for h in sequences)
-    add(f"bad UTF-8, {name}", *variants, codes=BAD_DATA)
+    add(f"bad UTF-8, {kind}", *variants, codes=BAD_DATA)
 
 GOOD = (
     "\x7f\u0080\u07ff\u0800\ud7ff\ue000\ufdd0\ufffd\ufffe\uffff\U00010000\U0001f600\U0010ffff"
@@ -518,12 +522,12 @@ deflated(
     is_judged=False,
 )
 noise = random.Random(2).randbytes(10_000).hex()
-for bits, offer in (
+for window, offer in (
     (15, "permessage-deflate"),
     (9, "permessage-deflate; client_max_window_bits=9"),
 ):
     deflated(
-        f"the same again {bits} bits away",
+        f"the same again, {window} bits away",
         lambda d: b"".join(d.message(event(n, noise)) for n in range(4)),
         offer=offer,
         acks=dict.fromkeys(range(4), noise),
@@ -534,14 +538,14 @@ for bits, offer in (
 
 
 @pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """The path is given by the test's parameters."""
-    with serving(OURS, path=request.param) as server:
-        yield server
+def servers() -> Iterator[dict[str, Server]]:
+    """One for each path."""
+    with contextlib.ExitStack() as stack:
+        yield {path: stack.enter_context(serving(OURS, **PATHS[path][0])) for path in PATHS}
 
 
 RUNS = itertools.count()
-both_paths = pytest.mark.parametrize("server", PATHS, indirect=True)
+each_path = pytest.mark.parametrize("path", PATHS)
 
 
 def acks_of(messages: list[str | bytes]) -> dict[int, Any]:
@@ -584,7 +588,11 @@ def play(server: Server, case: Case, variant: bytes | Bytes, how: str) -> bool:
     run, session = new_session(server, case.offer)
     with session:
         assert bool(session.deflate) == bool(case.offer)
-        data = variant if isinstance(variant, bytes) else variant(session.deflate)
+        if isinstance(variant, bytes):
+            data = variant
+        else:
+            assert session.deflate is not None
+            data = variant(session.deflate)
         must_close = bool(case.codes) and not case.either
         sent = data + LATE if must_close and not case.half else data
         pieces = cut(sent, how, case.name)
@@ -607,15 +615,24 @@ def parameters() -> Iterator[Any]:
         yield pytest.param(path, case, id=name, marks=marks)
 
 
-@pytest.mark.parametrize(("server", "case"), [*parameters()], indirect=["server"])
-def test_frames(server: Server, case: Case, request: pytest.FixtureRequest) -> None:
-    for how in CUTS[request.node.callspec.params["server"]]:
-        agreed = [play(server, case, variant, how) for variant in case.variants]
+@pytest.mark.parametrize(("path", "case"), [*parameters()])
+def test_frames(servers: dict[str, Server], path: str, case: Case) -> None:
+    for how in PATHS[path][1]:
+        agreed = [play(servers[path], case, variant, how) for variant in case.variants]
         assert all(agreed) == (case.name not in JUDGE)
 
 
 def test_the_lists_name_cases() -> None:
     assert {*JUDGE, *DEVIATES} <= {case.name for case in CASES}
+
+
+@each_path
+def test_the_sessions_took_their_path(servers: dict[str, Server], path: str) -> None:
+    for offer in (None, OFFER):
+        with new_session(servers[path], offer)[1] as session:
+            assert session.play([], sync=True).close is None
+    taken = servers[path].get("/facts")["paths"]
+    assert set(taken) == {f"websocket {path.partition('-')[0]}"}
 
 
 BITS = range(9, 16)
@@ -633,9 +650,9 @@ OFFERS = [
 ]
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize("offer", OFFERS)
-def test_compressed_sessions(server: Server, offer: str) -> None:
+def test_compressed_sessions(servers: dict[str, Server], path: str, offer: str) -> None:
     """Many messages of all kinds in both directions, with the context kept or not."""
     picker = random.Random(offer)
     values: dict[int, Any] = {}
@@ -645,6 +662,7 @@ def test_compressed_sessions(server: Server, offer: str) -> None:
         values[number] = (text * (size // len(text) + 1))[:size]
         if number % 5 == 4:
             values[number] = values[number].encode()
+    server = servers[path]
     run, session = new_session(server, offer)
     with session:
         deflate = session.deflate
@@ -688,11 +706,14 @@ def bomb(deflate: Deflate) -> bytes:
     return payload + compressor.compress(b'"]') + compressor.flush(zlib.Z_SYNC_FLUSH)[:-4]
 
 
-@both_paths
+@each_path
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_bomb_takes_no_memory(server: Server, count: int, request: pytest.FixtureRequest) -> None:
-    path = request.node.callspec.params["server"]
-    allowed = 12 * MEGABYTE if path == "direct" else 4 * UVICORN_LIMIT
+def test_a_bomb_takes_no_memory(path: str, count: int) -> None:
+    with serving(OURS, **PATHS[path][0]) as server:  # has no freed memory to take it from
+        bombed(server, count, 4 * UVICORN_LIMIT if path == "asgi" else 12 * MEGABYTE)
+
+
+def bombed(server: Server, count: int, allowed: int) -> None:
     run, session = new_session(server, OFFER)
     with session:
         assert session.deflate is not None
@@ -706,10 +727,11 @@ def test_a_bomb_takes_no_memory(server: Server, count: int, request: pytest.Fixt
     assert ["nothing", "late"] not in server.transcript(run)
 
 
-@both_paths
-def test_an_announced_length_takes_no_memory(server: Server) -> None:
+@each_path
+def test_an_announced_length_takes_no_memory(path: str) -> None:
     """Headers of messages as large as allowed, of which one byte comes."""
     with contextlib.ExitStack() as stack:
+        server = stack.enter_context(serving(OURS, **PATHS[path][0]))
         sessions = [stack.enter_context(new_session(server)[1]) for _ in range(40)]
         before = memory(server, "VmRSS")
         for session in sessions:

@@ -41,7 +41,7 @@ def test_log_lines() -> None:
     """The same lines at the same levels, in the same order."""
     logs = []
     for side in SIDES.values():
-        with serving(**side, logs=True) as server:  # noqa: SIM117
+        with serving(**side, logs="INFO") as server:  # noqa: SIM117
             with Wire(server.port, "logs") as wire:
                 ws = wire.websocket().connect('40{"a":1}')
                 ws.synchronise('420["one",{"x":[1,null]}]', '421["answer","bytes"]', "43999[]")

@@ -235,6 +235,8 @@ class Session:
         return True
 
     def fill(self) -> None:
+        # asyncio leaves Nagle's algorithm on for a listening socket that it was given
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         try:
             chunk = self.sock.recv(1 << 18)
         except ConnectionResetError:

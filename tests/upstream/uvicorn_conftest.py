@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from deselected import DIFFERENT
 
+import toolboxsio
 from toolboxsio.uvicorn import WebSocketProtocol
 
 VERSION = os.environ["UPSTREAM_VERSION"]
@@ -46,6 +47,8 @@ def _count_instances():
 
 
 def pytest_collection_modifyitems(items):
+    if not toolboxsio.ACCELERATED:
+        raise pytest.UsageError("toolboxsio runs without its C extension")
     _count_instances()
     for module in {item.module for item in items}:
         for name in NAMED:
