@@ -178,8 +178,8 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
     async def _late_pong(self) -> None:
         """The client has not answered a PING.
 
-        As with upstream, one that has said nothing at all since the PONG before is found by those
-        that wait for its messages, or its poll.
+        One that has said nothing at all since then is, as with upstream, found by what waits for
+        its messages, or by its poll.
         """
         server = self.server
         if self.conn.path == "polling" and not self._has_grace:
@@ -234,6 +234,8 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             self._hang_up()
         except Exception:
             self.server.logger.exception("Unknown receive error")
+        if not self.server.hub().is_fast:
+            await asyncio.sleep(0)  # what this has started comes before the next message
         if self.conn is not None:
             if self.server.awaits_attachments(self.sid):
                 self.conn.expect(DUE_MESSAGE)

@@ -136,7 +136,7 @@ struct TbxConnObject {
     bool close_sent;     /* a CLOSE frame has left: nothing else does, what comes is dropped */
     bool closing;        /* the session is over, or nearly: answers take the slow path */
     bool deaf;           /* nothing that comes is read: the client has sent CLOSE, or nonsense */
-    bool heard;          /* a message came since the last PONG */
+    bool heard;          /* a message came since the last PING */
     bool lost;           /* deaf, or the transport is gone: the end comes when what is held is through */
     bool over_begun;     /* the end has been told to Python */
 };

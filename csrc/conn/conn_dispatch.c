@@ -162,7 +162,6 @@ void
 tbx_conn_pong(TbxConnObject *conn)
 {
     if (conn->beat.next != NULL && conn->beat.kind == TBX_DUE_PONG) { /* else unasked */
-        conn->heard = false;
         tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PING, -1);
     }
 }

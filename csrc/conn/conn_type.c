@@ -306,7 +306,6 @@ conn_meth_heartbeat(PyObject *self, PyObject *Py_UNUSED(none))
 {
     TbxConnObject *conn = CONN(self);
     if (!conn->closing && (conn->beat.next == NULL || conn->beat.kind == TBX_DUE_PONG)) {
-        conn->heard = false;
         tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PING, -1);
     }
     Py_RETURN_NONE;
@@ -319,6 +318,7 @@ conn_meth_pinged(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "|d:pinged", &seconds)) {
         return NULL;
     }
+    CONN(self)->heard = false;
     if (!CONN(self)->closing && CONN(self)->hub->after[TBX_DUE_PONG] > 0) {
         tbx_deadline_set(CONN(self)->hub, &CONN(self)->beat, TBX_DUE_PONG, seconds);
     }
@@ -550,7 +550,7 @@ static PyGetSetDef conn_getset[] = {
     {"server", conn_get_server, NULL, "What attach() was given.", NULL},
     {"close_sent", conn_get_close_sent, NULL, "Whether nothing can be sent any more.", NULL},
     {"stock", conn_get_stock, conn_set_stock, "False: the socket has methods of its own.", NULL},
-    {"heard", conn_get_heard, NULL, "Whether a message came since the last PONG.", NULL},
+    {"heard", conn_get_heard, NULL, "Whether a message came since the last PING.", NULL},
     {"running", conn_get_running, NULL, "Handlers of the client that are not through.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -105,6 +105,7 @@ fire(TbxConnObject *conn, tbx_due_kind kind)
     if (kind == TBX_DUE_PING && conn->path == TBX_PATH_DIRECT && !conn->closing && conn->stock &&
         tbx_hub_is_fast(hub)) {
         tbx_deadline_set(hub, &conn->beat, TBX_DUE_PONG, -1);
+        conn->heard = false;
         if (tbx_conn_put(conn, true, (const uint8_t *)"2", 1) == 0) {
             tbx_conn_has_output(conn);
         }

@@ -30,7 +30,7 @@ check_first(unsigned byte, bool allow_rsv1)
     if (!is_known(opcode)) {
         return TBX_E_WS_OPCODE;
     }
-    return tbx_ws_is_control(opcode) && (byte & FIN) == 0 ? TBX_E_WS_CONTROL : TBX_E_NONE;
+    return tbx_ws_is_control(opcode) && (byte & FIN) == 0 ? TBX_E_WS_CONTROL_PART : TBX_E_NONE;
 }
 
 /* Reads a long length of `size` bytes, of which `have` are at p: 1, TBX_MORE or TBX_BAD. */
@@ -76,7 +76,7 @@ tbx_ws_frame_parse(const uint8_t *p, size_t n, bool allow_rsv1, tbx_ws_frame *ou
     size_t size = 2;
     if (out->len >= LEN16) {
         if (tbx_ws_is_control(out->opcode)) {
-            return tbx_err_set(err, TBX_E_WS_CONTROL, 1);
+            return tbx_err_set(err, TBX_E_WS_CONTROL_LONG, 1);
         }
         size += out->len == LEN16 ? 2 : 8;
         int got = long_length(p + 2, n - 2, size - 2, &out->len, err);

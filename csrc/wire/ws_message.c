@@ -287,11 +287,13 @@ tbx_ws_close_code(tbx_code code)
     case TBX_E_WS_RESERVED:
     case TBX_E_WS_OPCODE:
     case TBX_E_WS_MASK:
-    case TBX_E_WS_CONTROL:
+    case TBX_E_WS_CONTROL_PART:
+    case TBX_E_WS_CONTROL_LONG:
     case TBX_E_WS_LENGTH:
     case TBX_E_WS_CONTINUATION:
     case TBX_E_WS_UNFINISHED:
-    case TBX_E_WS_CLOSE:
+    case TBX_E_WS_CLOSE_SHORT:
+    case TBX_E_WS_CLOSE_CODE:
         return 1002;
     default:
         return 1011;
@@ -315,11 +317,11 @@ tbx_ws_close_parse(const uint8_t *data, size_t len, unsigned *code, tbx_err *err
         return 0;
     }
     if (len == 1) {
-        return tbx_err_set(err, TBX_E_WS_CLOSE, 0);
+        return tbx_err_set(err, TBX_E_WS_CLOSE_SHORT, 0);
     }
     unsigned sent = (unsigned)data[0] << 8 | data[1];
     if (!may_be_sent(sent)) {
-        return tbx_err_set(err, TBX_E_WS_CLOSE, 0);
+        return tbx_err_set(err, TBX_E_WS_CLOSE_CODE, 0);
     }
     tbx_ws_utf8 utf8 = {0};
     if (!tbx_ws_utf8_feed(&utf8, data + 2, len - 2) || !tbx_ws_utf8_done(&utf8)) {

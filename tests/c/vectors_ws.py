@@ -16,7 +16,8 @@ CONTROLS = (CLOSE, PING, PONG)
 RESERVED = "reserved bits must be 0"
 OPCODE = "invalid opcode"
 MASK = "incorrect masking"
-CONTROL = "control frame is fragmented or too long"
+CONTROL_PART = "fragmented control frame"
+CONTROL_LONG = "control frame too long"
 LENGTH = "invalid frame length"
 CONTINUATION = "unexpected continuation frame"
 UNFINISHED = "expected a continuation frame"
@@ -53,9 +54,9 @@ def reason(header: bytes, told: int, allow_rsv1: bool) -> tuple[str, int]:
         allowed = 0x40 if allow_rsv1 and first & 15 in (TEXT, BINARY) else 0
         if first & 0x70 & ~allowed:
             return RESERVED, 0
-        return (CONTROL, 0) if first & 15 in CONTROLS else (OPCODE, 0)
+        return (CONTROL_PART, 0) if first & 15 in CONTROLS else (OPCODE, 0)
     if told == 2:
-        return (MASK, 1) if header[1] < 0x80 else (CONTROL, 1)
+        return (MASK, 1) if header[1] < 0x80 else (CONTROL_LONG, 1)
     return LENGTH, 2
 
 
@@ -223,9 +224,9 @@ def broken_headers() -> Iterator[Stream]:
         (bytes((first, 0x80)) + b"keys", RESERVED, 1) for first in (0xC1, 0xA1, 0x91, 0xF2, 0xC9)
     ]
     cases += [(bytes((0x80 | op, 0x80)), OPCODE, 1) for op in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)]
-    cases += [(bytes((op, 0x80)) + b"keys", CONTROL, 1) for op in CONTROLS]
+    cases += [(bytes((op, 0x80)) + b"keys", CONTROL_PART, 1) for op in CONTROLS]
     for op in CONTROLS:
-        cases += [(bytes((0x80 | op, 0x80 | n)) + b"\x00\x7ekeys", CONTROL, 2) for n in (126, 127)]
+        cases += [(bytes((0x80 | op, 0x80 | n)) + b"\x00\x7ekeys", CONTROL_LONG, 2) for n in (126, 127)]
     cases += [(bytes((0x80 | op, 5)) + b"hello", MASK, 2) for op in (CONT, TEXT, BINARY, PING)]
     cases += [(b"\x82\xfe" + n.to_bytes(2, "big") + b"keys", LENGTH, 4) for n in (0, 5, 125)]
     cases += [(b"\x82\xff" + n.to_bytes(8, "big") + b"keys", LENGTH, 8) for n in (0, 126, 65535)]

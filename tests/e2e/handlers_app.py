@@ -591,6 +591,8 @@ def shown(value: Any) -> Any:
         return f"function {value.__name__}"
     if isinstance(value, dict) and "wsgi.input" in value:
         return "environ"
+    if isinstance(value, tuple):
+        return ["tuple", *map(shown, value)]
     return describe(value)
 
 
