@@ -54,6 +54,9 @@ class _Taken:
 
 _TAKEN = _Taken()
 
+#: uvloop's transports keep a method of the last protocol that was not a buffered one.
+_FORGETFUL = asyncio.Protocol()
+
 
 def _frame(message: dict[str, Any]) -> bytes:
     """A message that was parsed already, once more as a client sends it."""
@@ -163,6 +166,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.connections.discard(self)
         self.connections.add(connection)
         self.transport = _TAKEN  # type: ignore[assignment]
+        transport.set_protocol(_FORGETFUL)
         transport.set_protocol(connection)
         if not self.writable.is_set():
             connection.pause_writing()

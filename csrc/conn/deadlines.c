@@ -29,11 +29,14 @@ tbx_deadlines_init(TbxHubObject *hub)
     hub->timer_due = NEVER;
 }
 
-/* Sets the timer at `due` unless it fires before that. */
+/* Sees to it that the timer fires for a deadline, or before. It may be a little late, so that others
+ * which are due soon are handled with it. */
 static void
-arm(TbxHubObject *hub, double due)
+arm(TbxHubObject *hub, const tbx_deadline *node)
 {
     TbxState *state = hub->state;
+    double slack = hub->after[node->kind] / 50;
+    double due = node->due + (slack < LONGEST_SLACK ? slack : LONGEST_SLACK);
     if (hub->timer_due <= due || hub->loop == NULL) {
         return;
     }
@@ -85,8 +88,7 @@ tbx_deadline_set(TbxHubObject *hub, tbx_deadline *node, tbx_due_kind kind, doubl
     node->next = after->next;
     after->next->prev = node;
     after->next = node;
-    double slack = seconds / 50;
-    arm(hub, node->due + (slack < LONGEST_SLACK ? slack : LONGEST_SLACK));
+    arm(hub, node);
 }
 
 /* The connection that a node is in. */
@@ -140,15 +142,10 @@ tbx_hub_tick(TbxHubObject *hub)
         }
     }
     hub->timer_due = NEVER;
-    double due = NEVER;
     for (int kind = 0; kind < TBX_DUE_KINDS; kind++) {
         tbx_deadline *head = &hub->lists[kind];
-        if (head->next != head && head->next->due < due) {
-            due = head->next->due;
+        if (head->next != head) {
+            arm(hub, head->next);
         }
-    }
-    if (due < NEVER) {
-        double slack = (due - now) / 50;
-        arm(hub, due + (slack < 0 ? 0 : slack < LONGEST_SLACK ? slack : LONGEST_SLACK));
     }
 }

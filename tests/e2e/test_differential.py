@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from .harness import Trio, serving_all, wait_until
-from .sessions import Step, describe_step, generate, play
+from .harness import Server, Trio, serving_all, wait_until
+from .sessions import VIOLATIONS, Client, Step, describe_step, generate, play
 
 NIGHTLY = os.environ.get("TOOLBOXSIO_NIGHTLY") == "1"
 SEED = os.environ.get("TOOLBOXSIO_SEED")
@@ -83,6 +83,25 @@ def test_random_sessions(loop: str, first: int) -> None:
                 return not any(facts[key] for key in kept)
 
             wait_until(f"{server.name} has let go of its clients", empty)
+
+
+@pytest.mark.parametrize("name", VIOLATIONS)
+def test_violations(trio: Trio, name: str) -> None:
+    """What ends a WebSocket does so with the same status and the same words."""
+
+    def session(server: Server) -> list[Any]:
+        client = Client(server.port, f"violation {name}".replace(" ", "-"))
+        with client.wire:
+            client.step_open("websocket")
+            client.step_send(["40"], "frames")
+            client.step_sync('42999["one","sync"]', '43999["sync"]')
+            client.violate(name)
+        return [*client.wire.lines, *server.transcript(client.run)]
+
+    upstream, asgi, direct = map(session, trio)
+    assert upstream[-1][0] == "disconnect"
+    assert asgi == upstream
+    assert direct == upstream
 
 
 def test_a_difference_is_found() -> None:

@@ -18,6 +18,7 @@ from .raw import SID, Wire
 
 pytestmark = pytest.mark.timeout(90)
 
+BLOB = bytes(range(256))
 ADMIN = {"username": "u", "password": "p"}
 
 
@@ -44,9 +45,22 @@ def test_log_lines() -> None:
         with serving(**side, logs="INFO") as server:  # noqa: SIM117
             with Wire(server.port, "logs") as wire:
                 ws = wire.websocket().connect('40{"a":1}')
-                ws.synchronise('420["one",{"x":[1,null]}]', '421["answer","bytes"]', "43999[]")
-                ws.synchronise('451-1["one",{"_placeholder":true,"num":0}]', b"\x01", "40/refuse,")
-                ws.synchronise("3", '42/chat,["say"]', '42["to_room",null,1,false]')
+                # one after the other: what is read at once may be logged before its answers
+                for frames, answer in (
+                    (['420["one",{"x":[1,null]}]'], '430[{"x":[1,null]}]'),
+                    (['421["answer","bytes"]'], BLOB),
+                    (['451-1["one",{"_placeholder":true,"num":0}]', b"\x01"], b"\x01"),
+                    (
+                        ["40/refuse,"],
+                        '44/refuse,{"message":"refused","data":{"code":7,"\\u00e9":null}}',
+                    ),
+                    (['42["to_room",null,1,false]'], '42["in room",1]'),
+                ):
+                    for frame in frames:
+                        ws.frame(frame)
+                    while ws.receive() != answer:
+                        assert not ws.ended
+                ws.synchronise("43999[]", "3", '42/chat,["say"]')
                 sid = wire.open_polling()
                 wire.post(sid, "40")
                 wire.get(sid)
