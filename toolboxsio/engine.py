@@ -38,7 +38,8 @@ _OFFER = "toolboxsio.direct"
 _SESSION_METHODS = ("_websocket_handler", "_send_ping", "schedule_ping", "check_ping_timeout", "poll")
 
 _UPSTREAM_METHODS = {
-    name: _UpstreamSocket.__dict__[name] for name in ("handle_post_request", *_SESSION_METHODS)
+    name: _UpstreamSocket.__dict__[name]
+    for name in ("handle_post_request", "send", *_SESSION_METHODS)
 }
 
 #: Where a socket has one of these on itself, each of its packets takes the long way.
@@ -48,7 +49,13 @@ _AsgiWebSocket = engineio.async_drivers.asgi.WebSocket
 
 
 def _is_replaced(name: str) -> bool:
+    """Whether the application has replaced a method of upstream's class."""
     return _UpstreamSocket.__dict__.get(name) is not _UPSTREAM_METHODS[name]
+
+
+def is_send_replaced() -> bool:
+    """Whether the application has replaced how upstream's sockets send."""
+    return _is_replaced("send")
 
 
 async def _gone(*_: Any) -> Any:
@@ -71,7 +78,6 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
     _reader: asyncio.Task[Any] | None = None  # ASGI: who waits for messages
     _interrupted = False  # it need not wait any more
     _waiter: asyncio.Future[None] | None = None  # ASGI: reading goes on when it is done
-    _draining = False
     _has_grace = False
     _send_message: Callable[[dict[str, Any]], Awaitable[None]] | None = None
 
@@ -286,6 +292,10 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         if conn is None or conn.path == "polling":
             await super().send(pkt)
             return
+        if _is_replaced("send"):
+            await super().send(pkt)
+            self._send_waiting()
+            return
         if self.closed:
             raise engineio.exceptions.SocketIsClosedError
         conn.send(pkt.encode())
@@ -295,6 +305,27 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             packet_names[pkt.packet_type],
             pkt.data if not isinstance(pkt.data, bytes) else "<binary>",
         )
+
+    async def poll(self) -> list[Any]:
+        """Wait for packets. Mirrors: ``engineio.async_socket.AsyncSocket.poll``, without a task."""
+        queue = self.queue
+        try:
+            async with asyncio.timeout(self.server.ping_interval + self.server.ping_timeout):
+                packet = await queue.get()
+            queue.task_done()
+        except (TimeoutError, asyncio.CancelledError):
+            raise engineio.exceptions.QueueEmpty from None
+        if packet is None:
+            return []
+        packets = [packet]
+        while not queue.empty():
+            packet = queue.get_nowait()
+            queue.task_done()
+            if packet is None:
+                queue.put_nowait(None)
+                break
+            packets.append(packet)
+        return packets
 
     def _send_waiting(self) -> None:
         """Send what waited for a poll."""
@@ -419,8 +450,9 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
 
     async def _read(self, receive: Callable[[], Awaitable[Any]]) -> None:
         """Receive messages until the connection ends."""
-        conn = self.conn
-        limit = self.server.max_http_buffer_size
+        conn, send = self.conn, self._send_message
+        assert send is not None
+        feed, next_message = conn.feed, conn.next_message
         while not self._interrupted:
             try:
                 event = await receive()
@@ -431,20 +463,36 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
                 break
             except Exception:
                 break
-            if event["type"] != "websocket.receive":
+            message = feed(event)
+            if message.__class__ is bool and not await self._receive_event(event, not message):
                 break
+            try:
+                while message.__class__ is dict:
+                    await send(message)
+                    message = next_message()
+            except Exception:
+                self._cannot_send()
+
+    async def _receive_event(self, event: Any, is_whole: bool) -> bool:
+        """Handle what the connection has left to Python; False at the end of the connection.
+
+        :param is_whole: all of the event, instead of the wait that it has caused.
+        """
+        conn = self.conn
+        if is_whole:
+            if event["type"] != "websocket.receive":
+                return False
             data = event.get("bytes")
             if data is None:
                 data = event.get("text")
-            if data is None or len(data) > limit:
-                break
-            if not conn.feed(data):
-                await self._receive_lane(data)
-            if conn.has_output:
-                await self._drain()
-            while conn.must_wait:
-                self._waiter = asyncio.get_running_loop().create_future()
-                await self._waiter
+            if data is None or len(data) > self.server.max_http_buffer_size:
+                return False
+            await self._receive_lane(data)
+        await self._drain()
+        while conn.must_wait:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return True
 
     def _resume_reading(self) -> None:
         """The client's next message may come; called by the connection."""
@@ -453,30 +501,24 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
 
     def _drain_soon(self) -> None:
         """Send what waits; called by the connection."""
-        if not self._draining:
-            self.server.hub().start(self._drain(), copy_context())
+        self.server.hub().start(self._drain(), copy_context())
 
     async def _drain(self) -> None:
         """Send what waits, in order. One at a time."""
         conn, send = self.conn, self._send_message
-        if self._draining or conn is None or send is None:
+        if conn is None or send is None or conn.draining:
             return
-        self._draining = True
         try:
-            while conn.has_output:
-                for message in conn.take():
-                    if isinstance(message, str):
-                        await send({"type": "websocket.send", "bytes": None, "text": message})
-                    else:
-                        await send(
-                            {"type": "websocket.send", "bytes": bytes(message), "text": None}
-                        )
-        except Exception:  # the peer is gone; the reader sees it too
-            self.server.logger.info("%s: Write error, closing connection", self.sid)
-            self._send_message = None
-            self._interrupt()
-        finally:
-            self._draining = False
+            while (message := conn.next_message()) is not None:
+                await send(message)
+        except Exception:
+            self._cannot_send()
+
+    def _cannot_send(self) -> None:
+        """The peer is gone; the reader sees it too."""
+        self.server.logger.info("%s: Write error, closing connection", self.sid)
+        self._send_message = None
+        self._interrupt()
 
     async def _connection_over(self) -> None:
         """The WebSocket is closed; called by the connection, once."""

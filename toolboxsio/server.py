@@ -24,7 +24,7 @@ from socketio.server import Server
 
 from ._load import core
 from .asgi import ASGIApp, UpstreamASGIApp
-from .engine import EngineServer, EngineSocket
+from .engine import EngineServer, EngineSocket, is_send_replaced
 from .errors import PacketError
 from .manager import AsyncManager
 from .packet import ACK, BINARY_ACK, BINARY_EVENT, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
@@ -184,6 +184,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
                 for name in ("send", "send_packet")
             )
             and EngineSocket.send is _SOCKET_METHODS["send"]
+            and not is_send_replaced()
         )
 
     def _make_hub(self, loop: Any) -> Any:
@@ -358,6 +359,8 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
         *_replaced(EngineSocket, _SOCKET_METHODS),
         *_replaced(manager, _MANAGER_METHODS),
     ]
+    if is_send_replaced():
+        reasons.append("AsyncSocket.send is the application's")
     if not (getattr(cls, "_plain", False) and cls.decode is _decode_in_c):
         reasons.append("serializer= is the application's")
     elif cls.encode is not _encode_in_c:

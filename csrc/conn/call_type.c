@@ -40,6 +40,7 @@ finish(TbxCallObject *call)
     Py_CLEAR(call->callee);
     Py_CLEAR(call->data);
     Py_CLEAR(call->inner);
+    tbx_task_forget(call);
     tbx_conn_call_done(call->conn, call->kind == TBX_CALL_LANE || call->ordered);
 }
 
@@ -227,6 +228,30 @@ failed(TbxCallObject *call, PyObject **answer)
     return -1;
 }
 
+/* A coroutine that lets StopIteration out raises RuntimeError (PEP 479). An exception is set. */
+static void
+no_stop_iteration(void)
+{
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return;
+    }
+    PyObject *type, *value, *traceback, *cause;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(value, traceback);
+        Py_DECREF(traceback);
+    }
+    Py_DECREF(type);
+    cause = value;
+    PyErr_SetString(PyExc_RuntimeError, "coroutine raised StopIteration");
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    PyException_SetContext(value, Py_NewRef(cause));
+    PyException_SetCause(value, cause);
+    PyErr_Restore(type, value, traceback);
+}
+
 /* async_handlers=False: an exception is logged where it would end the reader. 1 when it was. */
 static int
 reported(TbxCallObject *call)
@@ -276,6 +301,7 @@ go_on(TbxCallObject *call, PySendResult status, PyObject **result)
             Py_DECREF(answer);
         }
         if (next < 0) {
+            no_stop_iteration();
             next = reported(call) ? 1 : -1;
         }
         if (next != 0) {
@@ -425,6 +451,18 @@ of_inner(TbxCallObject *call, const char *name, PyObject *otherwise)
     return found;
 }
 
+/* The handler's frame; of a plain function, while it runs, that of who asks. */
+static PyObject *
+call_get_frame(PyObject *self, void *name)
+{
+    TbxCallObject *call = (TbxCallObject *)self;
+    PyObject *current = (PyObject *)PyEval_GetFrame();
+    if (call->inner == NULL && call->running && current != NULL) {
+        return Py_NewRef(current);
+    }
+    return of_inner(call, name, Py_None);
+}
+
 static PyObject *
 call_get_inner(PyObject *self, void *name)
 {
@@ -492,8 +530,7 @@ call_tp_dealloc(PyObject *self)
     tbx_exc raised = tbx_exc_save();
     call_tp_clear(self);
     if (call->conn != NULL && call->phase != TBX_PHASE_DONE) { /* dropped on the way */
-        call->phase = TBX_PHASE_DONE;
-        tbx_conn_call_done(call->conn, call->kind == TBX_CALL_LANE || call->ordered);
+        finish(call);
     }
     Py_CLEAR(call->conn);
     tbx_exc_restore(raised);
@@ -511,7 +548,7 @@ static PyMethodDef call_methods[] = {
 static PyGetSetDef call_getset[] = {
     {"cr_await", call_get_inner, NULL, NULL, "cr_await"},
     {"cr_code", call_get_inner, NULL, NULL, "cr_code"},
-    {"cr_frame", call_get_inner, NULL, NULL, "cr_frame"},
+    {"cr_frame", call_get_frame, NULL, NULL, "cr_frame"},
     {"cr_running", call_get_running, NULL, NULL, NULL},
     {"cr_suspended", call_get_suspended, NULL, NULL, NULL},
     {"__name__", call_get_name, NULL, NULL, "__name__"},

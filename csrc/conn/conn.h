@@ -74,6 +74,7 @@ typedef struct {
     PyObject *call_soon;  /* owned: the loop's */
     PyObject *catcher;    /* owned: what stands for it while a task is made */
     PyObject *caught;     /* owned, or NULL: what the catcher got */
+    PyObject *task_kwargs; /* owned dict: loop, context and name of the task that is made; 3.11 */
     uint64_t n_named;     /* tasks that have a name with a number */
     PyObject *tasks;      /* owned set: tasks that wait, which the loop holds weakly */
     PyObject *all_tasks;  /* owned; the interpreter's set of tasks, its dict and its data: */
@@ -110,7 +111,7 @@ struct TbxConnObject {
     PyObject *sid;       /* owned str: of the Engine.IO session */
     PyObject *transport; /* owned; NULL unless direct */
     PyObject *context;   /* owned contextvars.Context; NULL unless direct */
-    PyObject *outbox;    /* owned list: messages for send(); NULL unless ASGI */
+    PyObject *outbox;    /* owned list: texts and bytes for send(), from `sent` on; NULL unless ASGI */
     PyObject *server;    /* owned: uvicorn's connections and tasks, see toolboxsio/uvicorn.py */
     PyObject *inflate;   /* owned zlib.decompressobj, or NULL */
     PyObject *spare;     /* owned: a buffer of its own while the shared one is in use, or NULL */
@@ -122,6 +123,7 @@ struct TbxConnObject {
     size_t out_len, out_cap;
     uint8_t *held;  /* owned: bytes that wait until `busy` or `parsing` is over */
     size_t held_len, held_cap;
+    Py_ssize_t sent;    /* of the outbox: those before it are on their way */
     Py_ssize_t running; /* handlers that are not through */
     Py_ssize_t max_size;
     uint8_t path;        /* tbx_path */
@@ -131,6 +133,7 @@ struct TbxConnObject {
     bool busy;           /* a packet is being handled in Python: what follows it is held */
     bool parsing;
     bool is_dirty;
+    bool draining;       /* ASGI: a message of the outbox is being sent: the next one waits */
     bool can_write;      /* the transport has not paused us */
     bool paused;         /* we have paused reading */
     bool close_sent;     /* a CLOSE frame has left: nothing else does, what comes is dropped */
@@ -149,6 +152,7 @@ typedef struct {
     PyObject *ns;        /* owned str */
     PyObject *data;      /* owned list [event, *args]; NULL when started */
     PyObject *inner;     /* owned: the coroutine that is awaited, or NULL */
+    PyObject *task;      /* borrowed from the hub's tasks, where it is until the end; or NULL */
     PyObject *weakrefs;
     uint64_t id;
     bool has_id;
@@ -211,6 +215,8 @@ PyObject *tbx_task_catch(TbxHubObject *hub, PyObject *const *args, Py_ssize_t n_
                          PyObject *names);
 PyObject *tbx_task_catch_add(TbxHubObject *hub, PyObject *task);
 int tbx_task_init(TbxHubObject *hub);
+/* The task of a call is through: nobody has to hold it any more. */
+void tbx_task_forget(TbxCallObject *call);
 
 /* ---- call_type.c ---- */
 

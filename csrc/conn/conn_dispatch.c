@@ -147,8 +147,9 @@ start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, P
     }
     int status = -1;
     if (set_callee(hub, call, way) == 0) {
-        PyObject *context =
-            conn->context ? PyContext_Copy(conn->context) : PyContext_CopyCurrent();
+        PyObject *context = call->ordered   ? Py_NewRef(conn->context)
+                            : conn->context ? PyContext_Copy(conn->context)
+                                            : PyContext_CopyCurrent();
         if (context != NULL) {
             status = tbx_task_start(hub, (PyObject *)call, context);
             Py_DECREF(context);
@@ -210,6 +211,10 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
 {
     TbxHubObject *hub = conn->hub;
     route way;
+    if (!hub->plan.async_handlers && conn->context == NULL) { /* it runs in who reads */
+        Py_DECREF(data);
+        return 0;
+    }
     PyObject *event = PyList_CheckExact(data) && PyList_GET_SIZE(data) > 0 ? PyList_GET_ITEM(data, 0)
                                                                            : NULL;
     int is_reserved = event != NULL && PyUnicode_CheckExact(event)

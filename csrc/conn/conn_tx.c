@@ -174,7 +174,7 @@ tbx_conn_write(TbxConnObject *conn)
 {
     TbxHubObject *hub = conn->hub;
     if (conn->path == TBX_PATH_ASGI) {
-        if (conn->socket != NULL && conn->outbox != NULL && PyList_GET_SIZE(conn->outbox) > 0) {
+        if (conn->socket != NULL && conn->outbox != NULL && !conn->draining) {
             PyObject *done = PyObject_CallMethod(conn->socket, "_drain_soon", NULL);
             if (done == NULL) {
                 PyErr_WriteUnraisable((PyObject *)conn);

@@ -7,10 +7,10 @@
  *         def attach_messages(self): ...                                          # ASGI
  *         def hold(self, data): ...             # bytes that came before, on the direct path
  *         def go_on(self): ...
- *         def feed(self, message) -> bool: ...  # ASGI; False: Python has to handle it
+ *         def feed(self, event): ...            # ASGI: what receive() gave
  *         def dispatch(self, namespace, id, data) -> bool: ...    # an event that is decoded
  *         def send(self, encoded): ...          # str or bytes: one Engine.IO packet
- *         def take(self) -> list: ...           # ASGI: what is to be sent
+ *         def next_message(self): ...           # ASGI: what send() is to be given
  *         def close(self, code, reason=""): ...
  *         def heartbeat(self), pong(self), expect(self, kind), relax(self)        # deadlines
  *         def release(self): ...                # over: lets go of everything
@@ -169,15 +169,11 @@ static int
 handle_message(TbxConnObject *conn, PyObject *message)
 {
     Py_ssize_t len;
-    if (!PyUnicode_Check(message)) {
-        return 0;
-    }
     const char *text = PyUnicode_AsUTF8AndSize(message, &len);
-    if (text == NULL) {
+    if (text == NULL) { /* lone surrogates */
         PyErr_Clear();
         return 0;
     }
-    conn->heard = true;
     bool was_parsing = conn->parsing;
     conn->parsing = true;
     int handled = tbx_conn_event(conn, (const uint8_t *)text, (size_t)len);
@@ -185,11 +181,72 @@ handle_message(TbxConnObject *conn, PyObject *message)
     return handled;
 }
 
+/* What ASGI's send() is to be called with next, or None; then nothing is on its way. */
 static PyObject *
-conn_meth_feed(PyObject *self, PyObject *message)
+next_message(TbxConnObject *conn)
 {
-    int handled = handle_message(CONN(self), message);
-    return handled < 0 ? NULL : PyBool_FromLong(handled);
+    TbxState *state = conn->hub->state;
+    if (conn->outbox == NULL || conn->sent >= PyList_GET_SIZE(conn->outbox)) {
+        conn->draining = false;
+        conn->sent = 0;
+        if (conn->outbox != NULL &&
+            PyList_SetSlice(conn->outbox, 0, PyList_GET_SIZE(conn->outbox), NULL) < 0) {
+            return NULL;
+        }
+        Py_RETURN_NONE;
+    }
+    PyObject *message = PyList_GET_ITEM(conn->outbox, conn->sent);
+    bool is_text = PyUnicode_Check(message);
+    PyObject *event = PyDict_New();
+    if (event == NULL || PyDict_SetItem(event, state->str_type, state->str_websocket_send) < 0 ||
+        PyDict_SetItem(event, state->str_bytes, is_text ? Py_None : message) < 0 ||
+        PyDict_SetItem(event, state->str_text, is_text ? message : Py_None) < 0) {
+        Py_XDECREF(event);
+        return NULL;
+    }
+    conn->sent++;
+    conn->draining = true;
+    return event;
+}
+
+static PyObject *
+conn_meth_next_message(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    return next_message(CONN(self));
+}
+
+static PyObject *
+conn_meth_feed(PyObject *self, PyObject *event)
+{
+    TbxConnObject *conn = CONN(self);
+    TbxState *state = conn->hub->state;
+    if (!PyDict_CheckExact(event)) {
+        Py_RETURN_FALSE;
+    }
+    PyObject *type = PyDict_GetItemWithError(event, state->str_type);
+    PyObject *text = PyDict_GetItemWithError(event, state->str_text);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    conn->heard = true;
+    if (type == NULL || text == NULL || !PyUnicode_Check(type) || !PyUnicode_Check(text) ||
+        PyUnicode_Compare(type, state->str_websocket_receive) != 0 ||
+        PyUnicode_GET_LENGTH(text) > conn->max_size) {
+        Py_RETURN_FALSE;
+    }
+    Py_INCREF(text);
+    int handled = handle_message(conn, text);
+    Py_DECREF(text);
+    if (handled <= 0) {
+        return handled < 0 ? NULL : Py_NewRef(Py_False);
+    }
+    if (conn->busy || conn->running >= conn->hub->max_running) {
+        Py_RETURN_TRUE;
+    }
+    if (conn->draining || conn->outbox == NULL || PyList_GET_SIZE(conn->outbox) == 0) {
+        Py_RETURN_NONE;
+    }
+    return next_message(conn);
 }
 
 /* The header that a decoded event had. 1, or 0 when C does not handle such an id, or -1. */
@@ -247,19 +304,6 @@ conn_meth_send(PyObject *self, PyObject *encoded)
     }
     tbx_conn_has_output(CONN(self));
     Py_RETURN_NONE;
-}
-
-static PyObject *
-conn_meth_take(PyObject *self, PyObject *Py_UNUSED(none))
-{
-    TbxConnObject *conn = CONN(self);
-    PyObject *fresh = PyList_New(0);
-    if (fresh == NULL || conn->outbox == NULL) {
-        return fresh;
-    }
-    PyObject *taken = conn->outbox;
-    conn->outbox = fresh;
-    return taken;
 }
 
 static PyObject *
@@ -393,10 +437,9 @@ conn_get_backlog(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-conn_get_has_output(PyObject *self, void *Py_UNUSED(closure))
+conn_get_draining(PyObject *self, void *Py_UNUSED(closure))
 {
-    PyObject *outbox = CONN(self)->outbox;
-    return PyBool_FromLong(outbox != NULL && PyList_GET_SIZE(outbox) > 0);
+    return PyBool_FromLong(CONN(self)->draining);
 }
 
 static PyObject *
@@ -520,12 +563,14 @@ static PyMethodDef conn_methods[] = {
      "hold(data, /)\n--\n\nKeep bytes that were read before, for go_on()."},
     {"go_on", conn_meth_go_on, METH_NOARGS, "go_on()\n--\n\nHandle what is held."},
     {"feed", conn_meth_feed, METH_O,
-     "feed(message, /)\n--\n\nHandle a message of the client; False when Python has to."},
+     "feed(event, /)\n--\n\nHandle an event of ASGI's receive(): None, or the first message to be "
+     "sent; False when Python\nhas to handle it, True when the next one has to wait."},
     {"dispatch", conn_meth_dispatch, METH_VARARGS,
      "dispatch(namespace, id, data, /)\n--\n\nStart the handler of an event; False when Python has "
      "to."},
     {"send", conn_meth_send, METH_O, "send(encoded, /)\n--\n\nSend one Engine.IO packet."},
-    {"take", conn_meth_take, METH_NOARGS, "take()\n--\n\nThe messages to be sent, taken out."},
+    {"next_message", conn_meth_next_message, METH_NOARGS,
+     "next_message()\n--\n\nWhat is to be given to ASGI's send(); None: nothing more."},
     {"close", conn_meth_close, METH_VARARGS,
      "close(code, reason='', /)\n--\n\nStart the closing handshake; 0: close the transport."},
     {"abort", conn_meth_abort, METH_NOARGS, "abort()\n--\n\nEnd the connection at once."},
@@ -545,7 +590,7 @@ static PyMethodDef conn_methods[] = {
 static PyGetSetDef conn_getset[] = {
     {"path", conn_get_path, NULL, "'polling', 'asgi', 'direct' or 'over'.", NULL},
     {"backlog", conn_get_backlog, NULL, "Bytes that wait for the client.", NULL},
-    {"has_output", conn_get_has_output, NULL, "Whether take() has something.", NULL},
+    {"draining", conn_get_draining, NULL, "Whether a message is being sent (ASGI).", NULL},
     {"must_wait", conn_get_must_wait, NULL, "Whether the client's next message has to wait.", NULL},
     {"server", conn_get_server, NULL, "What attach() was given.", NULL},
     {"close_sent", conn_get_close_sent, NULL, "Whether nothing can be sent any more.", NULL},

@@ -20,6 +20,10 @@ static int
 find_sets(TbxHubObject *hub)
 {
     TbxState *state = hub->state;
+    hub->task_kwargs = Py_BuildValue("{OO}", state->str_loop, hub->loop);
+    if (hub->task_kwargs == NULL) {
+        return -1;
+    }
     PyObject *all_tasks = state->all_tasks;
     hub->loop_dict = PyObject_GenericGetDict(hub->loop, NULL);
     hub->call_soon = PyObject_GetAttr(hub->loop, state->str_call_soon);
@@ -77,6 +81,49 @@ tbx_task_catch_add(TbxHubObject *hub, PyObject *task)
     return add_really(hub, task);
 }
 
+static TbxCallObject *
+as_call(TbxHubObject *hub, PyObject *coro)
+{
+    return Py_IS_TYPE(coro, (PyTypeObject *)hub->state->CallType) ? (TbxCallObject *)coro : NULL;
+}
+
+/* Sees to it that a task which is not through is held, which the loop does not do. 0 or -1. */
+static int
+keep(TbxHubObject *hub, PyObject *coro, PyObject *task)
+{
+    TbxCallObject *call = as_call(hub, coro);
+    if (call != NULL && call->phase == TBX_PHASE_DONE) {
+        return 0;
+    }
+    if (PySet_Add(hub->tasks, task) < 0) {
+        return -1;
+    }
+    if (call != NULL) {
+        call->task = task;
+        return 0;
+    }
+    PyObject *discard = PyObject_GetAttrString(hub->tasks, "discard");
+    PyObject *done = discard ? PyObject_CallMethod(task, "add_done_callback", "O", discard) : NULL;
+    Py_XDECREF(discard);
+    if (done == NULL) { /* what a task factory gives need not be a task */
+        PySet_Discard(hub->tasks, task);
+        return -1;
+    }
+    Py_DECREF(done);
+    return 0;
+}
+
+void
+tbx_task_forget(TbxCallObject *call)
+{
+    PyObject *task = call->task;
+    TbxHubObject *hub = call->conn->hub;
+    call->task = NULL;
+    if (task != NULL && hub->tasks != NULL && PySet_Discard(hub->tasks, task) < 0) {
+        PyErr_WriteUnraisable(hub->loop);
+    }
+}
+
 /* As the loop would have it: with its factory, in a copy of the context. */
 static int
 start_by_loop(TbxHubObject *hub, PyObject *coro, PyObject *context)
@@ -88,18 +135,7 @@ start_by_loop(TbxHubObject *hub, PyObject *coro, PyObject *context)
     if (PyContext_Exit(context) < 0) {
         Py_CLEAR(task);
     }
-    int status = task != NULL ? PySet_Add(hub->tasks, task) : -1;
-    if (status == 0) {
-        PyObject *discard = PyObject_GetAttrString(hub->tasks, "discard");
-        PyObject *done =
-            discard ? PyObject_CallMethod(task, "add_done_callback", "O", discard) : NULL;
-        Py_XDECREF(discard);
-        Py_XDECREF(done);
-        if (done == NULL) { /* not a task: the factory's affair */
-            PyErr_Clear();
-            PySet_Discard(hub->tasks, task);
-        }
-    }
+    int status = task != NULL ? keep(hub, coro, task) : -1;
     Py_XDECREF(task);
     return status;
 }
@@ -116,23 +152,6 @@ has_factory(TbxHubObject *hub)
     return factory != Py_None;
 }
 
-/* The task waits: somebody has to hold it. */
-static int
-keep(TbxHubObject *hub, PyObject *task)
-{
-    if (PySet_Add(hub->tasks, task) < 0) {
-        return -1;
-    }
-    PyObject *discard = PyObject_GetAttrString(hub->tasks, "discard");
-    PyObject *done = discard ? PyObject_CallMethod(task, "add_done_callback", "O", discard) : NULL;
-    Py_XDECREF(discard);
-    if (done == NULL) {
-        return -1;
-    }
-    Py_DECREF(done);
-    return 0;
-}
-
 #if HAS_EAGER_START
 static int
 start(TbxHubObject *hub, PyObject *coro, PyObject *context)
@@ -142,11 +161,7 @@ start(TbxHubObject *hub, PyObject *coro, PyObject *context)
     if (task == NULL) {
         return -1;
     }
-    int status = 0;
-    if (!Py_IS_TYPE(coro, (PyTypeObject *)hub->state->CallType) ||
-        ((TbxCallObject *)coro)->phase != TBX_PHASE_DONE) {
-        status = keep(hub, task);
-    }
+    int status = keep(hub, coro, task);
     Py_DECREF(task);
     return status;
 }
@@ -171,16 +186,19 @@ static PyObject *
 make(TbxHubObject *hub, PyObject *coro, PyObject *context, PyObject **step)
 {
     TbxState *state = hub->state;
-    PyObject *args[] = {coro, hub->loop, context, next_name(hub)};
     PyObject *task = NULL;
+    PyObject *name = next_name(hub);
+    PyObject *args = PyTuple_Pack(1, coro);
     *step = NULL;
-    if (args[3] == NULL) {
-        return NULL;
+    if (name == NULL || args == NULL ||
+        PyDict_SetItem(hub->task_kwargs, state->str_context, context) < 0 ||
+        PyDict_SetItem(hub->task_kwargs, state->str_name, name) < 0) {
+        goto done;
     }
     int was_enabled = PyGC_Disable();
     if (PyDict_SetItem(hub->loop_dict, state->str_call_soon, hub->catcher) == 0) {
         if (PyDict_SetItem(hub->all_dict, state->str_add, hub->add_catcher) == 0) {
-            task = PyObject_Vectorcall(state->Task, args, 1, state->task_names);
+            task = PyObject_Call(state->Task, args, hub->task_kwargs);
             if (PyDict_DelItem(hub->all_dict, state->str_add) < 0) {
                 Py_CLEAR(task);
             }
@@ -192,7 +210,6 @@ make(TbxHubObject *hub, PyObject *coro, PyObject *context, PyObject **step)
     if (was_enabled) {
         PyGC_Enable();
     }
-    Py_DECREF(args[3]);
     if (hub->added != NULL && task != NULL && hub->added != task) {
         PyObject *added = add_really(hub, hub->added);
         Py_XDECREF(added);
@@ -207,27 +224,25 @@ make(TbxHubObject *hub, PyObject *coro, PyObject *context, PyObject **step)
         PyErr_SetString(PyExc_RuntimeError, "a task has not scheduled its first step");
         Py_CLEAR(task);
     }
+    if (PyDict_SetItem(hub->task_kwargs, state->str_context, Py_None) < 0) {
+        Py_CLEAR(task);
+    }
+done:
+    Py_XDECREF(args);
+    Py_XDECREF(name);
     return task;
 }
 
-/* Runs the step in the context, with no task current. */
+/* Runs the step in the context, with no task current: what _leave_task and _enter_task of asyncio do
+ * for the one within which this is called. */
 static int
 run(TbxHubObject *hub, PyObject *step, PyObject *context)
 {
-    TbxState *state = hub->state;
-    PyObject *pair[2] = {hub->loop, NULL};
-    PyObject *current = PyDict_GetItemWithError(state->current_tasks, hub->loop);
-    if (current == NULL && PyErr_Occurred()) {
+    PyObject *table = hub->state->current_tasks;
+    PyObject *current = Py_XNewRef(PyDict_GetItemWithError(table, hub->loop));
+    if (current == NULL ? PyErr_Occurred() != NULL : PyDict_DelItem(table, hub->loop) < 0) {
+        Py_XDECREF(current);
         return -1;
-    }
-    if (current != NULL) { /* called from within a task */
-        pair[1] = Py_NewRef(current);
-        PyObject *left = PyObject_Vectorcall(state->leave_task, pair, 2, NULL);
-        if (left == NULL) {
-            Py_DECREF(pair[1]);
-            return -1;
-        }
-        Py_DECREF(left);
     }
     PyObject *result = NULL;
     if (PyContext_Enter(context) == 0) {
@@ -238,15 +253,13 @@ run(TbxHubObject *hub, PyObject *step, PyObject *context)
         }
         tbx_exc_restore(raised);
     }
-    if (pair[1] != NULL) {
+    if (current != NULL) {
         tbx_exc raised = tbx_exc_save();
-        PyObject *entered = PyObject_Vectorcall(state->enter_task, pair, 2, NULL);
-        if (entered == NULL) {
+        if (PyDict_SetItem(table, hub->loop, current) < 0) {
             PyErr_WriteUnraisable(hub->loop);
         }
-        Py_XDECREF(entered);
         tbx_exc_restore(raised);
-        Py_DECREF(pair[1]);
+        Py_DECREF(current);
     }
     if (result == NULL) {
         return -1;
@@ -271,12 +284,12 @@ start(TbxHubObject *hub, PyObject *coro, PyObject *context)
     status = run(hub, step, context);
     tbx_exc raised = tbx_exc_save();
     int removed = PySet_Discard(hub->all_data, ref);
-    bool is_done = Py_IS_TYPE(coro, (PyTypeObject *)hub->state->CallType) &&
-                   ((TbxCallObject *)coro)->phase == TBX_PHASE_DONE;
+    TbxCallObject *call = as_call(hub, coro);
+    bool is_done = call != NULL && call->phase == TBX_PHASE_DONE;
     if (removed >= 0 && !is_done) {
         PyObject *added = PyObject_CallMethodOneArg(hub->state->all_tasks, hub->state->str_add, task);
         Py_XDECREF(added);
-        if (added == NULL || keep(hub, task) < 0) {
+        if (added == NULL || keep(hub, coro, task) < 0) {
             removed = -1;
         }
     }

@@ -183,6 +183,7 @@ hub_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(hub->call_soon);
     Py_VISIT(hub->catcher);
     Py_VISIT(hub->caught);
+    Py_VISIT(hub->task_kwargs);
     Py_VISIT(hub->tasks);
     Py_VISIT(hub->all_dict);
     Py_VISIT(hub->all_data);
@@ -207,6 +208,7 @@ hub_tp_clear(PyObject *self)
     Py_CLEAR(hub->call_soon);
     Py_CLEAR(hub->catcher);
     Py_CLEAR(hub->caught);
+    Py_CLEAR(hub->task_kwargs);
     Py_CLEAR(hub->tasks);
     Py_CLEAR(hub->all_dict);
     Py_CLEAR(hub->all_data);

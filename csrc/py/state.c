@@ -29,10 +29,14 @@ static const constant names[] = {
     TEXT(str_ok, "ok"),
     TEXT(str_ts, "ts"),
     TEXT(str_add, "add"),
+    TEXT(str_bytes, "bytes"),
     TEXT(str_call_soon, "call_soon"),
     TEXT(str_call_later, "call_later"),
     TEXT(str_cancel, "cancel"),
     TEXT(str_close, "close"),
+    TEXT(str_context, "context"),
+    TEXT(str_loop, "loop"),
+    TEXT(str_name, "name"),
     TEXT(str_create_task, "create_task"),
     TEXT(str_data, "data"),
     TEXT(str_get_task_factory, "get_task_factory"),
@@ -41,6 +45,10 @@ static const constant names[] = {
     TEXT(str_resume_reading, "resume_reading"),
     TEXT(str_root, "/"),
     TEXT(str_star, "*"),
+    TEXT(str_text, "text"),
+    TEXT(str_type, "type"),
+    TEXT(str_websocket_receive, "websocket.receive"),
+    TEXT(str_websocket_send, "websocket.send"),
     TEXT(str_throw, "throw"),
     TEXT(str_trigger_event, "trigger_event"),
     TEXT(str_write, "write"),
@@ -66,8 +74,6 @@ import_asyncio(TbxState *state)
     bool has_eager_start = PY_VERSION_HEX >= 0x030c0000;
     if ((state->CancelledError = import_attr("asyncio", "CancelledError")) == NULL ||
         (state->Task = import_attr("asyncio", "Task")) == NULL ||
-        (state->enter_task = import_attr("asyncio.tasks", "_enter_task")) == NULL ||
-        (state->leave_task = import_attr("asyncio.tasks", "_leave_task")) == NULL ||
         (state->iscoroutinefunction = import_attr("inspect", "iscoroutinefunction")) == NULL) {
         return -1;
     }
@@ -79,7 +85,7 @@ import_asyncio(TbxState *state)
     else {
         state->current_tasks = import_attr("asyncio.tasks", "_current_tasks");
         state->all_tasks = import_attr("asyncio.tasks", "_all_tasks");
-        state->task_names = Py_BuildValue("(sss)", "loop", "context", "name");
+        state->task_names = Py_NewRef(Py_None);
     }
     return state->current_tasks && state->all_tasks && state->task_names ? 0 : -1;
 }

@@ -25,15 +25,17 @@
     X(Task)                  /* asyncio.Task */                                                    \
     X(current_tasks)         /* asyncio.tasks._current_tasks, up to 3.11, else None */             \
     X(all_tasks)             /* asyncio.tasks._all_tasks, up to 3.11, else None */                 \
-    X(enter_task)            /* asyncio.tasks._enter_task */                                       \
-    X(leave_task)            /* asyncio.tasks._leave_task */                                       \
     X(iscoroutinefunction)   /* inspect.iscoroutinefunction */                                     \
-    X(task_names)            /* of the arguments of Task(coro, ...) */                             \
+    X(task_names)            /* of the arguments of Task(coro, ...); 3.12 */                             \
     X(str_add)               /* names of attributes */                                             \
+    X(str_bytes)                                                                                   \
     X(str_call_soon)                                                                               \
     X(str_call_later)                                                                              \
     X(str_cancel)                                                                                  \
     X(str_close)                                                                                   \
+    X(str_context)                                                                                 \
+    X(str_loop)                                                                                    \
+    X(str_name)                                                                                    \
     X(str_create_task)                                                                             \
     X(str_data)                                                                                    \
     X(str_get_task_factory)                                                                        \
@@ -42,6 +44,10 @@
     X(str_resume_reading)                                                                          \
     X(str_root)              /* "/" */                                                             \
     X(str_star)              /* "*" */                                                             \
+    X(str_text)                                                                                    \
+    X(str_type)                                                                                    \
+    X(str_websocket_receive) /* "websocket.receive" */                                             \
+    X(str_websocket_send)    /* "websocket.send" */                                                \
     X(str_throw)                                                                                   \
     X(str_trigger_event)                                                                           \
     X(str_write)

@@ -37,7 +37,6 @@ CALLS: list[Any] = []
 
 def make_task(loop: Any, coro: Any, **options: Any) -> Any:
     task = Made(coro, loop=loop, **options)
-    task.set_name(f"made {len(MADE)}")
     MADE.add(task)
     return task
 
@@ -99,7 +98,11 @@ def add_asyncio(sio: Any, seen: Any) -> None:
     async def factory(sid: str) -> list[Any]:
         task = asyncio.current_task()
         assert task is not None
-        return [type(task).__name__, task in MADE, task.get_name().startswith("made")]
+        return [type(task).__name__, task in MADE]
+
+    @sio.on("set factory")
+    async def set_factory(sid: str, name: str) -> None:
+        asyncio.get_running_loop().set_task_factory(FACTORIES[name])
 
     meeting: dict[str, Any] = {}
 

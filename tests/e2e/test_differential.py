@@ -104,6 +104,31 @@ def test_violations(trio: Trio, name: str) -> None:
     assert direct == upstream
 
 
+def test_bytes_to_both_transports(trio: Trio) -> None:
+    """Bytes for a room reach its clients on WebSockets as such, and those that poll as base64."""
+    for server in trio[1:]:
+        clients = {name: Client(server.port, name) for name in ("websocket", "polling")}
+        for transport, client in clients.items():
+            client.step_open(transport)
+            client.step_send(["40"], "frames")
+            client.step_sync('42999["one","sync"]', '43999["sync"]')
+            client.wire.lines.clear()
+        place = '{"_placeholder":true,"num":0}'
+        for client in clients.values():
+            client.step_send([f'451-["to_room",null,{place},false]', b"\x00\xff"], "segment")
+            for other in clients.values():
+                other.step_sync('42999["one","sync"]', '43999["sync"]')
+        received = [
+            [line[1] for line in client.wire.lines if line[0] in ("frame 0x82", "packet")]
+            for client in clients.values()
+        ]
+        for client in clients.values():
+            client.step_end("packet")
+            client.wire.__exit__()
+        both = [f'451-["in room",{place}]', "bAP8=", '43999["sync"]'] * 2
+        assert received == [["\x00\xff"] * 2, both], server.name
+
+
 def test_a_difference_is_found() -> None:
     steps = generate(1)
     assert generate(1) == steps

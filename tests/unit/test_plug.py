@@ -1,5 +1,9 @@
 """The package in the place of python-socketio: names, classes, options, accelerate, install."""
 
+import asyncio
+import inspect
+import json
+import logging
 import os
 import subprocess
 import sys
@@ -8,10 +12,18 @@ import engineio
 import pytest
 import socketio
 import socketio.packet
+from bidict import bidict
+from connections import Messages
 
 import toolboxsio
 from toolboxsio.engine import EngineServer, EngineSocket
 from toolboxsio.errors import PacketError
+from toolboxsio.server import (
+    _ENGINE_METHODS,
+    _MANAGER_METHODS,
+    _SERVER_METHODS,
+    _SOCKET_METHODS,
+)
 
 
 def in_new_process(code, **env):
@@ -189,38 +201,38 @@ async def test_accepted_messages():
     ]
 
 
-class Wire:
-    """A server with one client that is connected, and the frames that were sent to it."""
+class Wire(Messages):
+    """A client that has joined, and what the handlers of its server were called with."""
 
-    def __init__(self, sio):
-        self.sio = sio
-        self.sio.async_handlers = False
+    def __init__(self, sio=None):
+        super().__init__(sio or toolboxsio.AsyncServer(async_mode="asgi"))
         self.calls = []
 
-        @sio.on("e")
+        @self.sio.on("e")
         async def handler(sid, *args):
             self.calls.append(args)
             return ("a", b"1") if args == ("binary",) else len(self.calls)
 
     async def open(self):
-        self.socket = EngineSocket(self.sio.eio, "e1")
-        self.sio.eio.sockets["e1"] = self.socket
-        await connected(self.sio)
+        self.sid = await self.join()
         return self
 
-    async def exchange(self, frame):
-        await self.socket._receive_encoded(frame)
-        sent = []
-        while not self.socket.queue.empty():
-            sent.append(self.socket.queue.get_nowait())
-        return [packet.encode() for packet in sent]
+    def acceleration(self):
+        found = self.sio.acceleration(self.sid)
+        assert found["path"] == "asgi"
+        assert found["fast"] is not bool(found["reasons"])
+        return found["reasons"]
 
 
-async def test_a_frame_is_taken_whole(monkeypatch):
-    wire = await Wire(toolboxsio.AsyncServer(async_mode="asgi")).open()
-    monkeypatch.setattr(toolboxsio.AsyncServer, "_decode", None)  # not reached
-    assert await wire.exchange('42["e",{"k":1}]') == []
-    assert await wire.exchange('427["e"]') == ["437[2]"]
+async def test_a_frame_is_dispatched_without_python(monkeypatch):
+    wire = await Wire().open()
+    for name in ("_decode", "_dispatch", "_handle_event", "_handle_event_internal"):
+        monkeypatch.setitem(_SERVER_METHODS, name, None)  # as they were
+        monkeypatch.setattr(toolboxsio.AsyncServer, name, None)  # not reached
+    monkeypatch.setitem(_SOCKET_METHODS, "receive", None)
+    monkeypatch.setattr(EngineSocket, "receive", None)
+    assert wire.acceleration() == []
+    assert await wire.exchange('42["e",{"k":1}]', "3", '427["e"]') == ["437[2]"]
     assert await wire.exchange('428["e","binary"]') == [
         '461-8["a",{"_placeholder":true,"num":0}]',
         b"1",
@@ -228,45 +240,308 @@ async def test_a_frame_is_taken_whole(monkeypatch):
     assert wire.calls == [({"k": 1},), (), ("binary",)]
 
 
+#: How often a method is called for two events with an id, one of which has a handler.
+CALLS = {
+    ("sio", "_handle_eio_message"): 2,
+    ("sio", "_dispatch"): 2,
+    ("sio", "_decode"): 2,
+    ("sio", "_handle_event"): 2,
+    ("sio", "start_background_task"): 2,
+    ("sio", "_handle_event_internal"): 2,
+    ("sio", "_trigger_event"): 2,
+    ("sio", "_get_event_handler"): 2,
+    ("sio", "_get_namespace_handler"): 1,
+    ("sio", "_send_packet"): 1,
+    ("eio", "send"): 1,
+    ("eio", "send_packet"): 1,
+    ("eio", "_get_socket"): 1,
+    ("eio", "_trigger_event"): 2,
+    ("eio", "start_background_task"): 2,
+    ("socket", "receive"): 2,
+    ("socket", "send"): 1,
+    ("socket", "_receive_encoded"): 2,
+    ("manager", "sid_from_eio_sid"): 2,
+    ("manager", "is_connected"): 2,
+}
+
+
+def counting(function, called):
+    """The same function, and a note of each call."""
+    if inspect.iscoroutinefunction(function):
+
+        async def replacement(*args, **options):
+            called.append(function.__name__)
+            return await function(*args, **options)
+
+    else:
+
+        def replacement(*args, **options):
+            called.append(function.__name__)
+            return function(*args, **options)
+
+    return replacement
+
+
+async def both(wire):
+    """The two events of CALLS, and the one answer."""
+    count = len(wire.calls) + 1
+    assert await wire.exchange('427["e"]') == [f"437[{count}]"]
+    assert await wire.exchange('428["nobody\'s"]') == []
+
+
+def test_calls_names_all_methods():
+    stock = {
+        "sio": _SERVER_METHODS,
+        "eio": _ENGINE_METHODS,
+        "socket": _SOCKET_METHODS,
+        "manager": _MANAGER_METHODS,
+    }
+    assert set(CALLS) == {(owner, name) for owner, names in stock.items() for name in names}
+
+
 @pytest.mark.parametrize("where", ["class", "object", "upstream"])
-@pytest.mark.parametrize(
-    ("owner", "name"),
-    [
-        ("sio", "_handle_eio_message"),
-        ("sio", "_send_packet"),
-        ("eio", "send"),
-        ("eio", "_trigger_event"),
-        ("socket", "receive"),
-    ],
-)
-async def test_a_method_that_was_replaced_is_called(monkeypatch, owner, name, where):
-    wire = await Wire(toolboxsio.AsyncServer(async_mode="asgi")).open()
-    owners = {"sio": wire.sio, "eio": wire.sio.eio, "socket": wire.socket}
-    target = owners[owner]
-    plain = getattr(type(target), name)
+@pytest.mark.parametrize(("owner", "name"), CALLS)
+async def test_a_method_that_is_replaced_is_called(monkeypatch, owner, name, where):
+    wire = await Wire().open()
+    sio = wire.sio
+    target = {"sio": sio, "eio": sio.eio, "socket": wire.socket, "manager": sio.manager}[owner]
+    await both(wire)
+    assert wire.acceleration() == []
+
+    called = []
+    place = target if where == "object" else type(target)
+    if where == "upstream":
+        place = next(cls for cls in reversed(type(target).__mro__) if name in vars(cls))
+    stands_in_front = name in vars(type(target)) and where == "upstream"
+    monkeypatch.setattr(place, name, counting(getattr(place, name), called), raising=False)
+    rebinds = name == "_handle_eio_message" and not (where == "upstream" and stands_in_front)
+    if rebinds:
+        sio.eio.on("message", sio._handle_eio_message)
+    await both(wire)
+    if place is type(target) or not stands_in_front:
+        assert called == [name] * CALLS[owner, name]
+        reason = "a method of the session's socket was replaced"
+        if owner != "socket" or where != "object":
+            reason = f"{type(target).__name__}.{name} is the application's"
+        called.clear()
+        assert wire.acceleration() == [reason]
+    called.clear()
+
+    monkeypatch.undo()
+    if rebinds:
+        sio.eio.on("message", sio._handle_eio_message)
+    await both(wire)
+    assert called == []
+    if owner != "socket" or where != "object":
+        assert wire.acceleration() == []
+
+
+async def test_a_socket_class_with_methods_of_its_own(monkeypatch):
     called = []
 
-    async def replacement(self, *args, **kwargs):
-        called.append(name)
-        return await plain(self, *args, **kwargs)
+    class Socket(EngineSocket):
+        async def receive(self, pkt):
+            called.append("receive")
+            await super().receive(pkt)
 
-    if where == "class":
-        monkeypatch.setattr(type(target), name, replacement)
-    elif where == "object":
-        monkeypatch.setattr(target, name, replacement.__get__(target), raising=False)
-    elif name in type(target).__dict__:
-        return  # ours stands in front of upstream's, as a subclass does
-    else:
-        base = next(cls for cls in type(target).__mro__ if name in cls.__dict__)
-        monkeypatch.setattr(base, name, replacement)
-    if name == "_handle_eio_message":
-        wire.sio.eio.on("message", wire.sio._handle_eio_message)
-    assert await wire.exchange('427["e"]') == ["437[1]"]
-    assert called == [name]
+    monkeypatch.setattr(engineio.async_socket, "AsyncSocket", Socket)
+    wire = Wire()
+    await wire.end()
+    await wire.sio.eio._handle_connect({}, "polling")
+    [socket] = wire.sio.eio.sockets.values()
+    assert type(socket) is Socket
+    assert socket.conn.stock is False
+
+
+@pytest.mark.parametrize("name", ["socketio.server", "engineio.server"])
+async def test_loggers_that_log_each_packet(caplog, name):
+    wire = await Wire().open()
+    logger = logging.getLogger(name)
+    assert logger in (wire.sio.logger, wire.sio.eio.logger)
+    before = logger.level
+    try:
+        for _ in range(2):
+            await both(wire)
+            assert wire.acceleration() == []
+            logger.setLevel(logging.INFO)
+            caplog.clear()
+            await both(wire)
+            assert caplog.records
+            assert wire.acceleration() == ["each packet is logged"]
+            logger.setLevel(logging.ERROR)
+            caplog.clear()
+            await both(wire)
+            assert caplog.records == []
+            assert wire.acceleration() == []
+        logging.getLogger(name.partition(".")[0]).setLevel(logging.INFO)
+        logger.setLevel(logging.NOTSET)
+        assert wire.acceleration() == ["each packet is logged"]
+        logging.disable(logging.INFO)
+        assert wire.acceleration() == []
+        logging.disable(logging.NOTSET)
+        assert wire.acceleration() == ["each packet is logged"]
+    finally:
+        logging.disable(logging.NOTSET)
+        logging.getLogger(name.partition(".")[0]).setLevel(logging.NOTSET)
+        logger.setLevel(before)
+    assert wire.acceleration() == []
+
+
+async def test_loggers_that_are_no_loggers():
+    class Logger:
+        def __getattr__(self, name):
+            return lambda *args, **options: None
+
+    wire = await Wire(toolboxsio.AsyncServer(async_mode="asgi", logger=Logger())).open()
+    await both(wire)
+    assert wire.acceleration() == ["logger= is not a logging.Logger"]
+
+
+async def test_json_of_the_application(monkeypatch):
+    class Json:
+        dumps = staticmethod(lambda obj, **options: json.dumps(obj, separators=(", ", ":")))
+        loads = staticmethod(json.loads)
+
+    monkeypatch.setattr(toolboxsio.Packet, "json", toolboxsio.Packet.json)
+    monkeypatch.setattr(engineio.packet.Packet, "json", engineio.packet.Packet.json)
+    wire = await Wire(toolboxsio.AsyncServer(async_mode="asgi", json=Json)).open()
+    assert await wire.exchange('427["e",[1,2]]') == ["437[1]"]
+    assert wire.acceleration() == ["json= is the application's"]
+    monkeypatch.setattr(toolboxsio.Packet, "json", toolboxsio.json)
+    assert await wire.exchange('427["e",[1,2]]') == ["437[2]"]
+    assert wire.acceleration() == []
+
+
+async def test_serializer_of_the_application(monkeypatch):
+    wire = Wire(toolboxsio.AsyncServer(async_mode="asgi", serializer=socketio.packet.Packet))
+    await wire.open()
+    await both(wire)
+    assert wire.acceleration() == ["serializer= is the application's"]
+
+    class Packet(toolboxsio.Packet):
+        def encode(self):
+            return super().encode()
+
+    wire = await Wire(toolboxsio.AsyncServer(async_mode="asgi", serializer=Packet)).open()
+    await both(wire)
+    assert wire.acceleration() == ["Packet.encode is the application's"]
+    del Packet.encode
+    await both(wire)
+    assert wire.acceleration() == []
+    called = []
+    monkeypatch.setattr(toolboxsio.Packet, "encode", counting(Packet.encode, called))
+    await both(wire)
+    assert wire.acceleration() == ["Packet.encode is the application's"]
+    assert called == ["encode"]
+    monkeypatch.undo()
+    wire.sio.packet_class = socketio.packet.Packet
+    await both(wire)
+    assert wire.acceleration() == ["serializer= is the application's"]
+    wire.sio.packet_class = toolboxsio.Packet
+    await both(wire)
+    assert wire.acceleration() == []
+
+
+async def test_message_handler_of_the_application():
+    wire = await Wire().open()
+    seen = []
+    await both(wire)
+    stock = wire.sio.eio.handlers["message"]
+
+    @wire.sio.eio.on("message")
+    async def message(sid, data):
+        seen.append(data)
+        await stock(sid, data)
+
+    await both(wire)
+    assert seen == ['27["e"]', '28["nobody\'s"]']
+    assert wire.acceleration() == ["the Engine.IO message handler is the application's"]
+    wire.sio.eio.on("message", stock)
+    await both(wire)
+    assert len(seen) == 2
+    assert wire.acceleration() == []
+
+
+async def test_handlers_that_change():
+    wire = await Wire().open()
+    sio = wire.sio
+
+    async def other(sid, *args):
+        return "other"
+
+    sio.on("later", other)
+    assert await wire.exchange('421["later"]') == ['431["other"]']
+    sio.on("e", other)
+    assert await wire.exchange('421["e"]') == ['431["other"]']
+    del sio.handlers["/"]["e"]
+    assert await wire.exchange('421["e"]') == []
+    sio.on("*", lambda event, sid, *args: [event, *args])
+    assert await wire.exchange('421["e",1]') == ['431[["e",1]]']
+    sio.handlers = {"/": {"e": lambda sid: "new table"}}
+    assert await wire.exchange('421["e"]') == ['431["new table"]']
+    assert await wire.exchange('421["later"]') == []
+    sio.handlers = {}
+    assert await wire.exchange('421["e"]') == []
+
+    class Namespace(toolboxsio.AsyncNamespace):
+        def on_e(self, sid):
+            return "of a namespace"
+
+    sio.register_namespace(Namespace("/"))
+    assert await wire.exchange('421["e"]') == ['431["of a namespace"]']
+    sio.namespace_handlers = {
+        "*": type("Other", (Namespace,), {"on_e": lambda *args: args[1]})("*")
+    }
+    assert await wire.exchange('421["e"]') == ['431["/"]']
+    sio.reserved_events = [*sio.reserved_events, "e"]
+    assert await wire.exchange('421["e"]') == ["1"]
+    assert wire.socket.closed
+
+
+async def test_async_handlers_changes():
+    wire = await Wire().open()
+    order = []
+
+    @wire.sio.on("task")
+    async def task(sid, i):
+        order.append(str(i))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        order.append(str(i))
+        return "done"
+
+    events = [f'42{i}["task",{i}]' for i in range(3)]
+    assert await wire.exchange(*events) == ['430["done"]', '431["done"]', '432["done"]']
+    assert order == ["0", "1", "2", "0", "1", "2"]
+    wire.sio.async_handlers = False
+    order.clear()
+    assert await wire.exchange(*events) == ['430["done"]', '431["done"]', '432["done"]']
+    assert order == ["0", "0", "1", "1", "2", "2"]
+
+
+async def test_tables_of_the_manager_that_change():
+    wire = await Wire().open()
+    manager = wire.sio.manager
+    rooms = manager.rooms
+    manager.rooms = {}
+    assert await wire.exchange('421["e"]') == []
+    assert wire.calls == []
+    manager.rooms = {"/": {None: bidict({"own": "e1"})}}
+    assert await wire.exchange('421["e"]') == ["431[1]"]
+    manager.rooms = rooms
+    for table in (manager.pending_connect, manager.pending_disconnect):
+        table["/"] = [wire.sid]
+        assert await wire.exchange('421["e"]') == []
+        del table["/"]
+    manager.pending_disconnect = {"/": [wire.sid]}
+    assert await wire.exchange('421["e"]') == []
+    manager.pending_disconnect = {}
+    assert await wire.exchange('421["e"]') == ["431[2]"]
+    assert wire.acceleration() == []
 
 
 async def test_a_refused_frame_closes_the_connection(caplog):
-    wire = await Wire(toolboxsio.AsyncServer(async_mode="asgi")).open()
+    wire = await Wire().open()
     assert await wire.exchange('42["connect"]') == ["1"]
     assert wire.socket.closed
     assert wire.calls == []

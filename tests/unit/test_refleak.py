@@ -4,10 +4,14 @@ Counted with `sys.gettotalrefcount` where the interpreter is a debug build (`mak
 with `sys.getallocatedblocks`.
 """
 
+import asyncio
 import gc
+import logging
 import sys
+import zlib
 
 import pytest
+from connections import CLOSE, PING, Client, frame, server
 
 import toolboxsio
 from toolboxsio import _core
@@ -87,6 +91,10 @@ GOOD = {
     "jsonp": lambda: _core.payload_join(('4"', "4b"), 12),
     "ack": lambda: (_core.ack(True), _core.ack(ok=0, a=1), _core.ack(False, ts=1, b=[])),
     "iso8601": lambda: _core.iso8601(1),
+    "ws_whole": lambda: (
+        _core.ws_whole(frame("x") + frame(b"y") + b"\x81", False),
+        _core.ws_whole(frame("x", fin=False), True),
+    ),
     "evil": lambda: _core.dumps([{1}, [[{2}]]], lambda obj: [Evil().__class__.__name__], 512),
 }
 BAD = {
@@ -124,6 +132,7 @@ BAD = {
     "eio base64": lambda: _core.eio_decode("bA", None, 512),
     "payload": lambda: _core.payload_split("4\x1e4\x1e4", 2),
     "ack": lambda: _core.ack(True, ok=1),
+    "ws_whole": lambda: _core.ws_whole(b"\x81\x01x", False),
     "arguments": lambda: _core.dumps(1),
 }
 
@@ -173,6 +182,228 @@ def test_packet_classes_keep_nothing():
         toolboxsio.packet.EnginePayload(encoded_payload="4a\x1e4b").encode()
 
     assert leaked(packets) < 30
+
+
+# --- connections ----------------------------------------------------------------------------------
+
+
+class Space(toolboxsio.AsyncNamespace):
+    async def on_e(self, sid, *args):
+        await asyncio.sleep(0)
+        return args
+
+    def on_plain(self, sid, *args):
+        return args
+
+
+def application(**options):
+    """A server with handlers of every kind."""
+    sio = server(namespaces="*", json_default=hook, **options)
+    sio.register_namespace(Space("/space"))
+
+    @sio.on("e")
+    async def at_once(sid, *args):
+        return args
+
+    @sio.on("slow")
+    async def slow(sid, *args):
+        for _ in range(2):
+            await asyncio.sleep(0)
+        return args
+
+    @sio.on("fails")
+    async def fails(sid):
+        raise KeyError("fails")
+
+    @sio.on("cancelled")
+    async def cancelled(sid):
+        raise asyncio.CancelledError
+
+    @sio.on("forever")
+    async def forever(sid):
+        await asyncio.get_running_loop().create_future()
+
+    @sio.on("unknown to JSON")
+    async def unknown(sid):
+        return {1}, object()
+
+    @sio.on("emits")
+    async def emits(sid):
+        await sio.emit("x", {"a": [1, b"2"]}, to=sid)
+
+    sio.on("plain", lambda sid, *args: {"a": [b"1"], "b": {2}})
+    return sio
+
+
+PLACE = '{"_placeholder":true,"num":0}'
+EVENTS = {
+    "events": ['42["e"]', '421["e",1,[2]]', '422["plain"]', '423["nobody"]', "3"],
+    "binary": [f'451-1["e",{PLACE}]', b"1", '422["e","x"]'],
+    "many arguments": ['421["e",1,2,3,4,5,6,7,8,9,10,11,12]'],
+    "long ids": [f'42{"9" * 19}["e"]', f'42{"9" * 90}["e"]'],
+    "slow": ['421["slow",{"a":[]}]', '422["slow"]', '42["slow"]'],
+    "fails": ['421["fails"]', '421["cancelled"]', '421["unknown to JSON"]'],
+    "emits": ['421["emits"]'],
+    "other namespace": ["40/space,", '42/space,1["e",1]', '42/space,2["plain"]', "41/space,"],
+    "not read": ['42["e",tru]'],
+    "refused": ['42["connect"]'],
+    "leaves": ["41", "1"],
+}
+FRAMES = {
+    "in parts": frame('42["e"', fin=False) + frame(b"x", PING) + frame("]", 0),
+    "half": frame('421["e","' + "x" * 700 + '"]')[:-3],
+    "close": frame(b"\x03\xe8bye", CLOSE),
+    "nonsense": frame("x", 3),
+    "not UTF-8": frame(b"\xff", 1),
+}
+
+
+def plays(**options):
+    """A function that plays a client of one server, from its session to its end."""
+    sio = application(**options)
+    numbers = iter(range(10**9))
+
+    async def play(data=b"", payloads=(), **attach):
+        client = Client(sio, f"e{next(numbers)}", **attach)
+        client.send("40")
+        client.socket.schedule_ping()
+        client.conn.expect(2)
+        if payloads:
+            client.send(*payloads)
+        client.read(data)
+        for _ in range(6):
+            await asyncio.sleep(0)
+        client.conn.connection_lost(None)
+        for _ in range(6):
+            await asyncio.sleep(0)
+        assert client.conn.path == "over"
+
+    return play
+
+
+@pytest.fixture
+def loop():
+    """An event loop, and nothing in the log of what is meant to fail."""
+    names = ("asyncio", "socketio.server", "engineio.server")
+    for name in names:
+        logging.getLogger(name).disabled = True
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+    for name in names:
+        logging.getLogger(name).disabled = False
+
+
+def leaks_of(loop, coroutine_function, *args, **options):
+    """leaked() of a coroutine function."""
+
+    def run():
+        loop.run_until_complete(coroutine_function(*args, **options))
+
+    return leaked(run, runs=30)
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+@pytest.mark.parametrize("name", EVENTS)
+def test_events_keep_nothing(loop, name, in_order):
+    play = plays(async_handlers=not in_order)
+    assert leaks_of(loop, play, payloads=EVENTS[name]) < 15
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frames_keep_nothing(loop, name):
+    assert leaks_of(loop, plays(), FRAMES[name]) < 15
+
+
+def test_compression_keeps_nothing(loop):
+    zip = zlib.compressobj(9, zlib.DEFLATED, -15)
+    body = zip.compress(b'421["e","' + b"x" * 5000 + b'"]') + zip.flush(zlib.Z_SYNC_FLUSH)
+    good, bad = frame(body[:-4], 1), frame(b"\xff\xff", 1)
+    for data in (good, bad):
+        data = bytes([0xC1]) + data[1:]
+        assert leaks_of(loop, plays(), data, bits=15, may_inflate=True, keeps=True) < 15
+
+
+def test_handlers_that_never_end_keep_nothing(loop):
+    async def play():
+        client = Client(application())
+        client.send("40", '421["forever"]')
+        [task] = (task for task in asyncio.all_tasks() if task is not asyncio.current_task())
+        task.cancel()
+        await asyncio.wait([task])
+        client.conn.connection_lost(None)
+        await asyncio.sleep(0)
+
+    assert leaks_of(loop, play) < 15
+
+
+def test_hubs_keep_nothing():
+    async def play():
+        client = Client(application())
+        client.send("40", '421["forever"]', '422["slow"]')
+        await client.sio.emit("x")
+        client.socket.schedule_ping()
+        client.conn.hold(b"x")
+
+    logging.getLogger("asyncio").disabled = True  # tasks that were pending
+    try:
+        assert leaked(lambda: run_in_new_loop(play), runs=10) < 5
+    finally:
+        logging.getLogger("asyncio").disabled = False
+
+
+def run_in_new_loop(coroutine_function):
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(coroutine_function())
+    loop.close()
+    gc.collect()
+
+
+def test_misuse_of_connections_keeps_nothing(loop):
+    sio = application()
+
+    async def play():
+        client = Client(sio)
+        client.join()
+        conn = client.conn
+        for call, *args in (
+            (conn.buffer_updated, -1),
+            (conn.buffer_updated, "x"),
+            (conn.send, 1),
+            (conn.hold, 1),
+            (conn.expect, 77),
+            (conn.dispatch, "/", "x", []),
+            (conn.attach, None, None, None, 1, 0, False, None, False),
+            (type(sio.eio.hub()), None, None, {}),
+        ):
+            with pytest.raises((TypeError, ValueError, RuntimeError)):
+                call(*args)
+        conn.dispatch("/", 1 << 70, ["e"])
+        conn.dispatch(None, 1, ["e"])
+        conn.release()
+
+    assert leaks_of(loop, play) < 15
+
+
+def test_plans_keep_nothing(loop):
+    sio = application()
+
+    async def play():
+        client = Client(sio)
+        client.sid = client.join()
+        sio.handlers = {**sio.handlers}
+        assert sio.acceleration(client.sid)["fast"]
+        sio._send_packet = sio._send_packet
+        assert not sio.acceleration(client.sid)["fast"]
+        del sio._send_packet
+        rooms, sio.manager.rooms = sio.manager.rooms, None
+        hook, sys.unraisablehook = sys.unraisablehook, lambda args: None
+        assert not sio.eio.hub().is_fast
+        sys.unraisablehook = hook
+        sio.manager.rooms = rooms
+        client.conn.release()
+
+    assert leaks_of(loop, play) < 15
 
 
 def test_the_count_sees_a_leak():
