@@ -319,7 +319,8 @@ static int
 core_exec(PyObject *module)
 {
     TbxState *state = tbx_state_of(module);
-    if (tbx_state_init(state) < 0 || add_type(module, &tbx_hub_spec, NULL, &state->HubType) < 0 ||
+    if (tbx_state_init(state) < 0 || tbx_watch_init(state) < 0 ||
+        add_type(module, &tbx_hub_spec, NULL, &state->HubType) < 0 ||
         add_type(module, &tbx_call_spec, NULL, &state->CallType) < 0) {
         return -1;
     }
@@ -351,6 +352,10 @@ core_clear(PyObject *module)
 static void
 core_free(void *module)
 {
+    TbxState *state = tbx_state_of((PyObject *)module);
+    if (state != NULL) {
+        tbx_watch_free(state);
+    }
     (void)core_clear((PyObject *)module);
 }
 

@@ -268,9 +268,9 @@ else:
             if encoded:
                 return encoded
             data = self.data
-            if self.binary:
-                encoded = eio_base64(data) if b64 else data
-            elif isinstance(data, str):
+            if self.binary:  # not kept: the packet may be for both transports
+                return eio_base64(data) if b64 else data
+            if isinstance(data, str):
                 encoded = str(self.packet_type) + data  # the text of a subclass, not its format
             elif isinstance(data, (dict, list)) and loads_of(self.json) is None:
                 encoded = f"{self.packet_type}{dumps(data, None, _own_json.MAX_DEPTH)}"

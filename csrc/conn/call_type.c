@@ -373,6 +373,23 @@ call_tp_iternext(PyObject *self)
     return call_meth_send(self, Py_None);
 }
 
+/* Takes the StopIteration that is set: true, and what it carries. */
+static bool
+stop_value(PyObject **value)
+{
+    if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
+        return false;
+    }
+    PyObject *type, *exc, *traceback;
+    PyErr_Fetch(&type, &exc, &traceback);
+    PyErr_NormalizeException(&type, &exc, &traceback);
+    *value = Py_NewRef(((PyStopIterationObject *)exc)->value);
+    Py_XDECREF(type);
+    Py_XDECREF(exc);
+    Py_XDECREF(traceback);
+    return true;
+}
+
 static PyObject *
 call_meth_throw(PyObject *self, PyObject *args)
 {
@@ -407,7 +424,7 @@ call_meth_throw(PyObject *self, PyObject *args)
         if (result != NULL) {
             status = PYGEN_NEXT;
         }
-        else if (_PyGen_FetchStopIterationValue(&result) == 0) {
+        else if (stop_value(&result)) {
             status = PYGEN_RETURN;
         }
     }

@@ -146,6 +146,38 @@ refuse(TbxConnObject *conn, unsigned code, const char *reason)
     tbx_conn_fail(conn, code, reason, strlen(reason));
 }
 
+/* The same for what a CLOSE frame says; a reason that is no text is told as Python tells it. */
+static int
+refuse_close(TbxConnObject *conn, const tbx_ws_message *message, const tbx_err *err)
+{
+    char words[TBX_WS_CONTROL_MAX] = "";
+    if (err->code != TBX_E_WS_UTF8) {
+        refuse(conn, tbx_ws_close_code(err->code), tbx_err_text(err->code));
+        return 0;
+    }
+    PyObject *text = PyUnicode_DecodeUTF8((const char *)message->data + 2,
+                                          (Py_ssize_t)message->len - 2, NULL);
+    Py_XDECREF(text);
+    if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+        PyObject *type, *exc, *traceback;
+        Py_ssize_t start = 0;
+        PyErr_Fetch(&type, &exc, &traceback);
+        PyErr_NormalizeException(&type, &exc, &traceback);
+        PyObject *reason = PyUnicodeDecodeError_GetReason(exc);
+        const char *utf8 = reason != NULL ? PyUnicode_AsUTF8(reason) : NULL;
+        if (utf8 != NULL && PyUnicodeDecodeError_GetStart(exc, &start) == 0) {
+            PyOS_snprintf(words, sizeof words - 2, "%s at position %zd", utf8, start);
+        }
+        Py_XDECREF(reason);
+        Py_XDECREF(type);
+        Py_XDECREF(exc);
+        Py_XDECREF(traceback);
+    }
+    PyErr_Clear();
+    refuse(conn, 1007, words);
+    return 0;
+}
+
 static int
 on_close(TbxConnObject *conn, const tbx_ws_message *message)
 {
@@ -157,8 +189,7 @@ on_close(TbxConnObject *conn, const tbx_ws_message *message)
         return 0;
     }
     if (tbx_ws_close_parse(message->data, message->len, &code, &err) < 0) {
-        refuse(conn, tbx_ws_close_code(err.code), tbx_err_text(err.code));
-        return 0;
+        return refuse_close(conn, message, &err);
     }
     conn->deaf = conn->lost = true;
     const char *reason = message->len > 2 ? (const char *)message->data + 2 : NULL;

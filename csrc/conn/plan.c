@@ -81,7 +81,7 @@ tbx_plan_refresh(TbxHubObject *hub)
     if (PyArg_ParseTuple(made, "O!OOO!O!O:plan", &PyTuple_Type, &reasons, &acknowledge, &report,
                          &PyTuple_Type, &objects, &PyTuple_Type, &types, &values) &&
         (values == Py_None || fill(&plan, values) == 0) &&
-        tbx_watch_set(&hub->watch, objects, types) == 0) {
+        tbx_watch_set(hub->state, &hub->watch, objects, types) == 0) {
         plan.fast = values != Py_None;
         plan.reasons = Py_NewRef(reasons);
         plan.acknowledge = Py_NewRef(acknowledge);

@@ -1,23 +1,57 @@
 /* watch.c: versions of dicts and classes (contract in watch.h). */
 #include "conn/watch.h"
 
-#define HAS_DICT_VERSIONS (PY_VERSION_HEX < 0x030e0000)
+#define HAS_DICT_WATCHERS (PY_VERSION_HEX >= 0x030c0000)
 
-#if HAS_DICT_VERSIONS
+#if HAS_DICT_WATCHERS
+/* A dict does not say whose it is, and a watcher knows nothing but the dict: one count for all. Only
+ * changed with the GIL held. */
+static uint64_t n_changes;
+
+static int
+on_change(PyDict_WatchEvent Py_UNUSED(event), PyObject *Py_UNUSED(dict), PyObject *Py_UNUSED(key),
+          PyObject *Py_UNUSED(value))
+{
+    n_changes++;
+    return 0;
+}
+#else
 static uint64_t
 dict_version(PyObject *dict)
 {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
     return ((PyDictObject *)dict)->ma_version_tag;
-#pragma GCC diagnostic pop
 }
 #endif
 
 int
-tbx_watch_set(tbx_watch *w, PyObject *objects, PyObject *types)
+tbx_watch_init(TbxState *state)
+{
+#if HAS_DICT_WATCHERS
+    state->dict_watcher = PyDict_AddWatcher(on_change);
+    state->has_watcher = state->dict_watcher >= 0;
+    return state->has_watcher ? 0 : -1;
+#else
+    state->has_watcher = false;
+    return 0;
+#endif
+}
+
+void
+tbx_watch_free(TbxState *state)
+{
+#if HAS_DICT_WATCHERS
+    if (state->has_watcher && PyDict_ClearWatcher(state->dict_watcher) < 0) {
+        PyErr_Clear();
+    }
+#endif
+    state->has_watcher = false;
+}
+
+int
+tbx_watch_set(TbxState *state, tbx_watch *w, PyObject *objects, PyObject *types)
 {
     tbx_watch_clear(w);
+    (void)state;
     if (PyTuple_GET_SIZE(objects) > TBX_WATCH_DICTS || PyTuple_GET_SIZE(types) > TBX_WATCH_TYPES) {
         PyErr_SetString(PyExc_ValueError, "too much to watch");
         return -1;
@@ -30,10 +64,14 @@ tbx_watch_set(tbx_watch *w, PyObject *objects, PyObject *types)
             return -1;
         }
         w->dicts[w->n_dicts] = dict;
-#if HAS_DICT_VERSIONS
-        w->dict_versions[w->n_dicts] = dict_version(dict);
-#endif
         w->n_dicts++;
+#if HAS_DICT_WATCHERS
+        if (PyDict_Watch(state->dict_watcher, dict) < 0) {
+            return -1;
+        }
+#else
+        w->dict_versions[w->n_dicts - 1] = dict_version(dict);
+#endif
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(types); i++) {
         PyObject *type = PyTuple_GET_ITEM(types, i);
@@ -45,18 +83,24 @@ tbx_watch_set(tbx_watch *w, PyObject *objects, PyObject *types)
         w->type_versions[w->n_types] = ((PyTypeObject *)type)->tp_version_tag;
         w->n_types++;
     }
+#if HAS_DICT_WATCHERS
+    w->changes = n_changes;
+#endif
     return 0;
 }
 
-/* True when the dict has what it had, as far as it matters. */
 static bool
-dict_holds(const tbx_watch *w, int i)
+dicts_hold(const tbx_watch *w)
 {
-#if HAS_DICT_VERSIONS
-    return dict_version(w->dicts[i]) == w->dict_versions[i];
+#if HAS_DICT_WATCHERS
+    return w->changes == n_changes;
 #else
-    (void)w, (void)i;
-    return false;
+    for (int i = 0; i < w->n_dicts; i++) {
+        if (dict_version(w->dicts[i]) != w->dict_versions[i]) {
+            return false;
+        }
+    }
+    return true;
 #endif
 }
 
@@ -69,12 +113,7 @@ tbx_watch_holds(const tbx_watch *w)
             return false;
         }
     }
-    for (int i = 0; i < w->n_dicts; i++) {
-        if (!dict_holds(w, i)) {
-            return false;
-        }
-    }
-    return w->n_types > 0;
+    return w->n_types > 0 && dicts_hold(w);
 }
 
 int

@@ -58,6 +58,8 @@ typedef struct {
 #define X(name) PyObject *name;
     TBX_STATE_OBJECTS(X)
 #undef X
+    int dict_watcher; /* of conn/watch.c */
+    bool has_watcher;
     PyObject *keys[TBX_KEY_SLOTS]; /* owned exact str, ASCII, or NULL; see codec/json_key.h */
 } TbxState;
 
