@@ -10,7 +10,9 @@ touches its internals stands here.
 from __future__ import annotations
 
 import asyncio
+from asyncio.trsock import TransportSocket
 from contextvars import Context
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -163,6 +165,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         stop_keepalive = getattr(self, "stop_keepalive", None)
         if stop_keepalive is not None:
             stop_keepalive()
+        sock = transport.get_extra_info("socket")
+        if isinstance(sock, TransportSocket) and sock.family in (AF_INET, AF_INET6):
+            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # asyncio does it for sockets of its own
         self.connections.discard(self)
         self.connections.add(connection)
         self.transport = _TAKEN  # type: ignore[assignment]

@@ -123,6 +123,7 @@ struct TbxConnObject {
     size_t out_len, out_cap;
     uint8_t *held;  /* owned: bytes that wait until `busy` or `parsing` is over */
     size_t held_len, held_cap;
+    Py_ssize_t in_transport; /* bytes that waited in the transport when it paused us; 0: it has not */
     Py_ssize_t sent;    /* of the outbox: those before it are on their way */
     Py_ssize_t running; /* handlers that are not through */
     Py_ssize_t max_size;
@@ -257,6 +258,8 @@ int tbx_conn_put_control(TbxConnObject *conn, unsigned opcode, const uint8_t *da
 int tbx_conn_put_object(TbxConnObject *conn, PyObject *encoded);
 /* After output was put: it is written when the read is through, or in the loop's next iteration. */
 void tbx_conn_has_output(TbxConnObject *conn);
+/* The transport has paused us, or there is more to wait: too much of it ends the session. */
+void tbx_conn_check_backlog(TbxConnObject *conn);
 /* Writes now what the transport takes. Escapes into the transport. */
 void tbx_conn_write(TbxConnObject *conn);
 /* Sends a CLOSE frame and no more, and reads on without heeding until the client has gone. */

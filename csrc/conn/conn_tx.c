@@ -1,6 +1,6 @@
 /* conn_tx.c: the way out of a connection (contract in conn.h).
  *
- * `out` holds finished frames. It is written when the read that caused it is through, or in the next
+ * `out` holds finished frames (ASGI: `outbox` holds messages). It is written when the read that caused it is through, or in the next
  * iteration of the loop (the hub's list), and not at all while the transport has paused us: then what
  * waits is counted, and a client that lets more than max_backlog wait is disconnected. Once a CLOSE
  * frame is in `out` nothing is appended.
@@ -74,18 +74,26 @@ is_mute(const TbxConnObject *conn)
     return conn->close_sent || conn->transport == NULL;
 }
 
+/* ASGI: out_len counts the bytes of the outbox. */
+static int
+append(TbxConnObject *conn, PyObject *message, size_t len)
+{
+    conn->out_len += len;
+    return PyList_Append(conn->outbox, message);
+}
+
 int
 tbx_conn_put(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
 {
     if (conn->path == TBX_PATH_DIRECT) {
         return is_mute(conn) ? 0 : put_message(conn, is_text, data, len);
     }
-    if (conn->outbox == NULL) {
+    if (conn->outbox == NULL || conn->close_sent) {
         return 0;
     }
     PyObject *message = is_text ? PyUnicode_DecodeUTF8((const char *)data, (Py_ssize_t)len, NULL)
                                 : PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)len);
-    int status = message != NULL ? PyList_Append(conn->outbox, message) : -1;
+    int status = message != NULL ? append(conn, message, len) : -1;
     Py_XDECREF(message);
     return status;
 }
@@ -106,7 +114,7 @@ tbx_conn_put_object(TbxConnObject *conn, PyObject *encoded)
             return -1;
         }
         if (conn->path != TBX_PATH_DIRECT && conn->outbox != NULL) {
-            return PyList_Append(conn->outbox, encoded);
+            return append(conn, encoded, (size_t)len);
         }
         return tbx_conn_put(conn, true, (const uint8_t *)text, (size_t)len);
     }
@@ -138,15 +146,25 @@ tbx_conn_backlog(TbxConnObject *conn)
 static void
 give_up(TbxConnObject *conn)
 {
-    if (conn->closing || conn->socket == NULL) {
+    if (conn->socket == NULL || conn->close_sent) {
         return;
     }
-    conn->closing = true;
-    PyObject *done = PyObject_CallMethod(conn->socket, "_too_slow", "n", (Py_ssize_t)conn->out_len);
+    Py_ssize_t waiting = tbx_conn_backlog(conn);
+    conn->closing = conn->close_sent = true; /* nothing is put any more */
+    PyObject *done = PyObject_CallMethod(conn->socket, "_too_slow", "n", waiting);
     if (done == NULL) {
         PyErr_WriteUnraisable((PyObject *)conn);
     }
     Py_XDECREF(done);
+}
+
+void
+tbx_conn_check_backlog(TbxConnObject *conn)
+{
+    Py_ssize_t max = conn->hub->max_backlog;
+    if ((Py_ssize_t)conn->out_len + conn->in_transport > max && tbx_conn_backlog(conn) > max) {
+        give_up(conn);
+    }
 }
 
 void
@@ -155,11 +173,9 @@ tbx_conn_has_output(TbxConnObject *conn)
     if (conn->parsing) {
         return; /* it leaves when what has been read is through */
     }
-    if (!conn->can_write) {
-        if ((Py_ssize_t)conn->out_len > conn->hub->max_backlog) {
-            give_up(conn);
-        }
-        return; /* resume_writing() */
+    if (!conn->can_write || conn->draining) { /* what clears that writes */
+        tbx_conn_check_backlog(conn);
+        return;
     }
     if (!conn->is_dirty) {
         conn->is_dirty = true;

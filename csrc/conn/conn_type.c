@@ -84,7 +84,10 @@ conn_meth_connection_lost(PyObject *self, PyObject *Py_UNUSED(exc))
 static PyObject *
 conn_meth_pause_writing(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    CONN(self)->can_write = false;
+    TbxConnObject *conn = CONN(self);
+    conn->can_write = false;
+    conn->in_transport = tbx_conn_backlog(conn) - (Py_ssize_t)conn->out_len;
+    tbx_conn_check_backlog(conn);
     Py_RETURN_NONE;
 }
 
@@ -92,6 +95,7 @@ static PyObject *
 conn_meth_resume_writing(PyObject *self, PyObject *Py_UNUSED(none))
 {
     CONN(self)->can_write = true;
+    CONN(self)->in_transport = 0;
     tbx_conn_write(CONN(self));
     Py_RETURN_NONE;
 }
@@ -189,6 +193,7 @@ next_message(TbxConnObject *conn)
     if (conn->outbox == NULL || conn->sent >= PyList_GET_SIZE(conn->outbox)) {
         conn->draining = false;
         conn->sent = 0;
+        conn->out_len = 0;
         if (conn->outbox != NULL &&
             PyList_SetSlice(conn->outbox, 0, PyList_GET_SIZE(conn->outbox), NULL) < 0) {
             return NULL;
@@ -328,6 +333,7 @@ conn_meth_abort(PyObject *self, PyObject *Py_UNUSED(none))
     conn->out = NULL;
     conn->out_len = conn->out_cap = 0;
     conn->closing = conn->close_sent = true;
+    Py_CLEAR(conn->outbox);
     if (conn->transport == NULL) {
         Py_RETURN_NONE;
     }
