@@ -20,7 +20,7 @@ import engineio.async_socket
 import engineio.exceptions
 from engineio.async_server import AsyncServer as _UpstreamServer
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
-from engineio.packet import CLOSE, MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, packet_names
+from engineio.packet import MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, packet_names
 
 from ._load import core
 from .asgi import translate_request
@@ -35,7 +35,13 @@ DUE_PING, DUE_PONG, DUE_CONNECT, DUE_MESSAGE, DUE_CLOSE = range(5)
 _OFFER = "toolboxsio.direct"
 
 #: Where an application replaces one of these, its sessions are upstream's from the start.
-_SESSION_METHODS = ("_websocket_handler", "_send_ping", "schedule_ping", "check_ping_timeout", "poll")
+_SESSION_METHODS = (
+    "_websocket_handler",
+    "_send_ping",
+    "schedule_ping",
+    "check_ping_timeout",
+    "poll",
+)
 
 _UPSTREAM_METHODS = {
     name: _UpstreamSocket.__dict__[name]
@@ -73,6 +79,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
 
     conn: Any = None
     connected: bool
+    last_ping: float | None
     refused = False  # a packet was refused: the connection is over
     _environ: dict[str, Any] | None = None  # of the request that is being handled
     _reader: asyncio.Task[Any] | None = None  # ASGI: who waits for messages
@@ -564,6 +571,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     """The Engine.IO server. Mirrors: ``engineio.async_server.AsyncServer``."""
 
     start_service_task: bool
+    _async: Any
     #: The Socket.IO server whose events are dispatched in C; None: nobody's.
     owner: Any = None
     #: Seconds for an upgrade to WebSocket; 0: without an end.

@@ -44,9 +44,7 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         skipped = skip_sid if isinstance(skip_sid, list) else [skip_sid]
         packets: list[EnginePacket] = []
         if not callback:
-            encoded = server.packet_class(
-                EVENT, namespace=namespace, data=[event, *args]
-            ).encode()
+            encoded = server.packet_class(EVENT, namespace=namespace, data=[event, *args]).encode()
             parts = encoded if isinstance(encoded, list) else [encoded]
             packets = [EnginePacket(MESSAGE, data=part) for part in parts]
         for sid, eio_sid in list(self.get_participants(namespace, room)):

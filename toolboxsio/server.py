@@ -144,8 +144,8 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
     def acceleration(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
         """Tell how the packets of a client are handled.
 
-        ``{"path": "direct", "asgi", "polling" or "upstream", "fast": bool, "reasons": [str, ...]}``:
-        the way to the client, whether its events are dispatched in C, and if not, why.
+        ``{"path": str, "fast": bool, "reasons": [str, ...]}``: the way to the client ("direct",
+        "asgi", "polling", "upstream"), whether its events are dispatched in C, and if not, why.
 
         :raises KeyError: when there is no such client.
         """
@@ -305,7 +305,7 @@ else:  # plain python-socketio
 #: Seconds that a client has to answer a CLOSE frame.
 CLOSE_SECONDS = 10
 
-# The methods that events dispatched in C leave out or stand for, as they were before any application.
+# What events dispatched in C leave out or stand for, as it was before any application.
 _SERVER_METHODS = {
     name: getattr(AsyncServer, name)
     for name in (
@@ -325,13 +325,13 @@ _ENGINE_METHODS = {
     name: getattr(EngineServer, name)
     for name in ("send", "send_packet", "_trigger_event", "_get_socket", "start_background_task")
 }
-_SEND_METHODS = {
-    name: getattr(AsyncServer, name) for name in ("_send_packet", "_send_eio_packet")
-}
+_SEND_METHODS = {name: getattr(AsyncServer, name) for name in ("_send_packet", "_send_eio_packet")}
 _SOCKET_METHODS = {
     name: getattr(EngineSocket, name, None) for name in ("receive", "send", "_receive_encoded")
 }
-_MANAGER_METHODS = {name: getattr(BaseManager, name) for name in ("sid_from_eio_sid", "is_connected")}
+_MANAGER_METHODS = {
+    name: getattr(BaseManager, name) for name in ("sid_from_eio_sid", "is_connected")
+}
 _TRIGGER_EVENT = _UpstreamNamespace.trigger_event
 
 
@@ -392,11 +392,18 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
     objects = [vars(sio), vars(eio), vars(manager), eio.handlers]
     for logger in loggers:
         if isinstance(logger, logging.Logger):  # what it remembers is emptied when a level is set
-            objects += [vars(logger), logger._cache]
-    types = (type(sio), type(eio), type(manager), EngineSocket)
+            objects += [vars(logger), vars(logger)["_cache"]]
+    types: tuple[type, ...] = (type(sio), type(eio), type(manager), EngineSocket)
     if isinstance(cls, type):
         types = (*types, cls)
-    return (tuple(reasons), sio._acknowledge, functools.partial(_report, eio), tuple(objects), types, values)
+    return (
+        tuple(reasons),
+        sio._acknowledge,
+        functools.partial(_report, eio),
+        tuple(objects),
+        types,
+        values,
+    )
 
 
 def _report(eio: Any, exc: BaseException) -> None:

@@ -1,7 +1,7 @@
 """uvicorn's WebSocket protocol, from which a Socket.IO connection takes its transport.
 
 ``uvicorn.run(app, ws="toolboxsio.uvicorn:WebSocketProtocol")``, or with uvicorn >= 0.50
-``uvicorn main:app --ws toolboxsio.uvicorn:WebSocketProtocol``; with older ones pass the class itself.
+``uvicorn main:app --ws toolboxsio.uvicorn:WebSocketProtocol``; older ones take the class itself.
 
 Handshake, headers, limits, logs, and every WebSocket that is not Socket.IO, are uvicorn's. What
 touches its internals stands here.
@@ -122,7 +122,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             scope["extensions"][OFFER] = self
 
     def _is_whole(self) -> bool:
-        """Whether what was read ends with a message, or within a frame that uvicorn has not seen."""
+        """Whether what was read ends with a message, or in a frame that uvicorn has not seen."""
         assert self._tail is not None
         assert core is not None
         return not self._tail or core.ws_whole(self._tail, True) == (0, 0)
@@ -144,7 +144,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             or not self._is_whole()
         ):
             return False
-        waiting = []
+        waiting: list[Any] = []
         while not self.queue.empty():
             waiting.append(self.queue.get_nowait())
         if any(message["type"] != "websocket.receive" for message in waiting):
@@ -152,6 +152,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 self.queue.put_nowait(message)
             return False
         bits, inflate, keeps = 0, None, False
+        extension: Any
         for extension in self.conn.extensions:
             bits = extension.local_max_window_bits
             keeps = not extension.remote_no_context_takeover

@@ -107,8 +107,8 @@ call_with_args(TbxCallObject *call, PyObject *callee, PyObject *data)
     for (Py_ssize_t i = 1; i < n_data; i++) {
         args[n++] = PyList_GET_ITEM(data, i);
     }
-    PyObject *result = PyObject_Vectorcall(
-        callee, args + 1, (size_t)(n - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    PyObject *result = PyObject_Vectorcall(callee, args + 1,
+                                           (size_t)(n - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     if (args != few) {
         PyMem_Free(args);
     }
@@ -199,8 +199,8 @@ answered(TbxCallObject *call, PyObject *answer)
             PyObject *number = PyLong_FromUnsignedLongLong(call->id);
             PyObject *coro = NULL;
             if (number != NULL) {
-                coro = PyObject_CallFunctionObjArgs(conn->hub->plan.acknowledge, conn->sid, call->ns,
-                                                    number, answer, NULL);
+                coro = PyObject_CallFunctionObjArgs(conn->hub->plan.acknowledge, conn->sid,
+                                                    call->ns, number, answer, NULL);
                 Py_DECREF(number);
             }
             call->phase = TBX_PHASE_ANSWER;

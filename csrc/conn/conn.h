@@ -47,57 +47,56 @@ typedef enum {
 
 /* What plan() of the server told; valid while the watch says so. */
 typedef struct {
-    bool fast;                    /* events may be dispatched here */
-    bool async_handlers;          /* a task for each event */
-    PyObject *reasons;            /* owned tuple of str: why not */
-    PyObject *handlers;           /* owned dict, as the rest */
+    bool fast;           /* events may be dispatched here */
+    bool async_handlers; /* a task for each event */
+    PyObject *reasons;   /* owned tuple of str: why not */
+    PyObject *handlers;  /* owned dict, as the rest */
     PyObject *namespace_handlers;
-    PyObject *binary_packet;      /* clients whose packet waits for attachments */
+    PyObject *binary_packet; /* clients whose packet waits for attachments */
     PyObject *rooms;
     PyObject *pending_connect;
     PyObject *pending_disconnect;
-    PyObject *reserved_events;    /* owned sequence */
-    PyObject *json_default;       /* owned; None: none */
-    PyObject *trigger_event;      /* owned: AsyncNamespace.trigger_event as it was */
-    PyObject *acknowledge;        /* owned: (eio_sid, namespace, id, answer) -> coroutine */
-    PyObject *report;             /* owned: called in the except block of a handler that raised */
+    PyObject *reserved_events; /* owned sequence */
+    PyObject *json_default;    /* owned; None: none */
+    PyObject *trigger_event;   /* owned: AsyncNamespace.trigger_event as it was */
+    PyObject *acknowledge;     /* owned: (eio_sid, namespace, id, answer) -> coroutine */
+    PyObject *report;          /* owned: called in the except block of a handler that raised */
     Py_ssize_t max_depth;
 } tbx_plan;
 
 typedef struct TbxConnObject TbxConnObject;
 
 typedef struct {
-    PyObject_HEAD
-    TbxState *state;      /* borrowed from the module, which the type keeps */
-    PyObject *loop;       /* owned */
-    PyObject *loop_dict;  /* owned; NULL: tasks are started by the loop */
-    PyObject *call_soon;  /* owned: the loop's */
-    PyObject *catcher;    /* owned: what stands for it while a task is made */
-    PyObject *caught;     /* owned, or NULL: what the catcher got */
+    PyObject_HEAD TbxState *state; /* borrowed from the module, which the type keeps */
+    PyObject *loop;                /* owned */
+    PyObject *loop_dict;           /* owned; NULL: tasks are started by the loop */
+    PyObject *call_soon;           /* owned: the loop's */
+    PyObject *catcher;             /* owned: what stands for it while a task is made */
+    PyObject *caught;              /* owned, or NULL: what the catcher got */
     PyObject *task_kwargs; /* owned dict: loop, context and name of the task that is made; 3.11 */
-    uint64_t n_named;     /* tasks that have a name with a number */
-    PyObject *tasks;      /* owned set: tasks that wait, which the loop holds weakly */
-    PyObject *all_tasks;  /* owned; the interpreter's set of tasks, its dict and its data: */
-    PyObject *all_dict;   /* owned */
-    PyObject *all_data;   /* owned */
+    uint64_t n_named;      /* tasks that have a name with a number */
+    PyObject *tasks;       /* owned set: tasks that wait, which the loop holds weakly */
+    PyObject *all_tasks;   /* owned; the interpreter's set of tasks, its dict and its data: */
+    PyObject *all_dict;    /* owned */
+    PyObject *all_data;    /* owned */
     PyObject *add_catcher; /* owned: what stands for its add */
     PyObject *added;       /* owned, or NULL: what that got */
-    PyObject *make_plan;  /* owned: () -> tuple */
+    PyObject *make_plan;   /* owned: () -> tuple */
     PyObject *compressors; /* owned dict: window bits -> zlib.compressobj */
-    PyObject *flush_call; /* owned: bound tbx_hub_flush */
-    PyObject *tick_call;  /* owned: bound tbx_hub_tick */
-    PyObject *timer;      /* owned TimerHandle, or NULL */
+    PyObject *flush_call;  /* owned: bound tbx_hub_flush */
+    PyObject *tick_call;   /* owned: bound tbx_hub_tick */
+    PyObject *timer;       /* owned TimerHandle, or NULL */
     double timer_due;
     tbx_watch watch;
     tbx_plan plan;
     tbx_deadline lists[TBX_DUE_KINDS]; /* heads; a node's due never lies before its predecessor's */
     double after[TBX_DUE_KINDS];       /* seconds from the event to the deadline; 0: none */
-    TbxConnObject *dirty;  /* borrowed list: output to be written; linked by next_dirty */
-    bool flush_due;        /* flush_call is scheduled */
+    TbxConnObject *dirty;   /* borrowed list: output to be written; linked by next_dirty */
+    bool flush_due;         /* flush_call is scheduled */
     TbxConnObject *reading; /* borrowed: who parses `buffer` now */
-    PyObject *view;        /* owned memoryview of a bytearray, or NULL before the first read */
-    uint8_t *buffer;       /* borrowed from view: TBX_READ_SIZE bytes */
-    Py_ssize_t max_size;   /* bytes of a message */
+    PyObject *view;         /* owned memoryview of a bytearray, or NULL before the first read */
+    uint8_t *buffer;        /* borrowed from view: TBX_READ_SIZE bytes */
+    Py_ssize_t max_size;    /* bytes of a message */
     Py_ssize_t max_backlog;
     Py_ssize_t max_running; /* handlers of one client before reading pauses */
     Py_ssize_t compression_threshold;
@@ -105,25 +104,25 @@ typedef struct {
 } TbxHubObject;
 
 struct TbxConnObject {
-    PyObject_HEAD
-    TbxHubObject *hub;   /* owned */
-    PyObject *socket;    /* owned EngineSocket; NULL when over */
-    PyObject *sid;       /* owned str: of the Engine.IO session */
-    PyObject *transport; /* owned; NULL unless direct */
-    PyObject *context;   /* owned contextvars.Context; NULL unless direct */
-    PyObject *outbox;    /* owned list: texts and bytes for send(), from `sent` on; NULL unless ASGI */
-    PyObject *server;    /* owned: uvicorn's connections and tasks, see toolboxsio/uvicorn.py */
-    PyObject *inflate;   /* owned zlib.decompressobj, or NULL */
-    PyObject *spare;     /* owned: a buffer of its own while the shared one is in use, or NULL */
+    PyObject_HEAD TbxHubObject *hub; /* owned */
+    PyObject *socket;                /* owned EngineSocket; NULL when over */
+    PyObject *sid;                   /* owned str: of the Engine.IO session */
+    PyObject *transport;             /* owned; NULL unless direct */
+    PyObject *context;               /* owned contextvars.Context; NULL unless direct */
+    PyObject *outbox; /* owned list: texts and bytes for send(), from `sent` on; NULL unless ASGI */
+    PyObject *server; /* owned: uvicorn's connections and tasks, see toolboxsio/uvicorn.py */
+    PyObject *inflate; /* owned zlib.decompressobj, or NULL */
+    PyObject *spare;   /* owned: a buffer of its own while the shared one is in use, or NULL */
     tbx_ws_reader reader;
-    tbx_deadline beat; /* PING or PONG */
-    tbx_deadline life; /* CONNECT, MESSAGE or CLOSE */
+    tbx_deadline beat;         /* PING or PONG */
+    tbx_deadline life;         /* CONNECT, MESSAGE or CLOSE */
     TbxConnObject *next_dirty; /* owned by the list while is_dirty */
-    uint8_t *out;   /* owned: frames that are not written yet */
+    uint8_t *out;              /* owned: frames that are not written yet */
     size_t out_len, out_cap;
-    uint8_t *held;  /* owned: bytes that wait until `busy` or `parsing` is over */
+    uint8_t *held; /* owned: bytes that wait until `busy` or `parsing` is over */
     size_t held_len, held_cap;
-    Py_ssize_t in_transport; /* bytes that waited in the transport when it paused us; 0: it has not */
+    Py_ssize_t
+        in_transport;   /* bytes that waited in the transport when it paused us; 0: it has not */
     Py_ssize_t sent;    /* of the outbox: those before it are on their way */
     Py_ssize_t running; /* handlers that are not through */
     Py_ssize_t max_size;
@@ -134,39 +133,43 @@ struct TbxConnObject {
     bool busy;           /* a packet is being handled in Python: what follows it is held */
     bool parsing;
     bool is_dirty;
-    bool draining;       /* ASGI: a message of the outbox is being sent: the next one waits */
-    bool can_write;      /* the transport has not paused us */
-    bool paused;         /* we have paused reading */
-    bool close_sent;     /* a CLOSE frame has left: nothing else does, what comes is dropped */
-    bool closing;        /* the session is over, or nearly: answers take the slow path */
-    bool deaf;           /* nothing that comes is read: the client has sent CLOSE, or nonsense */
-    bool heard;          /* a message came since the last PING */
-    bool lost;           /* deaf, or the transport is gone: the end comes when what is held is through */
-    bool over_begun;     /* the end has been told to Python */
+    bool draining;   /* ASGI: a message of the outbox is being sent: the next one waits */
+    bool can_write;  /* the transport has not paused us */
+    bool paused;     /* we have paused reading */
+    bool close_sent; /* a CLOSE frame has left: nothing else does, what comes is dropped */
+    bool closing;    /* the session is over, or nearly: answers take the slow path */
+    bool deaf;       /* nothing that comes is read: the client has sent CLOSE, or nonsense */
+    bool heard;      /* a message came since the last PING */
+    bool lost; /* deaf, or the transport is gone: the end comes when what is held is through */
+    bool over_begun; /* the end has been told to Python */
 };
 
 typedef struct {
-    PyObject_HEAD
-    TbxConnObject *conn; /* owned */
-    PyObject *callee;    /* owned: handler, bound trigger_event, namespace handler; NULL: started */
-    PyObject *sid;       /* owned, or NULL */
-    PyObject *ns;        /* owned str */
-    PyObject *data;      /* owned list [event, *args]; NULL when started */
-    PyObject *inner;     /* owned: the coroutine that is awaited, or NULL */
-    PyObject *task;      /* borrowed from the hub's tasks, where it is until the end; or NULL */
+    PyObject_HEAD TbxConnObject *conn; /* owned */
+    PyObject *callee; /* owned: handler, bound trigger_event, namespace handler; NULL: started */
+    PyObject *sid;    /* owned, or NULL */
+    PyObject *ns;     /* owned str */
+    PyObject *data;   /* owned list [event, *args]; NULL when started */
+    PyObject *inner;  /* owned: the coroutine that is awaited, or NULL */
+    PyObject *task;   /* borrowed from the hub's tasks, where it is until the end; or NULL */
     PyObject *weakrefs;
     uint64_t id;
     bool has_id;
-    uint8_t kind;      /* tbx_call_kind */
-    uint8_t phase;     /* tbx_call_phase */
-    bool swallows;     /* a CancelledError of the handler is an answer of None */
-    bool with_event;   /* catch-all of events, of namespaces: */
-    bool with_ns;      /* what stands before sid */
-    bool ordered;      /* the connection waits for it (async_handlers=False) */
-    bool running;      /* it is being sent into */
+    uint8_t kind;    /* tbx_call_kind */
+    uint8_t phase;   /* tbx_call_phase */
+    bool swallows;   /* a CancelledError of the handler is an answer of None */
+    bool with_event; /* catch-all of events, of namespaces: */
+    bool with_ns;    /* what stands before sid */
+    bool ordered;    /* the connection waits for it (async_handlers=False) */
+    bool running;    /* it is being sent into */
 } TbxCallObject;
 
-typedef enum { TBX_CALL_HANDLER, TBX_CALL_NAMESPACE, TBX_CALL_TRIGGER, TBX_CALL_LANE } tbx_call_kind;
+typedef enum {
+    TBX_CALL_HANDLER,
+    TBX_CALL_NAMESPACE,
+    TBX_CALL_TRIGGER,
+    TBX_CALL_LANE
+} tbx_call_kind;
 typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DONE } tbx_call_phase;
 
 #ifdef TBX_DEBUG
@@ -174,7 +177,7 @@ typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DON
 #else
 #define TBX_READ_SIZE (64 * 1024)
 #endif
-#define TBX_FRAGMENTS_MAX 65536  /* frames of one message */
+#define TBX_FRAGMENTS_MAX 65536   /* frames of one message */
 #define TBX_HELD_MAX (256 * 1024) /* bytes that wait for a handler before reading pauses */
 
 /* ---- hub_type.c, plan.c ---- */

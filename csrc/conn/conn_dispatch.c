@@ -23,8 +23,8 @@ find_sid(TbxConnObject *conn, PyObject *ns)
     TbxHubObject *hub = conn->hub;
     const tbx_plan *plan = &hub->plan;
     PyObject *rooms = PyDict_GetItemWithError(plan->rooms, ns);
-    PyObject *everybody = rooms && PyDict_CheckExact(rooms) ? PyDict_GetItemWithError(rooms, Py_None)
-                                                            : NULL;
+    PyObject *everybody =
+        rooms && PyDict_CheckExact(rooms) ? PyDict_GetItemWithError(rooms, Py_None) : NULL;
     if (everybody == NULL) {
         PyErr_Clear();
         return NULL;
@@ -57,7 +57,8 @@ typedef struct {
 static PyObject *
 look_up(PyObject *table, PyObject *key)
 {
-    PyObject *found = table != NULL && PyDict_Check(table) ? PyDict_GetItemWithError(table, key) : NULL;
+    PyObject *found =
+        table != NULL && PyDict_Check(table) ? PyDict_GetItemWithError(table, key) : NULL;
     if (found == NULL) {
         PyErr_Clear();
     }
@@ -215,8 +216,8 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
         Py_DECREF(data);
         return 0;
     }
-    PyObject *event = PyList_CheckExact(data) && PyList_GET_SIZE(data) > 0 ? PyList_GET_ITEM(data, 0)
-                                                                           : NULL;
+    PyObject *event =
+        PyList_CheckExact(data) && PyList_GET_SIZE(data) > 0 ? PyList_GET_ITEM(data, 0) : NULL;
     int is_reserved = event != NULL && PyUnicode_CheckExact(event)
                           ? PySequence_Contains(hub->plan.reserved_events, event)
                           : 1;
@@ -305,9 +306,8 @@ tbx_conn_start_lane(TbxConnObject *conn, PyObject *coro)
 int
 tbx_conn_lane(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
 {
-    PyObject *encoded = is_text
-                            ? PyUnicode_DecodeUTF8((const char *)data, (Py_ssize_t)len, NULL)
-                            : PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)len);
+    PyObject *encoded = is_text ? PyUnicode_DecodeUTF8((const char *)data, (Py_ssize_t)len, NULL)
+                                : PyBytes_FromStringAndSize((const char *)data, (Py_ssize_t)len);
     if (encoded == NULL) {
         return -1;
     }
@@ -358,9 +358,9 @@ put_answer(TbxHubObject *hub, tbx_buf *out, PyObject *answer, PyObject *attachme
         if (i > 0) {
             status = tbx_buf_put_byte(out, ',');
         }
-        if (status == 0 && tbx_json_encode(hub->state, out,
-                                           is_tuple ? PyTuple_GET_ITEM(answer, i) : answer,
-                                           &options) < 0) {
+        if (status == 0 &&
+            tbx_json_encode(hub->state, out, is_tuple ? PyTuple_GET_ITEM(answer, i) : answer,
+                            &options) < 0) {
             return -1;
         }
     }

@@ -155,8 +155,8 @@ refuse_close(TbxConnObject *conn, const tbx_ws_message *message, const tbx_err *
         refuse(conn, tbx_ws_close_code(err->code), tbx_err_text(err->code));
         return 0;
     }
-    PyObject *text = PyUnicode_DecodeUTF8((const char *)message->data + 2,
-                                          (Py_ssize_t)message->len - 2, NULL);
+    PyObject *text =
+        PyUnicode_DecodeUTF8((const char *)message->data + 2, (Py_ssize_t)message->len - 2, NULL);
     Py_XDECREF(text);
     if (text == NULL && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
         PyObject *type, *exc, *traceback;
@@ -426,9 +426,9 @@ tbx_conn_call_done(TbxConnObject *conn, bool was_lane)
         return;
     }
     PyObject *go_on = PyObject_GetAttrString((PyObject *)conn, "go_on");
-    PyObject *handle = go_on ? PyObject_CallMethodOneArg(conn->hub->loop,
-                                                         conn->hub->state->str_call_soon, go_on)
-                             : NULL;
+    PyObject *handle =
+        go_on ? PyObject_CallMethodOneArg(conn->hub->loop, conn->hub->state->str_call_soon, go_on)
+              : NULL;
     if (handle == NULL) {
         PyErr_Clear(); /* the loop is closed */
     }

@@ -202,8 +202,7 @@ tbx_conn_write(TbxConnObject *conn)
     if (conn->out_len == 0 || !conn->can_write || conn->transport == NULL) {
         return;
     }
-    PyObject *bytes =
-        PyBytes_FromStringAndSize((const char *)conn->out, (Py_ssize_t)conn->out_len);
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)conn->out, (Py_ssize_t)conn->out_len);
     free(conn->out);
     conn->out = NULL;
     conn->out_len = conn->out_cap = 0;

@@ -561,35 +561,39 @@ static PyMethodDef conn_methods[] = {
     {"resume_writing", conn_meth_resume_writing, METH_NOARGS, NULL},
     {"shutdown", conn_meth_shutdown, METH_NOARGS, "uvicorn's: end the connection with 1012."},
     {"attach", conn_meth_attach, METH_VARARGS,
-     "attach(transport, context, server, max_size, window_bits, may_inflate, inflate, keeps, "
+     "attach($self, transport, context, server, max_size, window_bits, may_inflate, inflate, "
+     "keeps, "
      "/)\n--\n\nSpeak WebSocket on a transport."},
     {"attach_messages", conn_meth_attach_messages, METH_NOARGS,
-     "attach_messages()\n--\n\nExchange messages with an ASGI server."},
+     "attach_messages($self, /)\n--\n\nExchange messages with an ASGI server."},
     {"hold", conn_meth_hold, METH_O,
-     "hold(data, /)\n--\n\nKeep bytes that were read before, for go_on()."},
-    {"go_on", conn_meth_go_on, METH_NOARGS, "go_on()\n--\n\nHandle what is held."},
+     "hold($self, data, /)\n--\n\nKeep bytes that were read before, for go_on()."},
+    {"go_on", conn_meth_go_on, METH_NOARGS, "go_on($self, /)\n--\n\nHandle what is held."},
     {"feed", conn_meth_feed, METH_O,
-     "feed(event, /)\n--\n\nHandle an event of ASGI's receive(): None, or the first message to be "
+     "feed($self, event, /)\n--\n\nHandle an event of ASGI's receive(): None, or the first message "
+     "to be "
      "sent; False when Python\nhas to handle it, True when the next one has to wait."},
     {"dispatch", conn_meth_dispatch, METH_VARARGS,
-     "dispatch(namespace, id, data, /)\n--\n\nStart the handler of an event; False when Python has "
+     "dispatch($self, namespace, id, data, /)\n--\n\nStart the handler of an event; False when "
+     "Python has "
      "to."},
-    {"send", conn_meth_send, METH_O, "send(encoded, /)\n--\n\nSend one Engine.IO packet."},
+    {"send", conn_meth_send, METH_O, "send($self, encoded, /)\n--\n\nSend one Engine.IO packet."},
     {"next_message", conn_meth_next_message, METH_NOARGS,
-     "next_message()\n--\n\nWhat is to be given to ASGI's send(); None: nothing more."},
+     "next_message($self, /)\n--\n\nWhat is to be given to ASGI's send(); None: nothing more."},
     {"close", conn_meth_close, METH_VARARGS,
-     "close(code, reason='', /)\n--\n\nStart the closing handshake; 0: close the transport."},
-    {"abort", conn_meth_abort, METH_NOARGS, "abort()\n--\n\nEnd the connection at once."},
+     "close($self, code, reason='', /)\n--\n\nStart the closing handshake; 0: close the "
+     "transport."},
+    {"abort", conn_meth_abort, METH_NOARGS, "abort($self, /)\n--\n\nEnd the connection at once."},
     {"closing", conn_meth_closing, METH_NOARGS,
-     "closing()\n--\n\nThe session is over: no more pings, and answers are Python's."},
+     "closing($self, /)\n--\n\nThe session is over: no more pings, and answers are Python's."},
     {"heartbeat", conn_meth_heartbeat, METH_NOARGS,
-     "heartbeat()\n--\n\nLet a PING be due, unless one is."},
+     "heartbeat($self, /)\n--\n\nLet a PING be due, unless one is."},
     {"pinged", conn_meth_pinged, METH_VARARGS,
-     "pinged(seconds=-1, /)\n--\n\nA PING was sent: await its PONG."},
+     "pinged($self, seconds=-1, /)\n--\n\nA PING was sent: await its PONG."},
     {"expect", conn_meth_expect, METH_VARARGS,
-     "expect(kind, seconds=-1, /)\n--\n\nSet a deadline; it takes the place of another."},
-    {"relax", conn_meth_relax, METH_VARARGS, "relax(kind, /)\n--\n\nStop a deadline."},
-    {"release", conn_meth_release, METH_NOARGS, "release()\n--\n\nLet go: it is over."},
+     "expect($self, kind, seconds=-1, /)\n--\n\nSet a deadline; it takes the place of another."},
+    {"relax", conn_meth_relax, METH_VARARGS, "relax($self, kind, /)\n--\n\nStop a deadline."},
+    {"release", conn_meth_release, METH_NOARGS, "release($self, /)\n--\n\nLet go: it is over."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -287,7 +287,8 @@ start(TbxHubObject *hub, PyObject *coro, PyObject *context)
     TbxCallObject *call = as_call(hub, coro);
     bool is_done = call != NULL && call->phase == TBX_PHASE_DONE;
     if (removed >= 0 && !is_done) {
-        PyObject *added = PyObject_CallMethodOneArg(hub->state->all_tasks, hub->state->str_add, task);
+        PyObject *added =
+            PyObject_CallMethodOneArg(hub->state->all_tasks, hub->state->str_add, task);
         Py_XDECREF(added);
         if (added == NULL || keep(hub, coro, task) < 0) {
             removed = -1;

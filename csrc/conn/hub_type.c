@@ -40,10 +40,11 @@ hub_meth_catch_add(PyObject *self, PyObject *task)
 static int
 read_limits(TbxHubObject *hub, PyObject *limits)
 {
-    static char *names[] = {"ping_interval",   "ping_timeout",    "connect_timeout",
-                            "message_timeout", "close_timeout",   "max_size",
-                            "max_backlog",     "max_running",     "compression_threshold",
-                            NULL};
+    static char *names[] = {"ping_interval",         "ping_timeout",
+                            "connect_timeout",       "message_timeout",
+                            "close_timeout",         "max_size",
+                            "max_backlog",           "max_running",
+                            "compression_threshold", NULL};
     PyObject *empty = PyTuple_New(0);
     if (empty == NULL) {
         return -1;
@@ -237,9 +238,9 @@ hub_tp_dealloc(PyObject *self)
 
 static PyMethodDef hub_methods[] = {
     {"connection", hub_meth_connection, METH_VARARGS,
-     "connection(socket, sid, /)\n--\n\nThe C half of a new session."},
+     "connection($self, socket, sid, /)\n--\n\nThe C half of a new session."},
     {"start", hub_meth_start, METH_VARARGS,
-     "start(coro, context, /)\n--\n\nMake a task of coro and run its first step at once."},
+     "start($self, coro, context, /)\n--\n\nMake a task of coro and run its first step at once."},
     {"_flush", hub_meth_flush, METH_NOARGS, NULL},
     {"_tick", hub_meth_tick, METH_NOARGS, NULL},
     {"_catch", (PyCFunction)(void (*)(void))hub_meth_catch, METH_FASTCALL | METH_KEYWORDS, NULL},

@@ -58,8 +58,8 @@ tbx_watch_set(TbxState *state, tbx_watch *w, PyObject *objects, PyObject *types)
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(objects); i++) {
         PyObject *object = PyTuple_GET_ITEM(objects, i);
-        PyObject *dict = PyDict_CheckExact(object) ? Py_NewRef(object)
-                                                   : PyObject_GenericGetDict(object, NULL);
+        PyObject *dict =
+            PyDict_CheckExact(object) ? Py_NewRef(object) : PyObject_GenericGetDict(object, NULL);
         if (dict == NULL) {
             return -1;
         }

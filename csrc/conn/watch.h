@@ -14,10 +14,10 @@
 #define TBX_WATCH_TYPES 8
 
 typedef struct {
-    PyObject *dicts[TBX_WATCH_DICTS]; /* owned: dicts, and the __dict__ of other objects */
+    PyObject *dicts[TBX_WATCH_DICTS];        /* owned: dicts, and the __dict__ of other objects */
     uint64_t dict_versions[TBX_WATCH_DICTS]; /* 3.11 */
     uint64_t changes;                        /* 3.12 and later: changes of any dict until then */
-    PyObject *types[TBX_WATCH_TYPES]; /* owned */
+    PyObject *types[TBX_WATCH_TYPES];        /* owned */
     unsigned type_versions[TBX_WATCH_TYPES];
     int n_dicts, n_types;
 } tbx_watch;

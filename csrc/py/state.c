@@ -21,7 +21,10 @@ typedef struct {
     const char *text;
 } constant;
 
-#define TEXT(field, text) {offsetof(TbxState, field), text}
+#define TEXT(field, text)                                                                          \
+    {                                                                                              \
+        offsetof(TbxState, field), text                                                            \
+    }
 
 static const constant names[] = {
     TEXT(str_placeholder, "_placeholder"),

@@ -21,13 +21,13 @@
     X(ConnectionType)  /* the types of conn/ */                                                    \
     X(HubType)                                                                                     \
     X(CallType)                                                                                    \
-    X(CancelledError)        /* asyncio.CancelledError */                                          \
-    X(Task)                  /* asyncio.Task */                                                    \
-    X(current_tasks)         /* asyncio.tasks._current_tasks, up to 3.11, else None */             \
-    X(all_tasks)             /* asyncio.tasks._all_tasks, up to 3.11, else None */                 \
-    X(iscoroutinefunction)   /* inspect.iscoroutinefunction */                                     \
-    X(task_names)            /* of the arguments of Task(coro, ...); 3.12 */                             \
-    X(str_add)               /* names of attributes */                                             \
+    X(CancelledError)      /* asyncio.CancelledError */                                            \
+    X(Task)                /* asyncio.Task */                                                      \
+    X(current_tasks)       /* asyncio.tasks._current_tasks, up to 3.11, else None */               \
+    X(all_tasks)           /* asyncio.tasks._all_tasks, up to 3.11, else None */                   \
+    X(iscoroutinefunction) /* inspect.iscoroutinefunction */                                       \
+    X(task_names)          /* of the arguments of Task(coro, ...); 3.12 */                         \
+    X(str_add)             /* names of attributes */                                               \
     X(str_bytes)                                                                                   \
     X(str_call_soon)                                                                               \
     X(str_call_later)                                                                              \
@@ -39,11 +39,11 @@
     X(str_create_task)                                                                             \
     X(str_data)                                                                                    \
     X(str_get_task_factory)                                                                        \
-    X(str_invm)              /* "_invm" */                                                         \
+    X(str_invm) /* "_invm" */                                                                      \
     X(str_pause_reading)                                                                           \
     X(str_resume_reading)                                                                          \
-    X(str_root)              /* "/" */                                                             \
-    X(str_star)              /* "*" */                                                             \
+    X(str_root) /* "/" */                                                                          \
+    X(str_star) /* "*" */                                                                          \
     X(str_text)                                                                                    \
     X(str_type)                                                                                    \
     X(str_websocket_receive) /* "websocket.receive" */                                             \

@@ -226,7 +226,9 @@ def broken_headers() -> Iterator[Stream]:
     cases += [(bytes((0x80 | op, 0x80)), OPCODE, 1) for op in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)]
     cases += [(bytes((op, 0x80)) + b"keys", CONTROL_PART, 1) for op in CONTROLS]
     for op in CONTROLS:
-        cases += [(bytes((0x80 | op, 0x80 | n)) + b"\x00\x7ekeys", CONTROL_LONG, 2) for n in (126, 127)]
+        cases += [
+            (bytes((0x80 | op, 0x80 | n)) + b"\x00\x7ekeys", CONTROL_LONG, 2) for n in (126, 127)
+        ]
     cases += [(bytes((0x80 | op, 5)) + b"hello", MASK, 2) for op in (CONT, TEXT, BINARY, PING)]
     cases += [(b"\x82\xfe" + n.to_bytes(2, "big") + b"keys", LENGTH, 4) for n in (0, 5, 125)]
     cases += [(b"\x82\xff" + n.to_bytes(8, "big") + b"keys", LENGTH, 8) for n in (0, 126, 65535)]
