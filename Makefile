@@ -75,7 +75,7 @@ refleak: $(VENV)/dev ## reference counts, by a debug interpreter, after many run
 		$$dbg -m pytest -q -W default tests/unit/test_refleak.py
 
 fuzz: build node_modules ## the generated tests, at length
-	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity --timeout 3600
+	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity tests/e2e/test_differential.py --timeout 3600
 
 lint: $(VENV)/dev ## format and lint of Python and C, types
 	@PYTHON=$(PYTHON) .ci/need clang-format clang-tidy
@@ -95,8 +95,9 @@ symbols: build ## the extension exports its init function and nothing else
 
 bench: build ## all benchmarks, and their tables in the README
 	$(PY) setup.py -q build_loadgen
-	$(PY) -m benchmarks codec
-	$(PY) -m benchmarks ack
+	$(PY) -m benchmarks codec --record codec
+	$(PY) -m benchmarks ack --record ack
+	$(PY) -m benchmarks memory --record memory
 	$(PY) -m benchmarks readme
 
 clean: ## remove what was built
