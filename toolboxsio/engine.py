@@ -79,7 +79,14 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
 
     conn: Any = None
     connected: bool
+    server: Any
+    sid: str
     last_ping: float | None
+    upgrading: bool
+    upgraded: bool
+    closing: bool
+    closed: bool
+    session: dict[str, Any]
     refused = False  # a packet was refused: the connection is over
     _environ: dict[str, Any] | None = None  # of the request that is being handled
     _reader: asyncio.Task[Any] | None = None  # ASGI: who waits for messages
@@ -90,15 +97,17 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
 
     def __init__(self, server: Any, sid: str) -> None:
         """Mirrors: ``engineio.base_socket.BaseSocket.__init__``; the queue is made when needed."""
-        self.server = server
-        self.sid = sid
-        self.last_ping = time.time()
-        self.connected = False
-        self.upgrading = False
-        self.upgraded = False
-        self.closing = False
-        self.closed = False
-        self.session: dict[str, Any] = {}
+        self.__dict__.update(
+            server=server,
+            sid=sid,
+            last_ping=time.time(),
+            connected=False,
+            upgrading=False,
+            upgraded=False,
+            closing=False,
+            closed=False,
+            session={},
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name != "queue":
@@ -578,16 +587,29 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     upgrade_timeout: float = 10
     _hub: Any = None
     _hub_loop: Any = None
+    _sequence: list[int]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._sequence = [0]
         super().__init__(*args, **kwargs)
         self.slim()
 
     def slim(self) -> None:
         """Use the translation of requests that keeps less for each client."""
         driver = engineio.async_drivers.asgi
-        if self._async is driver._async and translate_request is not None:
+        if self._async is driver._async:
             self._async = {**driver._async, "translate_request": translate_request}
+        if "_sequence" not in self.__dict__:  # built as upstream's
+            self._sequence = [self.__dict__.pop("sequence_number", 0)]
+
+    @property
+    def sequence_number(self) -> int:
+        """Part of the next id. Kept aside: what is watched for changes does not change with it."""
+        return self._sequence[0]
+
+    @sequence_number.setter
+    def sequence_number(self, number: int) -> None:
+        self._sequence[0] = number
 
     def hub(self) -> Any:
         """What the connections share on this event loop; None without a Socket.IO server."""
@@ -672,6 +694,9 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         hub = self.hub() if isinstance(socket, EngineSocket) else None
         if hub is not None and not any(map(_is_replaced, _SESSION_METHODS)):
             socket.conn = hub.connection(socket, sid)
+            socket.conn.stock = all(
+                getattr(type(socket), name) is getattr(EngineSocket, name) for name in _WATCHED
+            )
         elif self.start_service_task:
             self.start_service_task = False
             self.service_task_handle = self.start_background_task(self._service_task)

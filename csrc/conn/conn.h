@@ -142,6 +142,7 @@ struct TbxConnObject {
     bool heard;      /* a message came since the last PING */
     bool lost; /* deaf, or the transport is gone: the end comes when what is held is through */
     bool over_begun; /* the end has been told to Python */
+    bool is_partial; /* the deadline of kind MESSAGE is the reader's, not that of attachments */
 };
 
 typedef struct {

@@ -163,7 +163,9 @@ start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, P
 void
 tbx_conn_pong(TbxConnObject *conn)
 {
-    if (conn->beat.next != NULL && conn->beat.kind == TBX_DUE_PONG) { /* else unasked */
+    bool is_asked = conn->beat.next != NULL ? conn->beat.kind == TBX_DUE_PONG
+                                            : conn->hub->after[TBX_DUE_PONG] <= 0;
+    if (is_asked) {
         tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PING, -1);
     }
 }
@@ -233,7 +235,9 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
     }
     int status = 0;
     if (find_route(hub, ns, event, &way)) {
+        PyObject *callee = Py_NewRef(way.callee); /* making a call may collect */
         status = start_call(conn, &way, ns, sid, data, header);
+        Py_DECREF(callee);
     }
     else {
         Py_DECREF(data);
@@ -311,9 +315,16 @@ tbx_conn_lane(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len
     if (encoded == NULL) {
         return -1;
     }
-    PyObject *coro = PyObject_CallMethod(conn->socket, "_receive_lane", "O", encoded);
+    PyObject *socket = Py_XNewRef(conn->socket); /* NULL: over meanwhile */
+    PyObject *coro = socket ? PyObject_CallMethod(socket, "_receive_lane", "O", encoded) : NULL;
     Py_DECREF(encoded);
-    return coro != NULL ? tbx_conn_start_lane(conn, coro) : -1;
+    if (coro == NULL) {
+        int status = socket != NULL ? -1 : 0;
+        Py_XDECREF(socket);
+        return status;
+    }
+    Py_DECREF(socket);
+    return tbx_conn_start_lane(conn, coro);
 }
 
 /* ---- answers ---- */
@@ -398,6 +409,7 @@ tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer
     tbx_buf_init(&out);
     int status = -1;
     PyObject *attachments = PyList_New(0);
+    PyObject *hook = Py_NewRef(hub->plan.json_default); /* which may have the plan made anew */
     if (attachments == NULL || put_address(&out, ns, id) < 0 ||
         put_answer(hub, &out, answer, attachments) < 0) {
         goto done;
@@ -415,6 +427,7 @@ tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer
     tbx_conn_has_output(conn);
     status = 1;
 done:
+    Py_DECREF(hook);
     Py_XDECREF(attachments);
     tbx_buf_free(&out);
     return status;

@@ -32,7 +32,7 @@ tbx_conn_get_buffer(TbxConnObject *conn)
     TbxHubObject *hub = conn->hub;
     if (hub->reading != NULL) {
         Py_XSETREF(conn->spare, PyByteArray_FromStringAndSize(NULL, TBX_READ_SIZE));
-        return Py_XNewRef(conn->spare);
+        return conn->spare ? PyMemoryView_FromObject(conn->spare) : NULL; /* TLS slices it */
     }
     Py_CLEAR(conn->spare);
     if (hub->view == NULL && make_buffer(hub) < 0) {
@@ -296,10 +296,14 @@ watch_message(TbxConnObject *conn)
 {
     bool is_idle = tbx_ws_reader_is_idle(&conn->reader);
     if (conn->life.next == NULL && !is_idle && !conn->closing) {
+        conn->is_partial = true;
         tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_MESSAGE, -1);
     }
-    else if (is_idle && conn->life.next != NULL && conn->life.kind == TBX_DUE_MESSAGE) {
-        tbx_deadline_stop(&conn->life);
+    else if (is_idle && conn->is_partial) {
+        conn->is_partial = false;
+        if (conn->life.next != NULL && conn->life.kind == TBX_DUE_MESSAGE) {
+            tbx_deadline_stop(&conn->life);
+        }
     }
 }
 

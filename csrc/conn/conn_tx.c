@@ -199,7 +199,11 @@ tbx_conn_write(TbxConnObject *conn)
         }
         return;
     }
-    if (conn->out_len == 0 || !conn->can_write || conn->transport == NULL) {
+    if (conn->out_len == 0 || conn->transport == NULL) {
+        return;
+    }
+    if (!conn->can_write) {
+        tbx_conn_check_backlog(conn);
         return;
     }
     PyObject *bytes = PyBytes_FromStringAndSize((const char *)conn->out, (Py_ssize_t)conn->out_len);
@@ -238,7 +242,8 @@ tbx_conn_close(TbxConnObject *conn, unsigned code, const char *reason, size_t re
 {
     uint8_t payload[TBX_WS_CONTROL_MAX];
     conn->closing = true;
-    if (conn->path != TBX_PATH_DIRECT || (code != 0 && conn->close_sent)) {
+    bool is_direct = conn->path == TBX_PATH_DIRECT || conn->transport != NULL; /* or was */
+    if (!is_direct || (code != 0 && conn->close_sent)) {
         return;
     }
     if (code != 0) {
@@ -272,7 +277,7 @@ tbx_conn_fail(TbxConnObject *conn, unsigned code, const char *reason, size_t rea
 {
     tbx_conn_close(conn, code, reason, reason_len);
     tbx_conn_write(conn);
-    if (conn->transport == NULL) {
+    if (conn->transport == NULL || conn->out_len > 0) { /* paused: nothing may follow an EOF */
         return;
     }
     /* Half a close: the client sees the end, and what it still sends does not make the kernel

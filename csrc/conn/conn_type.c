@@ -77,7 +77,9 @@ static PyObject *
 conn_meth_connection_lost(PyObject *self, PyObject *Py_UNUSED(exc))
 {
     int status = tbx_conn_lost(CONN(self)); /* its task is known to uvicorn first */
+    tbx_exc raised = tbx_exc_save();
     leave_server(CONN(self));
+    tbx_exc_restore(raised);
     return none_or_null(status);
 }
 
@@ -131,7 +133,7 @@ conn_meth_attach(PyObject *self, PyObject *args)
     conn->path = TBX_PATH_DIRECT;
     conn->transport = Py_NewRef(transport);
     conn->context = Py_NewRef(context);
-    conn->server = Py_NewRef(server);
+    conn->server = server == Py_None ? NULL : Py_NewRef(server);
     conn->max_size = conn->hub->max_size < max_size ? conn->hub->max_size : max_size;
     conn->window_bits = (uint8_t)bits;
     conn->keeps_inflate = keeps;
@@ -286,7 +288,8 @@ conn_meth_dispatch(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "OOO!:dispatch", &ns, &id, &PyList_Type, &data)) {
         return NULL;
     }
-    int handled = conn->stock && !conn->closing && tbx_hub_is_fast(conn->hub);
+    int handled = conn->stock && !conn->closing && tbx_hub_is_fast(conn->hub) &&
+                  conn->hub->plan.async_handlers; /* else Python waits for it */
     if (handled == 1) {
         handled = header_of(&header, digits, id);
     }
@@ -387,6 +390,7 @@ conn_meth_expect(PyObject *self, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "no such deadline");
         return NULL;
     }
+    CONN(self)->is_partial = false;
     tbx_deadline_set(CONN(self)->hub, &CONN(self)->life, (tbx_due_kind)kind, seconds);
     Py_RETURN_NONE;
 }
@@ -420,7 +424,12 @@ conn_meth_release(PyObject *self, PyObject *Py_UNUSED(none))
 {
     TbxConnObject *conn = CONN(self);
     tbx_deadline_stop(&conn->beat);
-    tbx_deadline_stop(&conn->life);
+    if (conn->transport == NULL) {
+        tbx_deadline_stop(&conn->life);
+    }
+    else if (conn->life.next == NULL || conn->life.kind != TBX_DUE_CLOSE) { /* it has to go */
+        tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_CLOSE, -1);
+    }
     conn->closing = conn->lost = conn->deaf = conn->over_begun = true;
     conn->path = TBX_PATH_OVER;
     Py_CLEAR(conn->outbox);

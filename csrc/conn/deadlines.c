@@ -112,7 +112,7 @@ fire(TbxConnObject *conn, tbx_due_kind kind)
             tbx_conn_has_output(conn);
         }
     }
-    else if (kind == TBX_DUE_CLOSE && conn->path == TBX_PATH_DIRECT) {
+    else if (kind == TBX_DUE_CLOSE && conn->transport != NULL) {
         tbx_conn_close(conn, conn->close_sent ? 0 : 1000, NULL, 0);
     }
     else if (conn->socket != NULL) {

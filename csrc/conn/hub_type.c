@@ -196,8 +196,26 @@ hub_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(hub->tick_call);
     Py_VISIT(hub->timer);
     Py_VISIT(hub->view);
+    for (TbxConnObject *conn = hub->dirty; conn != NULL; conn = conn->next_dirty) {
+        Py_VISIT(conn);
+    }
     int status = tbx_watch_traverse(&hub->watch, visit, arg);
     return status != 0 ? status : tbx_plan_traverse(&hub->plan, visit, arg);
+}
+
+/* Lets go of the connections with output: no loop will come to write it. */
+static void
+drop_dirty(TbxHubObject *hub)
+{
+    TbxConnObject *conn = hub->dirty;
+    hub->dirty = NULL;
+    while (conn != NULL) {
+        TbxConnObject *next = conn->next_dirty;
+        conn->next_dirty = NULL;
+        conn->is_dirty = false;
+        Py_DECREF(conn);
+        conn = next;
+    }
 }
 
 static int
@@ -221,6 +239,7 @@ hub_tp_clear(PyObject *self)
     Py_CLEAR(hub->tick_call);
     Py_CLEAR(hub->timer);
     Py_CLEAR(hub->view);
+    drop_dirty(hub);
     tbx_watch_clear(&hub->watch);
     tbx_plan_clear(&hub->plan);
     return 0;

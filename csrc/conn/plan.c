@@ -52,6 +52,7 @@ fill(tbx_plan *plan, PyObject *values)
                           &plan->pending_connect, &PyDict_Type, &plan->pending_disconnect,
                           &plan->reserved_events, &plan->json_default, &plan->trigger_event,
                           &plan->max_depth)) {
+        memset(plan, 0, sizeof *plan); /* all of it is borrowed */
         return -1;
     }
     plan->async_handlers = async_handlers != 0;
@@ -90,6 +91,9 @@ tbx_plan_refresh(TbxHubObject *hub)
         hub->plan = plan;
         tbx_plan_clear(&old);
         status = 0;
+    }
+    else {
+        tbx_plan_clear(&plan);
     }
     Py_DECREF(made);
     return status;

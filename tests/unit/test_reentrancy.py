@@ -570,7 +570,7 @@ async def test_the_end_of_a_value_acts(act, when, monkeypatch):
 
 async def test_a_handler_is_removed_while_its_call_is_made():
     client = joined()
-    handlers = client.sio.handlers["/"]
+    handlers = client.sio.handlers.setdefault("/", {})
     dispatch, data = client.conn.dispatch, ["short", 1]
     threshold = gc.get_threshold()
     try:
