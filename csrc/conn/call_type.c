@@ -199,8 +199,10 @@ answered(TbxCallObject *call, PyObject *answer)
             PyObject *number = PyLong_FromUnsignedLongLong(call->id);
             PyObject *coro = NULL;
             if (number != NULL) {
-                coro = PyObject_CallFunctionObjArgs(conn->hub->plan.acknowledge, conn->sid,
-                                                    call->ns, number, answer, NULL);
+                PyObject *acknowledge = Py_NewRef(conn->hub->plan.acknowledge);
+                coro = PyObject_CallFunctionObjArgs(acknowledge, conn->sid, call->ns, number,
+                                                    answer, NULL);
+                Py_DECREF(acknowledge);
                 Py_DECREF(number);
             }
             call->phase = TBX_PHASE_ANSWER;
@@ -267,7 +269,9 @@ reported(TbxCallObject *call)
     if (traceback != NULL) {
         PyException_SetTraceback(value, traceback);
     }
-    PyObject *done = PyObject_CallOneArg(call->conn->hub->plan.report, value);
+    PyObject *report = Py_NewRef(call->conn->hub->plan.report);
+    PyObject *done = PyObject_CallOneArg(report, value);
+    Py_DECREF(report);
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);

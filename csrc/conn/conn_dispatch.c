@@ -15,41 +15,54 @@
 
 #define ID_DIGITS 18 /* fit 64 bits */
 
-/* The id of the client in a namespace; borrowed from the manager's tables; NULL: not connected, or an
- * exception that was cleared. */
+/* 1 when a client is in one of the lists of clients that come or go; 0; -1 with an exception. */
+static int
+is_pending(TbxHubObject *hub, PyObject *ns, PyObject *sid)
+{
+    PyObject *tables[] = {hub->plan.pending_connect, hub->plan.pending_disconnect};
+    for (int i = 0; i < 2; i++) {
+        if (PyDict_GET_SIZE(tables[i]) == 0) {
+            continue;
+        }
+        PyObject *names = Py_XNewRef(PyDict_GetItemWithError(tables[i], ns));
+        int found = names != NULL ? PySequence_Contains(names, sid) : PyErr_Occurred() ? -1 : 0;
+        Py_XDECREF(names);
+        if (found != 0) {
+            return found;
+        }
+    }
+    return 0;
+}
+
+/* The id of the client in a namespace, from the manager's tables. New reference; NULL: not connected,
+ * or an exception that was cleared. */
 static PyObject *
 find_sid(TbxConnObject *conn, PyObject *ns)
 {
     TbxHubObject *hub = conn->hub;
-    const tbx_plan *plan = &hub->plan;
-    PyObject *rooms = PyDict_GetItemWithError(plan->rooms, ns);
+    PyObject *rooms = PyDict_GetItemWithError(hub->plan.rooms, ns);
     PyObject *everybody =
         rooms && PyDict_CheckExact(rooms) ? PyDict_GetItemWithError(rooms, Py_None) : NULL;
-    if (everybody == NULL) {
-        PyErr_Clear();
-        return NULL;
-    }
-    PyObject *by_session = PyObject_GetAttr(everybody, hub->state->str_invm);
     PyObject *sid = NULL;
-    if (by_session != NULL) {
-        sid = PyDict_Check(by_session) ? PyDict_GetItemWithError(by_session, conn->sid) : NULL;
-        Py_DECREF(by_session); /* the bidict has it */
-    }
-    PyObject *pending[] = {plan->pending_connect, plan->pending_disconnect};
-    for (int i = 0; i < 2 && sid != NULL; i++) {
-        if (PyDict_GET_SIZE(pending[i]) > 0) {
-            PyObject *names = PyDict_GetItemWithError(pending[i], ns);
-            int found = names != NULL ? PySequence_Contains(names, sid) : 0;
-            sid = found == 0 ? sid : NULL;
+    if (everybody != NULL) {
+        Py_INCREF(everybody);
+        PyObject *by_session = PyObject_GetAttr(everybody, hub->state->str_invm);
+        if (by_session != NULL && PyDict_Check(by_session)) {
+            sid = Py_XNewRef(PyDict_GetItemWithError(by_session, conn->sid));
         }
+        Py_XDECREF(by_session);
+        Py_DECREF(everybody);
+    }
+    if (sid != NULL && is_pending(hub, ns, sid) != 0) {
+        Py_CLEAR(sid);
     }
     PyErr_Clear();
     return sid;
 }
 
-/* What handles an event. Borrowed references. */
+/* What handles an event. */
 typedef struct {
-    PyObject *callee;
+    PyObject *callee; /* owned once it is found */
     tbx_call_kind kind;
     bool with_event, with_ns;
 } route;
@@ -65,9 +78,8 @@ look_up(PyObject *table, PyObject *key)
     return found;
 }
 
-/* True when there is a handler. The event is not a reserved one. */
 static bool
-find_route(TbxHubObject *hub, PyObject *ns, PyObject *event, route *found)
+find_borrowed(TbxHubObject *hub, PyObject *ns, PyObject *event, route *found)
 {
     const tbx_plan *plan = &hub->plan;
     TbxState *state = hub->state;
@@ -94,6 +106,15 @@ find_route(TbxHubObject *hub, PyObject *ns, PyObject *event, route *found)
         return found->with_ns = true;
     }
     return false;
+}
+
+/* True when there is a handler. The event is not a reserved one. */
+static bool
+find_route(TbxHubObject *hub, PyObject *ns, PyObject *event, route *found)
+{
+    bool is_found = find_borrowed(hub, ns, event, found);
+    Py_XINCREF(found->callee);
+    return is_found;
 }
 
 /* A namespace handler whose trigger_event is its own: that is called. 0 or -1. */
@@ -220,15 +241,16 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
     }
     PyObject *event =
         PyList_CheckExact(data) && PyList_GET_SIZE(data) > 0 ? PyList_GET_ITEM(data, 0) : NULL;
-    int is_reserved = event != NULL && PyUnicode_CheckExact(event)
-                          ? PySequence_Contains(hub->plan.reserved_events, event)
-                          : 1;
+    PyObject *reserved = Py_NewRef(hub->plan.reserved_events);
+    int is_reserved =
+        event != NULL && PyUnicode_CheckExact(event) ? PySequence_Contains(reserved, event) : 1;
+    Py_DECREF(reserved);
     if (is_reserved != 0) {
         PyErr_Clear();
         Py_DECREF(data);
         return 0;
     }
-    PyObject *sid = Py_XNewRef(find_sid(conn, ns));
+    PyObject *sid = find_sid(conn, ns);
     if (sid == NULL) {
         Py_DECREF(data);
         return 0;
@@ -237,6 +259,7 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
     if (find_route(hub, ns, event, &way)) {
         PyObject *callee = Py_NewRef(way.callee); /* making a call may collect */
         status = start_call(conn, &way, ns, sid, data, header);
+        Py_DECREF(way.callee);
         Py_DECREF(callee);
     }
     else {

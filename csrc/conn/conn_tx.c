@@ -150,7 +150,7 @@ give_up(TbxConnObject *conn)
         return;
     }
     Py_ssize_t waiting = tbx_conn_backlog(conn);
-    conn->closing = conn->close_sent = true; /* nothing is put any more */
+    conn->deaf = conn->closing = conn->close_sent = true; /* nothing is put any more */
     PyObject *done = PyObject_CallMethod(conn->socket, "_too_slow", "n", waiting);
     if (done == NULL) {
         PyErr_WriteUnraisable((PyObject *)conn);
@@ -170,8 +170,12 @@ tbx_conn_check_backlog(TbxConnObject *conn)
 void
 tbx_conn_has_output(TbxConnObject *conn)
 {
-    if (conn->parsing) {
-        return; /* it leaves when what has been read is through */
+    if (conn->parsing) { /* it leaves when what has been read is through */
+        if (conn->path == TBX_PATH_DIRECT && conn->out_len > TBX_OUT_MAX) {
+            tbx_conn_write(conn);
+            tbx_conn_check_backlog(conn);
+        }
+        return;
     }
     if (!conn->can_write || conn->draining) { /* what clears that writes */
         tbx_conn_check_backlog(conn);
