@@ -18,6 +18,9 @@ from toolboxsio import _core
 
 count = getattr(sys, "gettotalrefcount", sys.getallocatedblocks)
 
+#: What a client may leave: references none; blocks some, since tables of the event loop grow.
+A_RUN = 1 if hasattr(sys, "gettotalrefcount") else 4
+
 
 class Text(str):
     pass
@@ -314,12 +317,12 @@ def leaks_of(loop, coroutine_function, *args, **options):
 @pytest.mark.parametrize("name", EVENTS)
 def test_events_keep_nothing(loop, name, in_order):
     play = plays(async_handlers=not in_order)
-    assert leaks_of(loop, play, payloads=EVENTS[name]) < 1
+    assert leaks_of(loop, play, payloads=EVENTS[name]) < A_RUN
 
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_frames_keep_nothing(loop, name):
-    assert leaks_of(loop, plays(), FRAMES[name]) < 1
+    assert leaks_of(loop, plays(), FRAMES[name]) < A_RUN
 
 
 def test_compression_keeps_nothing(loop):
@@ -328,7 +331,7 @@ def test_compression_keeps_nothing(loop):
     good, bad = frame(body[:-4], 1), frame(b"\xff\xff", 1)
     for data in (good, bad):
         data = bytes([0xC1]) + data[1:]
-        assert leaks_of(loop, plays(), data, bits=15, may_inflate=True, keeps=True) < 1
+        assert leaks_of(loop, plays(), data, bits=15, may_inflate=True, keeps=True) < A_RUN
 
 
 def test_handlers_that_never_end_keep_nothing(loop):
@@ -345,7 +348,7 @@ def test_handlers_that_never_end_keep_nothing(loop):
         for _ in range(3):
             await asyncio.sleep(0)
 
-    assert leaks_of(loop, play) < 1
+    assert leaks_of(loop, play) < A_RUN
 
 
 def test_hubs_keep_nothing():
@@ -395,7 +398,7 @@ def test_misuse_of_connections_keeps_nothing(loop):
         for _ in range(3):
             await asyncio.sleep(0)
 
-    assert leaks_of(loop, play) < 1
+    assert leaks_of(loop, play) < A_RUN
 
 
 def test_plans_keep_nothing(loop):
@@ -418,7 +421,7 @@ def test_plans_keep_nothing(loop):
         for _ in range(3):
             await asyncio.sleep(0)
 
-    assert leaks_of(loop, play) < 1
+    assert leaks_of(loop, play) < A_RUN
 
 
 def test_the_count_sees_a_leak():
