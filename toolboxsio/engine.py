@@ -30,7 +30,7 @@ from .packet import EnginePacket, EnginePayload
 __all__ = ["EngineServer", "EngineSocket"]
 
 #: Kinds of deadlines, as csrc/conn/conn.h numbers them.
-DUE_PING, DUE_PONG, DUE_CONNECT, DUE_MESSAGE, DUE_CLOSE = range(5)
+DUE_PING, DUE_PONG, DUE_CONNECT, DUE_MESSAGE, DUE_LEAVE, DUE_CLOSE = range(6)
 
 _OFFER = "toolboxsio.direct"
 
@@ -91,6 +91,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
     _environ: dict[str, Any] | None = None  # of the request that is being handled
     _reader: asyncio.Task[Any] | None = None  # ASGI: who waits for messages
     _interrupted = False  # it need not wait any more
+    _handles_event = False  # it is in the application's code
     _waiter: asyncio.Future[None] | None = None  # ASGI: reading goes on when it is done
     _has_grace = False
     _send_message: Callable[[dict[str, Any]], Awaitable[None]] | None = None
@@ -144,7 +145,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         if abort:
             self._hang_up()
         elif not conn.close_sent:
-            conn.expect(DUE_CLOSE, self.server.ping_interval + self.server.ping_timeout)
+            conn.expect(DUE_LEAVE)
 
     def _hang_up(self) -> None:
         """Close the WebSocket; what was sent before leaves first."""
@@ -157,9 +158,12 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             self._interrupt()
 
     def _interrupt(self) -> None:
+        """Let the reader of messages come to its end; what it handles just now, it handles."""
         self._interrupted = True
-        if self._reader is not None and self._reader is not asyncio.current_task():
-            self._reader.cancel()
+        self._resume_reading()
+        reader = self._reader
+        if reader is not None and not self._handles_event and reader is not asyncio.current_task():
+            reader.cancel()
 
     # --- deadlines ---
 
@@ -174,7 +178,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
 
     def _deadline(self, kind: int) -> None:
         """A deadline has passed; called by the timer."""
-        if kind == DUE_CLOSE:
+        if kind in (DUE_LEAVE, DUE_CLOSE):
             self._hang_up()
         else:
             self.server.hub().start(self._late(kind), copy_context())
@@ -473,21 +477,34 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             try:
                 event = await receive()
             except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if self._interrupted and task is not None:
-                    task.uncancel()
+                self._stop_cancelling()
                 break
             except Exception:
                 break
             message = feed(event)
-            if message.__class__ is bool and not await self._receive_event(event, not message):
-                break
+            if message.__class__ is bool:
+                self._handles_event = True
+                try:
+                    if not await self._receive_event(event, not message):
+                        break
+                finally:
+                    self._handles_event = False
             try:
                 while message.__class__ is dict:
                     await send(message)
                     message = next_message()
+            except asyncio.CancelledError:
+                if not self._stop_cancelling():
+                    raise
             except Exception:
                 self._cannot_send()
+
+    def _stop_cancelling(self) -> bool:
+        """Whether it was _interrupt() that has cancelled the reader: then it is undone."""
+        task = asyncio.current_task()
+        if self._interrupted and task is not None:
+            task.uncancel()
+        return self._interrupted
 
     async def _receive_event(self, event: Any, is_whole: bool) -> bool:
         """Handle what the connection has left to Python; False at the end of the connection.
@@ -505,7 +522,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
                 return False
             await self._receive_lane(data)
         await self._drain()
-        while conn.must_wait:
+        while conn.must_wait and not self._interrupted:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         return True

@@ -265,12 +265,12 @@ else:
         def encode(self, b64: bool = False) -> Any:
             """Return the packet as it goes on the wire; later calls return the same again."""
             encoded: str | bytes | None = self.encode_cache
-            if encoded:
+            if encoded and not self.binary:
                 return encoded
             data = self.data
-            if self.binary:  # not kept: the packet may be for both transports
-                return eio_base64(data) if b64 else data
-            if isinstance(data, str):
+            if self.binary:  # made each time: the packet may be for both transports
+                encoded = eio_base64(data) if b64 else data
+            elif isinstance(data, str):
                 encoded = str(self.packet_type) + data  # the text of a subclass, not its format
             elif isinstance(data, (dict, list)) and loads_of(self.json) is None:
                 encoded = f"{self.packet_type}{dumps(data, None, _own_json.MAX_DEPTH)}"

@@ -195,6 +195,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             "ping_timeout": eio.ping_timeout if eio.start_service_task else 0,
             "connect_timeout": self.connect_timeout,
             "message_timeout": self.message_timeout,
+            "leave_timeout": eio.ping_interval + eio.ping_timeout,
             "close_timeout": CLOSE_SECONDS,
             "max_size": eio.max_http_buffer_size,
             "max_backlog": self.max_backlog,

@@ -406,7 +406,14 @@ call_meth_throw(PyObject *self, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "coroutine already executing");
         return NULL;
     }
-    if (call->inner == NULL || call->phase == TBX_PHASE_NEW) { /* not begun, or over */
+    if (call->phase == TBX_PHASE_DONE) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+        return NULL;
+    }
+    if (call->kind == TBX_CALL_LANE && call->phase == TBX_PHASE_NEW) {
+        call->phase = TBX_PHASE_WAITING; /* its coroutine is told */
+    }
+    if (call->inner == NULL) { /* not begun */
         if (PyExceptionInstance_Check(type)) {
             PyErr_SetObject((PyObject *)Py_TYPE(type), type);
         }

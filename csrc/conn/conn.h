@@ -25,7 +25,8 @@ typedef enum {
     TBX_DUE_PONG,    /* the answer to it should be here */
     TBX_DUE_CONNECT, /* the client should have joined a namespace */
     TBX_DUE_MESSAGE, /* a message that came in pieces should be whole */
-    TBX_DUE_CLOSE,   /* the client should have gone */
+    TBX_DUE_LEAVE,   /* the session is over: the client should have gone by itself */
+    TBX_DUE_CLOSE,   /* it should have answered a CLOSE frame */
     TBX_DUE_KINDS,
 } tbx_due_kind;
 
@@ -94,8 +95,8 @@ typedef struct {
     TbxConnObject *dirty;   /* borrowed list: output to be written; linked by next_dirty */
     bool flush_due;         /* flush_call is scheduled */
     TbxConnObject *reading; /* borrowed: who parses `buffer` now */
-    PyObject *view;         /* owned memoryview of a bytearray, or NULL before the first read */
-    uint8_t *buffer;        /* borrowed from view: TBX_READ_SIZE bytes */
+    PyObject *bytes;        /* owned bytearray of TBX_READ_SIZE, or NULL before the first read */
+    PyObject *view;         /* owned memoryview of it */
     Py_ssize_t max_size;    /* bytes of a message */
     Py_ssize_t max_backlog;
     Py_ssize_t max_running; /* handlers of one client before reading pauses */
@@ -115,7 +116,7 @@ struct TbxConnObject {
     PyObject *spare;   /* owned: a buffer of its own while the shared one is in use, or NULL */
     tbx_ws_reader reader;
     tbx_deadline beat;         /* PING or PONG */
-    tbx_deadline life;         /* CONNECT, MESSAGE or CLOSE */
+    tbx_deadline life;         /* CONNECT, MESSAGE, LEAVE or CLOSE */
     TbxConnObject *next_dirty; /* owned by the list while is_dirty */
     uint8_t *out;              /* owned: frames that are not written yet */
     size_t out_len, out_cap;
@@ -269,6 +270,8 @@ void tbx_conn_check_backlog(TbxConnObject *conn);
 void tbx_conn_write(TbxConnObject *conn);
 /* Sends a CLOSE frame and no more, and reads on without heeding until the client has gone. */
 void tbx_conn_fail(TbxConnObject *conn, unsigned code, const char *reason, size_t reason_len);
+/* Ends the connection at once: what waits is lost. */
+void tbx_conn_abort(TbxConnObject *conn);
 /* Starts the closing handshake, or, without a code, closes the transport. Idempotent. */
 void tbx_conn_close(TbxConnObject *conn, unsigned code, const char *reason, size_t reason_len);
 /* Bytes that wait for the client. */

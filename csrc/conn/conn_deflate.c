@@ -65,7 +65,10 @@ tbx_hub_deflate(TbxHubObject *hub, unsigned bits, const uint8_t *data, size_t le
     else {
         Py_CLEAR(body);
     }
-    if (body == NULL) {
+    if (body == NULL) { /* the compressor may hold what is one client's: it goes */
+        tbx_exc raised = tbx_exc_save();
+        PyDict_Clear(hub->compressors);
+        tbx_exc_restore(raised);
         return NULL;
     }
     Py_ssize_t size = PyBytes_GET_SIZE(body) - (Py_ssize_t)sizeof TAIL; /* not sent */
@@ -81,7 +84,8 @@ tbx_hub_deflate(TbxHubObject *hub, unsigned bits, const uint8_t *data, size_t le
 static PyObject *
 inflate_bounded(PyObject *unzip, PyObject *data, Py_ssize_t max, bool *too_big)
 {
-    PyObject *out = PyObject_CallMethod(unzip, "decompress", "On", data, max + 1);
+    Py_ssize_t bound = max < PY_SSIZE_T_MAX ? max + 1 : max;
+    PyObject *out = PyObject_CallMethod(unzip, "decompress", "On", data, bound);
     if (out != NULL && !PyBytes_CheckExact(out)) {
         Py_DECREF(out);
         PyErr_SetString(PyExc_TypeError, "decompress() must return bytes");

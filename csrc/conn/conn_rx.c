@@ -13,17 +13,9 @@
 static int
 make_buffer(TbxHubObject *hub)
 {
-    PyObject *bytes = PyByteArray_FromStringAndSize(NULL, TBX_READ_SIZE);
-    if (bytes == NULL) {
-        return -1;
-    }
-    hub->view = PyMemoryView_FromObject(bytes);
-    Py_DECREF(bytes);
-    if (hub->view == NULL) {
-        return -1;
-    }
-    hub->buffer = PyMemoryView_GET_BUFFER(hub->view)->buf;
-    return 0;
+    Py_XSETREF(hub->bytes, PyByteArray_FromStringAndSize(NULL, TBX_READ_SIZE));
+    hub->view = hub->bytes ? PyMemoryView_FromObject(hub->bytes) : NULL;
+    return hub->view ? 0 : -1;
 }
 
 PyObject *
@@ -356,9 +348,11 @@ tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n)
     TbxHubObject *hub = conn->hub;
     PyObject *spare = conn->spare;
     conn->spare = NULL;
-    uint8_t *p = spare ? (uint8_t *)PyByteArray_AS_STRING(spare) : hub->buffer;
+    PyObject *bytes = spare != NULL ? spare : hub->bytes;
+    uint8_t *p = bytes != NULL ? (uint8_t *)PyByteArray_AS_STRING(bytes) : NULL;
     int status = 0;
-    if (n < 0 || n > TBX_READ_SIZE || p == NULL || (spare == NULL && hub->reading != NULL)) {
+    if (p == NULL || n < 0 || n > PyByteArray_GET_SIZE(bytes) ||
+        (spare == NULL && hub->reading != NULL)) {
         PyErr_SetString(PyExc_ValueError, "that many bytes cannot have been read");
         status = -1;
     }

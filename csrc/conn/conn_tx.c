@@ -217,8 +217,9 @@ tbx_conn_write(TbxConnObject *conn)
     PyObject *transport = Py_NewRef(conn->transport);
     PyObject *done =
         bytes ? PyObject_CallMethodOneArg(transport, hub->state->str_write, bytes) : NULL;
-    if (done == NULL) { /* its connection_lost() follows */
+    if (done == NULL) {
         PyErr_WriteUnraisable(transport);
+        tbx_conn_abort(conn); /* the client lacks a part of what was for it */
     }
     Py_XDECREF(done);
     Py_XDECREF(bytes);
@@ -234,6 +235,26 @@ close_transport(TbxConnObject *conn)
     }
     PyObject *transport = Py_NewRef(conn->transport);
     PyObject *done = PyObject_CallMethodNoArgs(transport, conn->hub->state->str_close);
+    if (done == NULL) {
+        PyErr_WriteUnraisable(transport);
+    }
+    Py_XDECREF(done);
+    Py_DECREF(transport);
+}
+
+void
+tbx_conn_abort(TbxConnObject *conn)
+{
+    free(conn->out);
+    conn->out = NULL;
+    conn->out_len = conn->out_cap = 0;
+    conn->closing = conn->close_sent = true;
+    Py_CLEAR(conn->outbox);
+    if (conn->transport == NULL) {
+        return;
+    }
+    PyObject *transport = Py_NewRef(conn->transport);
+    PyObject *done = PyObject_CallMethod(transport, "abort", NULL);
     if (done == NULL) {
         PyErr_WriteUnraisable(transport);
     }

@@ -327,23 +327,11 @@ conn_meth_close(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* At once, and what waits is lost. */
 static PyObject *
 conn_meth_abort(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    TbxConnObject *conn = CONN(self);
-    free(conn->out);
-    conn->out = NULL;
-    conn->out_len = conn->out_cap = 0;
-    conn->closing = conn->close_sent = true;
-    Py_CLEAR(conn->outbox);
-    if (conn->transport == NULL) {
-        Py_RETURN_NONE;
-    }
-    PyObject *transport = Py_NewRef(conn->transport);
-    PyObject *done = PyObject_CallMethod(transport, "abort", NULL);
-    Py_DECREF(transport);
-    return done;
+    tbx_conn_abort(CONN(self));
+    Py_RETURN_NONE;
 }
 
 static PyObject *

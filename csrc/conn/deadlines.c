@@ -112,8 +112,13 @@ fire(TbxConnObject *conn, tbx_due_kind kind)
             tbx_conn_has_output(conn);
         }
     }
-    else if (kind == TBX_DUE_CLOSE && conn->transport != NULL) {
-        tbx_conn_close(conn, conn->close_sent ? 0 : 1000, NULL, 0);
+    else if ((kind == TBX_DUE_LEAVE || kind == TBX_DUE_CLOSE) && conn->transport != NULL) {
+        if (conn->close_sent && !conn->can_write) {
+            tbx_conn_abort(conn); /* it does not even read */
+        }
+        else {
+            tbx_conn_close(conn, conn->close_sent ? 0 : 1000, NULL, 0);
+        }
     }
     else if (conn->socket != NULL) {
         PyObject *done = PyObject_CallMethod(conn->socket, "_deadline", "i", (int)kind);

@@ -40,20 +40,27 @@ hub_meth_catch_add(PyObject *self, PyObject *task)
 static int
 read_limits(TbxHubObject *hub, PyObject *limits)
 {
-    static char *names[] = {"ping_interval",         "ping_timeout",
-                            "connect_timeout",       "message_timeout",
-                            "close_timeout",         "max_size",
-                            "max_backlog",           "max_running",
-                            "compression_threshold", NULL};
+    static char *names[] = {"ping_interval",
+                            "ping_timeout",
+                            "connect_timeout",
+                            "message_timeout",
+                            "leave_timeout",
+                            "close_timeout",
+                            "max_size",
+                            "max_backlog",
+                            "max_running",
+                            "compression_threshold",
+                            NULL};
     PyObject *empty = PyTuple_New(0);
     if (empty == NULL) {
         return -1;
     }
     double *after = hub->after;
     int read = PyArg_ParseTupleAndKeywords(
-        empty, limits, "dddddnnnn:limits", names, &after[TBX_DUE_PING], &after[TBX_DUE_PONG],
-        &after[TBX_DUE_CONNECT], &after[TBX_DUE_MESSAGE], &after[TBX_DUE_CLOSE], &hub->max_size,
-        &hub->max_backlog, &hub->max_running, &hub->compression_threshold);
+        empty, limits, "ddddddnnnn:limits", names, &after[TBX_DUE_PING], &after[TBX_DUE_PONG],
+        &after[TBX_DUE_CONNECT], &after[TBX_DUE_MESSAGE], &after[TBX_DUE_LEAVE],
+        &after[TBX_DUE_CLOSE], &hub->max_size, &hub->max_backlog, &hub->max_running,
+        &hub->compression_threshold);
     Py_DECREF(empty);
     return read ? 0 : -1;
 }
@@ -195,6 +202,7 @@ hub_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(hub->flush_call);
     Py_VISIT(hub->tick_call);
     Py_VISIT(hub->timer);
+    Py_VISIT(hub->bytes);
     Py_VISIT(hub->view);
     for (TbxConnObject *conn = hub->dirty; conn != NULL; conn = conn->next_dirty) {
         Py_VISIT(conn);
@@ -238,6 +246,7 @@ hub_tp_clear(PyObject *self)
     Py_CLEAR(hub->flush_call);
     Py_CLEAR(hub->tick_call);
     Py_CLEAR(hub->timer);
+    Py_CLEAR(hub->bytes);
     Py_CLEAR(hub->view);
     drop_dirty(hub);
     tbx_watch_clear(&hub->watch);

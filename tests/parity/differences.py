@@ -47,6 +47,18 @@ def _is_too_deep(action: str, given: Any, theirs: Outcome, ours: Outcome) -> boo
     return _is_refused(ours) and "nested" in str(ours.error) and _depth(given) > MAX_DEPTH
 
 
+def _is_shared_binary(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    """Encoded for polling first, then for a WebSocket: upstream gives the first form again."""
+    if action != "engine_encode" or theirs.error or ours.error:
+        return False
+    _, data, b64 = given
+    return (
+        b64
+        and isinstance(data, bytes | bytearray)
+        and ours.value[:3] == [True, theirs.value[1], data]
+    )
+
+
 def _header_digits(text: str) -> str:
     """The characters that upstream takes for digits: type, attachment count and id."""
     digits, rest = text[:1], text[1:]
@@ -202,6 +214,12 @@ DIFFERENCES = (
         "the server refuses the events connect and disconnect from a client",
         _is_reserved,
         (("server", '2["connect",{"forged":1}]'), ("server", '2["disconnect","x"]')),
+    ),
+    Difference(
+        "shared-binary",
+        "a binary packet may be encoded for both transports",
+        _is_shared_binary,
+        (("engine_encode", (4, b"", True)), ("engine_encode", (4, b"12", True))),
     ),
 )
 
