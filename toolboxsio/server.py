@@ -390,10 +390,10 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
             _TRIGGER_EVENT,
             cls.max_depth,
         )
-    objects = [vars(sio), vars(eio), vars(manager), eio.handlers]
+    objects = [sio, eio, manager, eio.handlers]
     for logger in loggers:
         if isinstance(logger, logging.Logger):  # what it remembers is emptied when a level is set
-            objects += [vars(logger), vars(logger)["_cache"]]
+            objects += [logger, vars(logger)["_cache"]]
     types: tuple[type, ...] = (type(sio), type(eio), type(manager), EngineSocket)
     if isinstance(cls, type):
         types = (*types, cls)

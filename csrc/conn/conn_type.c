@@ -617,10 +617,18 @@ static PyType_Slot conn_slots[] = {
     {0, NULL},
 };
 
+/* From 3.12 on a type whose base can be changed, as BufferedProtocol can, may not be immutable (a
+ * DeprecationWarning, an error in 3.14). */
+#if PY_VERSION_HEX >= 0x030c0000
+#define CONN_IMMUTABLE 0
+#else
+#define CONN_IMMUTABLE Py_TPFLAGS_IMMUTABLETYPE
+#endif
+
 PyType_Spec tbx_conn_spec = {
     .name = "toolboxsio._core.Connection",
     .basicsize = sizeof(TbxConnObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | CONN_IMMUTABLE |
              Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = conn_slots,
 };

@@ -2,6 +2,7 @@
 #include "conn/watch.h"
 
 #define HAS_DICT_WATCHERS (PY_VERSION_HEX >= 0x030c0000)
+#define HAS_INLINE_VALUES (PY_VERSION_HEX >= 0x030d0000)
 
 #if HAS_DICT_WATCHERS
 /* A dict does not say whose it is, and a watcher knows nothing but the dict: one count for all. Only
@@ -22,6 +23,31 @@ dict_version(PyObject *dict)
     return ((PyDictObject *)dict)->ma_version_tag;
 }
 #endif
+
+/* The dict of an object's attributes; new reference. Python 3.13.0 tells nothing of changes to values
+ * that lie within the object (a split table; github.com/python/cpython/issues/125608): there it gets a
+ * dict of its own, as by `obj.__dict__ = {**obj.__dict__}`, and has no such values from then on. */
+static PyObject *
+dict_of(PyObject *object)
+{
+    PyObject *dict = PyObject_GenericGetDict(object, NULL);
+#if HAS_INLINE_VALUES
+    bool is_deaf = dict != NULL && Py_Version < 0x030d0100 && PyDict_CheckExact(dict) &&
+                   ((PyDictObject *)dict)->ma_values != NULL;
+    if (is_deaf) {
+        PyObject *own = PyDict_New();
+        PyObject *name = PyUnicode_InternFromString("__dict__");
+        /* Not PyObject_GenericSetDict: that of 3.13.0 leaves the values in force. */
+        if (own == NULL || name == NULL || PyDict_Update(own, dict) < 0 ||
+            PyObject_GenericSetAttr(object, name, own) < 0) {
+            Py_CLEAR(own);
+        }
+        Py_XDECREF(name);
+        Py_SETREF(dict, own);
+    }
+#endif
+    return dict;
+}
 
 int
 tbx_watch_init(TbxState *state)
@@ -58,8 +84,7 @@ tbx_watch_set(TbxState *state, tbx_watch *w, PyObject *objects, PyObject *types)
     }
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(objects); i++) {
         PyObject *object = PyTuple_GET_ITEM(objects, i);
-        PyObject *dict =
-            PyDict_CheckExact(object) ? Py_NewRef(object) : PyObject_GenericGetDict(object, NULL);
+        PyObject *dict = PyDict_CheckExact(object) ? Py_NewRef(object) : dict_of(object);
         if (dict == NULL) {
             return -1;
         }

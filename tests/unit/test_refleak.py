@@ -148,16 +148,22 @@ def fails(function):
     raise AssertionError("this was meant to fail")
 
 
+# The cache of attributes looked up on classes keeps the names, which may be new ones each time.
+forget_names = getattr(sys, "_clear_internal_caches", None) or sys._clear_type_cache
+
+
 def leaked(function, runs=100):
     """How much the count grows in `runs` calls; the least of four series: others allocate too."""
     for _ in range(runs):
         function()
     grown = []
     for _ in range(4):
+        forget_names()
         gc.collect()
         before = count()
         for _ in range(runs):
             function()
+        forget_names()
         gc.collect()
         grown.append(count() - before)
     return min(grown)
