@@ -156,6 +156,11 @@ has_factory(TbxHubObject *hub)
 static int
 start(TbxHubObject *hub, PyObject *coro, PyObject *context)
 {
+    /* A context that is entered already is refused here: asyncio would refuse it too, but go on
+     * with this task as the current one. */
+    if (PyContext_Enter(context) < 0 || PyContext_Exit(context) < 0) {
+        return -1;
+    }
     PyObject *args[] = {coro, hub->loop, context, Py_True};
     PyObject *task = PyObject_Vectorcall(hub->state->Task, args, 1, hub->state->task_names);
     if (task == NULL) {

@@ -24,9 +24,10 @@ dict_version(PyObject *dict)
 }
 #endif
 
-/* The dict of an object's attributes; new reference. Python 3.13.0 tells nothing of changes to values
- * that lie within the object (a split table; github.com/python/cpython/issues/125608): there it gets a
- * dict of its own, as by `obj.__dict__ = {**obj.__dict__}`, and has no such values from then on. */
+/* The dict of an object's attributes; new reference. Python 3.13.0 tells nothing of changes to
+ * values that lie within the object (a split table; github.com/python/cpython/issues/125608): there
+ * it gets a dict of its own, as by `obj.__dict__ = {**obj.__dict__}`, and has no such values from
+ * then on. */
 static PyObject *
 dict_of(PyObject *object)
 {

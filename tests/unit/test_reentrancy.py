@@ -1,6 +1,7 @@
 """Code that the Connection calls, doing what it should not: nothing is lost or mixed up."""
 
 import asyncio
+import contextvars
 import gc
 import inspect
 import io
@@ -787,6 +788,26 @@ async def test_task_factories(monkeypatch):
     assert client.conn.running == 0
     client.send('426["e"]')
     assert "436[]" in client.taken()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the loop waits for the task at its end")
+async def test_a_context_that_is_entered_is_refused():
+    hub = joined().sio.eio.hub()
+    loop = asyncio.get_running_loop()
+    context = contextvars.copy_context()
+
+    async def nothing():
+        raise AssertionError("not to be begun")
+
+    async def inside():
+        coro = nothing()
+        with pytest.raises(RuntimeError, match="already entered"):
+            hub.start(coro, context)
+        coro.close()
+        return asyncio.current_task()
+
+    task = loop.create_task(inside(), context=context)
+    assert await task is task
 
 
 async def test_call_soon_of_the_application(monkeypatch):
