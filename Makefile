@@ -24,7 +24,14 @@ serve: $(VENV)/demo ## install and serve the example application
 
 test: build node_modules ## install everything and run the Python tests, upstream's own among them
 	@PYTHON=$(PYTHON) .ci/need redis stdlib-tests
-	$(PYTEST) tests
+	$(MAKE) -k -j 2 -O test-e2e test-rest
+
+.PHONY: test-e2e test-rest
+test-e2e:
+	$(PYTEST) tests/e2e
+
+test-rest:
+	$(PYTEST) tests --ignore tests/e2e
 
 check: lint stubtest ctest test ## all that has to hold: lint, stubs, C tests, Python tests
 
