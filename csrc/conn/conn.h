@@ -179,7 +179,7 @@ typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DON
 #else
 #define TBX_READ_SIZE (64 * 1024)
 #endif
-#define TBX_FRAGMENTS_MAX 65536   /* frames of one message */
+#define TBX_FRAGMENTS_MAX 131072  /* frames of one message */
 #define TBX_OUT_MAX (256 * 1024)  /* bytes that one read may produce before they are written */
 #define TBX_HELD_MAX (256 * 1024) /* bytes that wait for a handler before reading pauses */
 
