@@ -34,7 +34,7 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
     ) -> None:
         """Emit to the clients of a room, or to all. Mirrors: ``socketio.AsyncManager.emit``."""
         server = self.server
-        if not (hasattr(server, "_sends_at_once") and server._sends_at_once()):
+        if not (hasattr(type(server), "_sends_at_once") and server._sends_at_once()):
             await super().emit(event, data, namespace, room, skip_sid, callback, to, **kwargs)
             return
         room = to or room

@@ -280,7 +280,8 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
                 raise PacketError("binary packet from a client that is not connected")
             self._binary_packet[eio_sid] = partial
         elif packet_type in (EVENT, BINARY_EVENT):
-            conn = getattr(self.eio.sockets.get(eio_sid), "conn", None)
+            socket = self.eio.sockets.get(eio_sid)
+            conn = getattr(socket, "conn", None) if isinstance(socket, EngineSocket) else None
             if conn is None or not conn.dispatch(namespace, id, data):
                 await self._handle_event(eio_sid, namespace, id, data)
         elif packet_type in (ACK, BINARY_ACK):

@@ -86,6 +86,13 @@ def _replace():
         for name, value in list(vars(module).items()):
             if isinstance(value, type) and value in originals:
                 setattr(module, name, originals[value])
+    # Managers of upstream that stand on its AsyncManager, as accelerate() puts ours below them.
+    manager = toolboxsio.AsyncManager
+    for cls in manager.__base__.__subclasses__():
+        if cls is not manager:
+            cls.__bases__ = tuple(
+                manager if base is manager.__base__ else base for base in cls.__bases__
+            )
 
 
 def pytest_configure(config):
