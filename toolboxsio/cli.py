@@ -17,6 +17,7 @@ def serve(args: argparse.Namespace) -> int:
         import uvicorn
 
         from toolboxsio.backend import Settings, create_app
+        from toolboxsio.uvicorn import WebSocketProtocol
     except ModuleNotFoundError as exc:
         print(f"toolboxsio serve: {exc}: pip install 'toolboxsio[backend]'", file=sys.stderr)
         return 1
@@ -27,6 +28,7 @@ def serve(args: argparse.Namespace) -> int:
         host=settings.host,
         port=settings.port,
         loop=args.loop,
+        ws=WebSocketProtocol,
         log_level=args.log_level,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )

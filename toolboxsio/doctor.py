@@ -17,6 +17,17 @@ def version_of(distribution: str) -> str | None:
         return None
 
 
+def direct() -> str:
+    """Whether connections can leave ASGI, and with which option of uvicorn."""
+    if core is None:
+        return "no: there is no extension"
+    try:
+        from toolboxsio.uvicorn import WebSocketProtocol
+    except ImportError as exc:
+        return f"no: {exc}"
+    return f"uvicorn with ws={WebSocketProtocol.__module__}:{WebSocketProtocol.__name__}"
+
+
 def report() -> dict[str, str]:
     """One line each: a name and what there is of it."""
     lines = {
@@ -24,6 +35,7 @@ def report() -> dict[str, str]:
         "accelerated": "yes" if core is not None else f"no: {REASON}",
         "extension": str(core.__file__) if core is not None else "none",
         "SIMD": core.simd() if core is not None else "none",
+        "direct path": direct(),
         "JSON": "C (toolboxsio.json)" if core is not None else "the standard library's",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "machine": f"{platform.system()} {platform.machine()}",

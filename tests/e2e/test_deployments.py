@@ -1,0 +1,159 @@
+"""`uvicorn deployed:app --ws toolboxsio.uvicorn:WebSocketProtocol` as it is deployed."""
+
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect, unix_connect
+
+from .harness import HERE, ROOT, stop, wait_until
+
+pytestmark = pytest.mark.timeout(60)
+
+PATH = "/socket.io/?EIO=4&transport=websocket"
+
+
+class Uvicorn:
+    """A process of the command line."""
+
+    def __init__(self, log: Path, *options: str) -> None:
+        self.log = log
+        paths = [str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")]
+        command = [sys.executable, "-m", "uvicorn", "deployed:app", *options]
+        command += ["--ws", "toolboxsio.uvicorn:WebSocketProtocol"]
+        with log.open("w") as out:
+            self.process = subprocess.Popen(
+                command,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            )
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def wait_for(self, text: str, count: int = 1) -> None:
+        wait_until(f"{text!r} in the log", lambda: self.said().count(text) >= count, 20)
+
+
+@contextlib.contextmanager
+def uvicorn(tmp_path: Path, *options: str, workers: int = 1) -> Iterator[Uvicorn]:
+    server = Uvicorn(tmp_path / "log", *options)
+    try:
+        server.wait_for("Uvicorn running on")
+        server.wait_for("Application startup complete", workers)
+        yield server
+    finally:
+        stop(server.process)
+
+
+def where(client: ClientConnection) -> list[Any]:
+    """Join and ask the server for the path of the connection, and its process."""
+    assert str(client.recv(10)).startswith("0{")
+    client.send("40")
+    assert str(client.recv(10)).startswith('40{"sid"')
+    client.send('427["where"]')
+    answer = str(client.recv(10))
+    assert answer.startswith("437[")
+    found: list[Any] = json.loads(answer[3:])[0]
+    return found
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_tls(tmp_path: Path, free_port: Any, loop: str) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert("localhost")
+    key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
+    certificate.private_key_pem.write_to_path(key)
+    chain.write_bytes(b"".join(blob.bytes() for blob in certificate.cert_chain_pems))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    port = free_port()
+    options = ["--ssl-keyfile", str(key), "--ssl-certfile", str(chain), "--loop", loop]
+    with (
+        uvicorn(tmp_path, "--port", str(port), *options),
+        connect(f"wss://localhost:{port}{PATH}", ssl=context) as client,
+    ):
+        assert where(client)[0] == "direct"
+        client.send(f'428["where","{"x" * 300_000}"]')  # many records of TLS
+        client.send('429["where"]')
+        assert str(client.recv(10)).startswith("439[")
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_unix_socket(tmp_path: Path, loop: str) -> None:
+    path = str(tmp_path / "s")
+    with (
+        uvicorn(tmp_path, "--uds", path, "--loop", loop),
+        unix_connect(path, f"ws://localhost{PATH}") as client,
+    ):
+        assert where(client)[0] == "direct"
+
+
+def test_workers(tmp_path: Path, free_port: Any) -> None:
+    port = free_port()
+    with (
+        uvicorn(tmp_path, "--port", str(port), "--workers", "2", workers=2),
+        contextlib.ExitStack() as clients,
+    ):
+        found = []
+        for _ in range(12):
+            client = clients.enter_context(connect(f"ws://127.0.0.1:{port}{PATH}"))
+            found.append(where(client))
+        assert {path for path, _ in found} == {"direct"}
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_graceful_shutdown(tmp_path: Path, free_port: Any, loop: str) -> None:
+    """Clients are told 1012, their disconnect handlers run, and the process ends."""
+    port = free_port()
+    with (
+        uvicorn(tmp_path, "--port", str(port), "--loop", loop) as server,
+        connect(f"ws://127.0.0.1:{port}{PATH}") as client,
+    ):
+        assert where(client)[0] == "direct"
+        assert f"WebSocket {PATH}" in server.said()  # the access log
+        assert "[accepted]" in server.said()
+        server.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+        server.process.wait(10)
+        assert "disconnect transport close" in server.said()
+        assert "Waiting for connections to close" not in server.said().split("disconnect")[1]
+
+
+def test_limit_of_concurrency(tmp_path: Path, free_port: Any) -> None:
+    """Connections that were taken over count, and stop counting when they are gone."""
+    port = free_port()
+
+    def status() -> int:
+        query = "EIO=4&transport=polling"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/socket.io/?{query}") as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as exc:
+            return exc.code
+
+    with uvicorn(tmp_path, "--port", str(port), "--limit-concurrency", "3"):
+        assert status() == 200
+        with (
+            connect(f"ws://127.0.0.1:{port}{PATH}") as first,
+            connect(f"ws://127.0.0.1:{port}{PATH}") as second,
+        ):
+            assert [where(first)[0], where(second)[0]] == ["direct", "direct"]
+            assert status() == 503  # the third connection is that of the request
+        wait_until("there is room again", lambda: status() == 200)
