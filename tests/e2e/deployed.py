@@ -19,3 +19,12 @@ async def disconnect(sid: str, reason: str) -> None:
 
 
 app = socketio.ASGIApp(sio)
+
+
+async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+    """The application behind a middleware that looks at what is sent."""
+
+    async def send_on(message: Any) -> None:
+        await send(message)
+
+    await app(scope, receive, send_on)

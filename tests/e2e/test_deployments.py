@@ -28,10 +28,10 @@ PATH = "/socket.io/?EIO=4&transport=websocket"
 class Uvicorn:
     """A process of the command line."""
 
-    def __init__(self, log: Path, *options: str) -> None:
+    def __init__(self, log: Path, app: str, *options: str) -> None:
         self.log = log
         paths = [str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")]
-        command = [sys.executable, "-m", "uvicorn", "deployed:app", *options]
+        command = [sys.executable, "-m", "uvicorn", f"deployed:{app}", *options]
         command += ["--ws", "toolboxsio.uvicorn:WebSocketProtocol"]
         with log.open("w") as out:
             self.process = subprocess.Popen(
@@ -49,8 +49,8 @@ class Uvicorn:
 
 
 @contextlib.contextmanager
-def uvicorn(tmp_path: Path, *options: str, workers: int = 1) -> Iterator[Uvicorn]:
-    server = Uvicorn(tmp_path / "log", *options)
+def uvicorn(tmp_path: Path, *options: str, app: str = "app", workers: int = 1) -> Iterator[Uvicorn]:
+    server = Uvicorn(tmp_path / "log", app, *options)
     try:
         server.wait_for("Uvicorn running on")
         server.wait_for("Application startup complete", workers)
@@ -100,6 +100,15 @@ def test_unix_socket(tmp_path: Path, loop: str) -> None:
         unix_connect(path, f"ws://localhost{PATH}") as client,
     ):
         assert where(client)[0] == "direct"
+
+
+def test_a_middleware_is_not_bypassed(tmp_path: Path, free_port: Any) -> None:
+    port = free_port()
+    with (
+        uvicorn(tmp_path, "--port", str(port), app="wrapped"),
+        connect(f"ws://127.0.0.1:{port}{PATH}") as client,
+    ):
+        assert where(client)[0] == "asgi"
 
 
 def test_workers(tmp_path: Path, free_port: Any) -> None:
