@@ -172,17 +172,10 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
 
     def _sends_at_once(self) -> bool:
         """Whether sending a packet waits for nothing: all methods on the way are as they were."""
-        own, engine = vars(self), vars(self.eio)
         return (
             isinstance(self.eio, EngineServer)
-            and not any(
-                name in own or getattr(type(self), name) is not method
-                for name, method in _SEND_METHODS.items()
-            )
-            and not any(
-                name in engine or getattr(type(self.eio), name) is not _ENGINE_METHODS[name]
-                for name in ("send", "send_packet")
-            )
+            and not _replaced(self, _SEND_METHODS)
+            and not _replaced(self.eio, _ENGINE_SEND_METHODS)
             and EngineSocket.send is _SOCKET_METHODS["send"]
             and not is_send_replaced()
         )
@@ -328,6 +321,7 @@ _ENGINE_METHODS = {
     for name in ("send", "send_packet", "_trigger_event", "_get_socket", "start_background_task")
 }
 _SEND_METHODS = {name: getattr(AsyncServer, name) for name in ("_send_packet", "_send_eio_packet")}
+_ENGINE_SEND_METHODS = {name: _ENGINE_METHODS[name] for name in ("send", "send_packet")}
 _SOCKET_METHODS = {
     name: getattr(EngineSocket, name, None) for name in ("receive", "send", "_receive_encoded")
 }

@@ -26,38 +26,30 @@ zlib_object(const char *name, const char *format, int a, int b, int c, int d)
     return made;
 }
 
-/* The compressor for a window size; borrowed from the hub. */
+/* The compressor for a window size, taken out of the hub: it is one message's at a time, and what runs
+ * on the way (a collection) may send another. New reference. */
 static PyObject *
-compressor(TbxHubObject *hub, unsigned bits)
+take_compressor(TbxHubObject *hub, PyObject *key, unsigned bits)
 {
-    PyObject *key = PyLong_FromUnsignedLong(bits);
-    if (key == NULL) {
-        return NULL;
+    PyObject *found = Py_XNewRef(PyDict_GetItemWithError(hub->compressors, key));
+    if (found == NULL) {
+        return PyErr_Occurred()
+                   ? NULL
+                   : zlib_object("compressobj", "iiii", LEVEL, 8, -(int)bits, MEM_LEVEL);
     }
-    PyObject *found = PyDict_GetItemWithError(hub->compressors, key);
-    if (found == NULL && !PyErr_Occurred()) {
-        found = zlib_object("compressobj", "iiii", LEVEL, 8, -(int)bits, MEM_LEVEL);
-        if (found != NULL) {
-            int status = PyDict_SetItem(hub->compressors, key, found);
-            Py_DECREF(found);
-            found = status < 0 ? NULL : found;
-        }
+    if (PyDict_DelItem(hub->compressors, key) < 0) {
+        Py_CLEAR(found);
     }
-    Py_DECREF(key);
     return found;
 }
 
 PyObject *
 tbx_hub_deflate(TbxHubObject *hub, unsigned bits, const uint8_t *data, size_t len)
 {
-    PyObject *borrowed = compressor(hub, bits);
-    if (borrowed == NULL) {
-        return NULL;
-    }
-    PyObject *zip = Py_NewRef(borrowed);
-    PyObject *body = PyObject_CallMethod(zip, "compress", "y#", data, (Py_ssize_t)len);
+    PyObject *key = PyLong_FromUnsignedLong(bits);
+    PyObject *zip = key ? take_compressor(hub, key, bits) : NULL;
+    PyObject *body = zip ? PyObject_CallMethod(zip, "compress", "y#", data, (Py_ssize_t)len) : NULL;
     PyObject *end = body ? PyObject_CallMethod(zip, "flush", "i", FULL_FLUSH) : NULL;
-    Py_DECREF(zip);
     if (end != NULL) {
         PyBytes_Concat(&body, end); /* NULL on failure */
         Py_DECREF(end);
@@ -65,10 +57,13 @@ tbx_hub_deflate(TbxHubObject *hub, unsigned bits, const uint8_t *data, size_t le
     else {
         Py_CLEAR(body);
     }
-    if (body == NULL) { /* the compressor may hold what is one client's: it goes */
-        tbx_exc raised = tbx_exc_save();
-        PyDict_Clear(hub->compressors);
-        tbx_exc_restore(raised);
+    /* One that failed may hold what is a client's: it is not put back. */
+    if (body != NULL && PyDict_SetItem(hub->compressors, key, zip) < 0) {
+        Py_CLEAR(body);
+    }
+    Py_XDECREF(zip);
+    Py_XDECREF(key);
+    if (body == NULL) {
         return NULL;
     }
     Py_ssize_t size = PyBytes_GET_SIZE(body) - (Py_ssize_t)sizeof TAIL; /* not sent */

@@ -62,7 +62,7 @@ find_sid(TbxConnObject *conn, PyObject *ns)
 
 /* What handles an event. */
 typedef struct {
-    PyObject *callee; /* owned once it is found */
+    PyObject *callee; /* owned once it is found: to make a call may collect */
     tbx_call_kind kind;
     bool with_event, with_ns;
 } route;
@@ -257,10 +257,8 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
     }
     int status = 0;
     if (find_route(hub, ns, event, &way)) {
-        PyObject *callee = Py_NewRef(way.callee); /* making a call may collect */
         status = start_call(conn, &way, ns, sid, data, header);
         Py_DECREF(way.callee);
-        Py_DECREF(callee);
     }
     else {
         Py_DECREF(data);

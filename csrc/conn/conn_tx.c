@@ -113,7 +113,7 @@ tbx_conn_put_object(TbxConnObject *conn, PyObject *encoded)
         if (text == NULL) {
             return -1;
         }
-        if (conn->path != TBX_PATH_DIRECT && conn->outbox != NULL) {
+        if (conn->path != TBX_PATH_DIRECT && conn->outbox != NULL && !conn->close_sent) {
             return append(conn, encoded, (size_t)len);
         }
         return tbx_conn_put(conn, true, (const uint8_t *)text, (size_t)len);

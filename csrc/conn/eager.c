@@ -290,8 +290,9 @@ start(TbxHubObject *hub, PyObject *coro, PyObject *context)
     tbx_exc raised = tbx_exc_save();
     int removed = PySet_Discard(hub->all_data, ref);
     TbxCallObject *call = as_call(hub, coro);
-    bool is_done = call != NULL && call->phase == TBX_PHASE_DONE;
-    if (removed >= 0 && !is_done) {
+    /* Through, or not begun since its context is in use: nobody has to hold it. */
+    bool is_over = call != NULL && (call->phase == TBX_PHASE_DONE || call->phase == TBX_PHASE_NEW);
+    if (removed >= 0 && !is_over) {
         PyObject *added =
             PyObject_CallMethodOneArg(hub->state->all_tasks, hub->state->str_add, task);
         Py_XDECREF(added);

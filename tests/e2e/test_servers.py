@@ -13,7 +13,7 @@ import pytest
 import redis
 from socketio import RedisManager
 
-from .harness import SIDES, Server, play, serving, serving_all, stop, wait_until
+from .harness import OURS, SIDES, Server, play, serving, serving_all, stop, wait_until
 from .raw import SID, Wire
 
 pytestmark = pytest.mark.timeout(90)
@@ -307,3 +307,21 @@ def test_the_sid_pattern() -> None:
         assert SID.fullmatch(sid)
         assert SID.search(f'{{"sid":"{sid}"}}')
         assert not SID.search(sid + "x")
+
+
+@pytest.mark.parametrize("path", ["asgi", "direct"])
+def test_an_upgrade_that_does_not_end(path: Any) -> None:
+    """The WebSocket is closed, and the session goes on by polling."""
+    options = {"upgrade_timeout": 0.3}
+    with serving(OURS, path=path, options=options) as server, Wire(server.port, "slow") as wire:
+        sid = wire.open_polling()
+        wire.post(sid, "40")
+        wire.get(sid)
+        ws = wire.websocket(sid)
+        ws.frame("2probe")
+        assert ws.receive() == "3probe"
+        ws.until("")
+        assert ws.ended
+        wire.get(sid)  # the NOOP of the probe
+        wire.post(sid, '427["one",1]')
+        assert wire.get(sid) == "437[1]"

@@ -11,7 +11,20 @@ from contextlib import suppress
 
 import pytest
 import uvloop
-from connections import BINARY, CLOSE, CONT, PING, PONG, TEXT, Client, frame, frames, server, until
+from connections import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    PONG,
+    TEXT,
+    Client,
+    Messages,
+    frame,
+    frames,
+    server,
+    until,
+)
 
 import toolboxsio.server
 
@@ -983,3 +996,26 @@ def test_frames_of_this_file():
     assert frames(b"\x81\x01x\x82\x01y\x89\x00") == ["x", b"y", (PING, b"")]
     assert frame("x", key=b"\0\0\0\0") == b"\x81\x81\0\0\0\0x"
     assert frame(b"", BINARY) == b"\x82\x80\x01\x82\x03\xf4"
+
+
+@pytest.mark.parametrize("packet", ["text", b"bytes"])
+async def test_backlog_of_messages(packet):
+    """Through ASGI, too, what waits for a client that does not take it is bounded."""
+    client = Messages(echoing(max_backlog=2000))
+    await client.join()
+    blocked = asyncio.Event()
+
+    async def send(message):
+        await blocked.wait()
+
+    client.send = send
+    client.conn.send("first")
+    await asyncio.sleep(0)
+    for _ in range(1000):
+        client.conn.send(packet)
+    assert client.conn.backlog < 2000 + 2 * len(packet)
+    await asyncio.sleep(0)
+    assert client.socket.closed
+    blocked.set()
+    client.task.cancel()
+    await asyncio.gather(client.task, return_exceptions=True)
