@@ -1001,9 +1001,15 @@ def test_frames_of_this_file():
 @pytest.mark.parametrize("packet", ["text", b"bytes"])
 async def test_backlog_of_messages(packet):
     """Through ASGI, too, what waits for a client that does not take it is bounded."""
-    client = Messages(echoing(max_backlog=2000))
-    await client.join()
+    sio = echoing(max_backlog=2000)
     blocked = asyncio.Event()
+
+    @sio.event
+    async def disconnect(sid, reason):
+        await blocked.wait()
+
+    client = Messages(sio)
+    await client.join()
 
     async def send(message):
         await blocked.wait()
@@ -1014,8 +1020,8 @@ async def test_backlog_of_messages(packet):
     for _ in range(1000):
         client.conn.send(packet)
     assert client.conn.backlog < 2000 + 2 * len(packet)
-    await asyncio.sleep(0)
-    assert client.socket.closed
+    assert client.socket.closing
     blocked.set()
+    await until(lambda: client.socket.closed)
     client.task.cancel()
     await asyncio.gather(client.task, return_exceptions=True)
