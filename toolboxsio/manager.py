@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 from engineio.packet import MESSAGE
@@ -12,6 +13,11 @@ from socketio.packet import EVENT
 from .packet import EnginePacket
 
 __all__ = ["AsyncManager"]
+
+
+def _args_of(data: Any) -> list[Any]:
+    """The arguments of an event: a tuple is several, None is none."""
+    return list(data) if isinstance(data, tuple) else [] if data is None else [data]
 
 
 class AsyncManager(_UpstreamManager):  # type: ignore[misc]
@@ -34,28 +40,80 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
     ) -> None:
         """Emit to the clients of a room, or to all. Mirrors: ``socketio.AsyncManager.emit``."""
         server = self.server
-        if not (hasattr(type(server), "_sends_at_once") and server._sends_at_once()):
-            await super().emit(event, data, namespace, room, skip_sid, callback, to, **kwargs)
-            return
         room = to or room
+        hub = server._emit_hub() if hasattr(type(server), "_emit_hub") else None
+        is_volatile = bool(kwargs.get("volatile"))
+        left: Any = NotImplemented
+        if hub is not None:
+            new_id = functools.partial(self._new_id, callback) if callback else None
+            left = hub.emit(event, data, namespace, room, skip_sid, new_id, is_volatile)
+        if left is None:
+            return
+        if left is True:
+            await asyncio.sleep(0)  # who only emits does not keep the others waiting
+        elif left is not NotImplemented:
+            recipients, parts = left
+            await self._send_each(recipients, parts, event, data, namespace, callback, is_volatile)
+        elif hub is not None and server._sends_at_once():
+            await self._emit_in_turn(event, data, namespace, room, skip_sid, callback, is_volatile)
+        else:
+            await super().emit(event, data, namespace, room, skip_sid, callback, None, **kwargs)
+
+    def _new_id(self, callback: Any, sid: Any) -> Any:
+        return self._generate_ack_id(sid, callback)
+
+    async def _emit_in_turn(
+        self,
+        event: str,
+        data: Any,
+        namespace: str,
+        room: Any,
+        skip_sid: Any,
+        callback: Any,
+        is_volatile: bool,
+    ) -> None:
+        """Emit where C may not: packets are logged, say, or the application encodes them."""
         if namespace not in self.rooms:
             return
-        args = list(data) if isinstance(data, tuple) else [] if data is None else [data]
-        skipped = skip_sid if isinstance(skip_sid, list) else [skip_sid]
-        packets: list[EnginePacket] = []
+        parts = None
         if not callback:
-            encoded = server.packet_class(EVENT, namespace=namespace, data=[event, *args]).encode()
+            packet = self.server.packet_class(
+                EVENT, namespace=namespace, data=[event, *_args_of(data)]
+            )
+            encoded = packet.encode()
             parts = encoded if isinstance(encoded, list) else [encoded]
-            packets = [EnginePacket(MESSAGE, data=part) for part in parts]
-        for sid, eio_sid in list(self.get_participants(namespace, room)):
-            if sid in skipped:
+        skipped = skip_sid if isinstance(skip_sid, list) else [skip_sid]
+        recipients = [
+            (sid, eio_sid)
+            for sid, eio_sid in self.get_participants(namespace, room)
+            if sid not in skipped
+        ]
+        await self._send_each(recipients, parts, event, data, namespace, callback, is_volatile)
+
+    async def _send_each(
+        self,
+        recipients: list[tuple[Any, str]],
+        parts: list[str | bytes] | None,
+        event: str,
+        data: Any,
+        namespace: str,
+        callback: Any,
+        is_volatile: bool,
+    ) -> None:
+        """Send an event to each of these, one after the other: sending waits for nothing.
+
+        :param parts: the encoded packet and its attachments; None: each gets an id of its own.
+        """
+        server = self.server
+        packets = [EnginePacket(MESSAGE, data=part) for part in parts or ()]
+        for sid, eio_sid in recipients:
+            if is_volatile and server._is_behind(eio_sid):
                 continue
             try:
-                if callback:
+                if parts is None:
                     id = self._generate_ack_id(sid, callback)
-                    packet = server.packet_class(
-                        EVENT, namespace=namespace, data=[event, *args], id=id
-                    )
+                    args = [event, *_args_of(data)]
+                    packet = server.packet_class(EVENT, namespace=namespace, data=args, id=id)
                     await server._send_packet(eio_sid, packet)
                 for packet in packets:
                     await server._send_eio_packet(eio_sid, packet)

@@ -119,6 +119,39 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         stock = super()._engineio_server_class()
         return EngineServer if stock is _UpstreamEngineServer else stock
 
+    async def emit(
+        self,
+        event: str,
+        data: Any = None,
+        to: Any = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        ignore_queue: bool = False,
+        *,
+        volatile: bool = False,
+    ) -> None:
+        """Emit an event. Mirrors: ``socketio.async_server.AsyncServer.emit``.
+
+        :param volatile: drop the event for each client that cannot take it now: its transport has
+            not taken what was sent before, or, on polling, it has not come for it.
+        """
+        namespace = namespace or "/"
+        room = to or room
+        self.logger.info('emitting event "%s" to %s [%s]', event, room or "all", namespace)
+        more = {"volatile": True} if volatile else {}
+        await self.manager.emit(
+            event,
+            data,
+            namespace,
+            room=room,
+            skip_sid=skip_sid,
+            callback=callback,
+            ignore_queue=ignore_queue,
+            **more,
+        )
+
     async def _handle_event_internal(
         self, server: Any, sid: str, eio_sid: str, data: list[Any], namespace: str, id: int | None
     ) -> None:
@@ -169,6 +202,19 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         eio_sid = self.manager.eio_sid_from_sid(sid, namespace or "/")
         conn = getattr(self.eio._get_socket(eio_sid), "conn", None)
         return 0 if conn is None else int(conn.backlog)
+
+    def _emit_hub(self) -> Any:
+        """What emits from C on this event loop; None: nothing does."""
+        return self.eio.hub() if isinstance(self.eio, EngineServer) else None
+
+    def _is_behind(self, eio_sid: str) -> bool:
+        """Whether something waits for a client that it has not taken."""
+        socket = self.eio.sockets.get(eio_sid)
+        conn = getattr(socket, "conn", None)
+        if conn is None or conn.path != "polling":
+            return bool(conn is not None and conn.draining)
+        queue = vars(socket).get("queue")
+        return queue is not None and not queue.empty()
 
     def _sends_at_once(self) -> bool:
         """Whether sending a packet waits for nothing: all methods on the way are as they were."""
@@ -325,6 +371,10 @@ _ENGINE_SEND_METHODS = {name: _ENGINE_METHODS[name] for name in ("send", "send_p
 _SOCKET_METHODS = {
     name: getattr(EngineSocket, name, None) for name in ("receive", "send", "_receive_encoded")
 }
+_ENGINE_EMIT_METHODS = {
+    name: _ENGINE_METHODS[name] for name in ("send", "send_packet", "_get_socket")
+}
+_MEMBER_METHODS = {"get_participants": BaseManager.get_participants}
 _MANAGER_METHODS = {
     name: getattr(BaseManager, name) for name in ("sid_from_eio_sid", "is_connected")
 }
@@ -346,7 +396,8 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
     """What of a server may be done in C, for csrc/conn/plan.c.
 
     (reasons why not, how to acknowledge, how to report an exception, objects and classes whose
-    change makes the plan void, the server's tables or None).
+    change makes the plan void, the server's tables or None; and for emits the reasons why not, and
+    the tables or None).
     """
     eio, manager, cls = sio.eio, sio.manager, sio.packet_class
     reasons = [
@@ -355,21 +406,20 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
         *_replaced(EngineSocket, _SOCKET_METHODS),
         *_replaced(manager, _MANAGER_METHODS),
     ]
-    if is_send_replaced():
-        reasons.append("AsyncSocket.send is the application's")
-    if not (getattr(cls, "_plain", False) and cls.decode is _decode_in_c):
-        reasons.append("serializer= is the application's")
-    elif cls.encode is not _encode_in_c:
-        reasons.append(f"{cls.__name__}.encode is the application's")
-    elif loads_of(cls.json) is not None:
-        reasons.append("json= is the application's")
+    common = _reasons_of_encoding(sio)
+    emit_reasons = [
+        *_replaced(sio, _SEND_METHODS),
+        *_replaced(eio, _ENGINE_EMIT_METHODS),
+        *_replaced(EngineSocket, {"send": _SOCKET_METHODS["send"]}),
+        *_replaced(manager, _MEMBER_METHODS),
+        *common,
+    ]
+    reasons += common
+    if cls.decode is not _decode_in_c and getattr(cls, "_plain", False):
+        reasons.append(f"{cls.__name__}.decode is the application's")
     if eio.handlers.get("message") != sio._handle_eio_message:
         reasons.append("the Engine.IO message handler is the application's")
     loggers = (sio.logger, eio.logger)
-    if not all(isinstance(logger, logging.Logger) for logger in loggers):
-        reasons.append("logger= is not a logging.Logger")
-    elif any(logger.isEnabledFor(logging.INFO) for logger in loggers):
-        reasons.append("each packet is logged")
     values = None
     if not reasons:
         values = (
@@ -385,6 +435,9 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
             _TRIGGER_EVENT,
             cls.max_depth,
         )
+    emits = None
+    if not emit_reasons:
+        emits = (eio.sockets, manager.rooms, cls.json_default, cls.max_depth)
     objects = [sio, eio, manager, eio.handlers]
     for logger in loggers:
         if isinstance(logger, logging.Logger):  # what it remembers is emptied when a level is set
@@ -399,7 +452,27 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
         tuple(objects),
         types,
         values,
+        tuple(emit_reasons),
+        emits,
     )
+
+
+def _reasons_of_encoding(sio: Any) -> list[str]:
+    """Why packets may not be encoded and sent in C."""
+    cls, loggers, reasons = sio.packet_class, (sio.logger, sio.eio.logger), []
+    if is_send_replaced():
+        reasons.append("AsyncSocket.send is the application's")
+    if not getattr(cls, "_plain", False):
+        reasons.append("serializer= is the application's")
+    elif cls.encode is not _encode_in_c:
+        reasons.append(f"{cls.__name__}.encode is the application's")
+    elif loads_of(cls.json) is not None:
+        reasons.append("json= is the application's")
+    if not all(isinstance(logger, logging.Logger) for logger in loggers):
+        reasons.append("logger= is not a logging.Logger")
+    elif any(logger.isEnabledFor(logging.INFO) for logger in loggers):
+        reasons.append("each packet is logged")
+    return reasons
 
 
 def _report(eio: Any, exc: BaseException) -> None:

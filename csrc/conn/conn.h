@@ -13,8 +13,10 @@
 #ifndef TBX_CONN_CONN_H
 #define TBX_CONN_CONN_H
 
+#include "py/state.h" /* Python.h comes first */
+
+#include "codec/json_enc.h"
 #include "conn/watch.h"
-#include "py/state.h"
 #include "wire/sio.h"
 #include "wire/ws_message.h"
 
@@ -63,6 +65,11 @@ typedef struct {
     PyObject *acknowledge;     /* owned: (eio_sid, namespace, id, answer) -> coroutine */
     PyObject *report;          /* owned: called in the except block of a handler that raised */
     Py_ssize_t max_depth;
+    PyObject *emit_reasons; /* owned tuple of str: why emits may not leave from here */
+    PyObject *sockets;      /* owned dict: eio_sid -> EngineSocket; NULL: they may not */
+    PyObject *emit_rooms;   /* owned dict: as rooms */
+    PyObject *emit_default; /* owned: as json_default */
+    Py_ssize_t emit_depth;
 } tbx_plan;
 
 typedef struct TbxConnObject TbxConnObject;
@@ -102,6 +109,7 @@ typedef struct {
     Py_ssize_t max_running; /* handlers of one client before reading pauses */
     Py_ssize_t compression_threshold;
     Py_ssize_t n_connections;
+    size_t n_emits, emitted; /* emits, and bytes put by them, since the loop has turned */
 } TbxHubObject;
 
 struct TbxConnObject {
@@ -118,6 +126,7 @@ struct TbxConnObject {
     tbx_deadline beat;         /* PING or PONG */
     tbx_deadline life;         /* CONNECT, MESSAGE, LEAVE or CLOSE */
     TbxConnObject *next_dirty; /* owned by the list while is_dirty */
+    PyObject *shared;          /* owned bytes: frames that stand before `out`, or NULL */
     uint8_t *out;              /* owned: frames that are not written yet */
     size_t out_len, out_cap;
     uint8_t *held; /* owned: bytes that wait until `busy` or `parsing` is over */
@@ -179,9 +188,11 @@ typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DON
 #else
 #define TBX_READ_SIZE (64 * 1024)
 #endif
-#define TBX_FRAGMENTS_MAX 131072  /* frames of one message */
-#define TBX_OUT_MAX (256 * 1024)  /* bytes that one read may produce before they are written */
-#define TBX_HELD_MAX (256 * 1024) /* bytes that wait for a handler before reading pauses */
+#define TBX_FRAGMENTS_MAX 131072     /* frames of one message */
+#define TBX_OUT_MAX (256 * 1024)     /* bytes that one read may produce before they are written */
+#define TBX_EMITS_MAX 64             /* in a turn of the loop, before their task lets it turn */
+#define TBX_EMITTED_MAX (256 * 1024) /* bytes put by them */
+#define TBX_HELD_MAX (256 * 1024)    /* bytes that wait for a handler before reading pauses */
 
 /* ---- hub_type.c, plan.c ---- */
 
@@ -189,6 +200,9 @@ extern PyType_Spec tbx_hub_spec;
 
 /* Whether events may be dispatched here now. Escapes when the plan has to be made anew. */
 bool tbx_hub_is_fast(TbxHubObject *hub);
+
+/* Whether emits may leave from here now. Escapes when the plan has to be made anew. */
+bool tbx_hub_sends(TbxHubObject *hub);
 
 /* Sees to it that the hub's plan is that of now; 0 or -1 with an exception. Escapes. */
 int tbx_plan_refresh(TbxHubObject *hub);
@@ -262,6 +276,8 @@ int tbx_conn_put(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t 
 int tbx_conn_put_control(TbxConnObject *conn, unsigned opcode, const uint8_t *data, size_t len);
 /* An Engine.IO packet as engineio encodes it: str or bytes. */
 int tbx_conn_put_object(TbxConnObject *conn, PyObject *encoded);
+/* Finished frames, shared with other connections; direct only. 0 or -1 with an exception. */
+int tbx_conn_put_frames(TbxConnObject *conn, PyObject *frames);
 /* After output was put: it is written when the read is through, or in the loop's next iteration. */
 void tbx_conn_has_output(TbxConnObject *conn);
 /* The transport has paused us, or there is more to wait: too much of it ends the session. */
@@ -284,6 +300,27 @@ Py_ssize_t tbx_conn_backlog(TbxConnObject *conn);
 PyObject *tbx_conn_inflate(TbxConnObject *conn, const uint8_t *data, size_t len, unsigned *code);
 /* A compressed payload, or NULL without an exception when it would not be smaller. */
 PyObject *tbx_hub_deflate(TbxHubObject *hub, unsigned bits, const uint8_t *data, size_t len);
+
+/* ---- packet_out.c ---- */
+
+/* Leaves the gap and appends `[namespace,][id]` to an empty buffer. 0 or -1 with an exception. */
+int tbx_packet_begin(tbx_buf *out, PyObject *ns, bool has_id, uint64_t id);
+/* Appends the JSON array of an event (event is its name) or an answer (event is NULL): a value of None
+ * is none, a tuple is several. 0 or -1 with an exception. Escapes as tbx_json_encode. */
+int tbx_packet_put_array(TbxState *state, tbx_buf *out, PyObject *event, PyObject *value,
+                         const tbx_json_enc_options *options);
+/* Writes '4', the type ('2', '3', or the binary kind) and the number of attachments into the end of the
+ * gap; returns where the packet begins. */
+size_t tbx_packet_finish(uint8_t *gap, char type, Py_ssize_t n_attachments);
+
+/* ---- fanout.c ---- */
+
+/* Emits: args are event, data, namespace, room, skip_sid, new_id (a function of the sid, or None) and
+ * whether the event is volatile. NotImplemented: nothing was done, all of it is Python's. None; True: the
+ * emitter should let the loop turn; else (recipients, parts): what is left to Python, a list of
+ * (sid, eio_sid), and the encoded packet (None when there are ids). NULL with an exception: what the
+ * encoder raised; nothing was sent. Escapes. */
+PyObject *tbx_hub_emit(TbxHubObject *hub, PyObject *const *args);
 
 /* ---- conn_dispatch.c ---- */
 

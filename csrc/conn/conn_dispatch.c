@@ -9,7 +9,6 @@
  */
 #include "conn/conn.h"
 
-#include "base/num.h"
 #include "codec/json_dec.h"
 #include "codec/json_enc.h"
 
@@ -350,74 +349,6 @@ tbx_conn_lane(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len
 
 /* ---- answers ---- */
 
-#define TYPE_GAP (2 + TBX_NUM_MAX + 1) /* types, number of attachments and '-', written last */
-
-/* `[namespace,]id` behind the gap. 0 or -1 with an exception. */
-static int
-put_address(tbx_buf *out, PyObject *ns, uint64_t id)
-{
-    char digits[TBX_NUM_MAX];
-    size_t n_digits = tbx_num_put_i64(digits, (int64_t)id);
-    Py_ssize_t ns_len = 0;
-    const char *ns_text = PyUnicode_AsUTF8AndSize(ns, &ns_len);
-    if (ns_text == NULL) {
-        return -1;
-    }
-    bool is_root = ns_len == 1 && ns_text[0] == '/';
-    if (tbx_buf_room(out, TYPE_GAP + (size_t)ns_len + 1 + n_digits) < 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    memset(out->data, 0, TYPE_GAP);
-    out->len = TYPE_GAP;
-    if (!is_root) {
-        (void)tbx_buf_put(out, ns_text, (size_t)ns_len);
-        (void)tbx_buf_put_byte(out, ',');
-    }
-    (void)tbx_buf_put(out, digits, n_digits);
-    return 0;
-}
-
-/* The JSON array of an answer: None is none, a tuple is several. Escapes. */
-static int
-put_answer(TbxHubObject *hub, tbx_buf *out, PyObject *answer, PyObject *attachments)
-{
-    tbx_json_enc_options options = {hub->plan.json_default, hub->plan.max_depth - 1, attachments};
-    bool is_tuple = PyTuple_Check(answer);
-    Py_ssize_t n = is_tuple ? PyTuple_GET_SIZE(answer) : answer != Py_None;
-    int status = tbx_buf_put_byte(out, '[');
-    for (Py_ssize_t i = 0; i < n && status == 0; i++) {
-        if (i > 0) {
-            status = tbx_buf_put_byte(out, ',');
-        }
-        if (status == 0 &&
-            tbx_json_encode(hub->state, out, is_tuple ? PyTuple_GET_ITEM(answer, i) : answer,
-                            &options) < 0) {
-            return -1;
-        }
-    }
-    if (status < 0 || tbx_buf_put_byte(out, ']') < 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    return 0;
-}
-
-/* Writes `43`, or `46<n>-`, into the end of the gap; where the packet starts. */
-static size_t
-put_type(uint8_t *gap, Py_ssize_t n_attachments)
-{
-    char text[TYPE_GAP] = {'4', '3'};
-    size_t len = 2;
-    if (n_attachments > 0) {
-        text[1] = '6';
-        len += tbx_num_put_i64(text + len, n_attachments);
-        text[len++] = '-';
-    }
-    memcpy(gap + TYPE_GAP - len, text, len);
-    return TYPE_GAP - len;
-}
-
 int
 tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer)
 {
@@ -431,12 +362,13 @@ tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer
     int status = -1;
     PyObject *attachments = PyList_New(0);
     PyObject *hook = Py_NewRef(hub->plan.json_default); /* which may have the plan made anew */
-    if (attachments == NULL || put_address(&out, ns, id) < 0 ||
-        put_answer(hub, &out, answer, attachments) < 0) {
+    tbx_json_enc_options options = {hook, hub->plan.max_depth - 1, attachments};
+    if (attachments == NULL || tbx_packet_begin(&out, ns, true, id) < 0 ||
+        tbx_packet_put_array(hub->state, &out, NULL, answer, &options) < 0) {
         goto done;
     }
     Py_ssize_t n = PyList_GET_SIZE(attachments);
-    size_t start = put_type(out.data, n);
+    size_t start = tbx_packet_finish(out.data, '3', n);
     if (tbx_conn_put(conn, true, out.data + start, out.len - start) < 0) {
         goto done;
     }

@@ -399,6 +399,7 @@ tbx_conn_lost(TbxConnObject *conn)
     free(conn->out);
     conn->out = NULL;
     conn->out_len = conn->out_cap = 0;
+    Py_CLEAR(conn->shared);
     if (conn->parsing || conn->busy) {
         return 0; /* the end comes after what is being handled */
     }

@@ -1,6 +1,6 @@
 /* conn_tx.c: the way out of a connection (contract in conn.h).
  *
- * `out` holds finished frames (ASGI: `outbox` holds messages). It is written when the read that caused it is through, or in the next
+ * `shared` and then `out` hold finished frames (ASGI: `outbox` holds messages). They are written when the read that caused it is through, or in the next
  * iteration of the loop (the hub's list), and not at all while the transport has paused us: then what
  * waits is counted, and a client that lets more than max_backlog wait is disconnected. Once a CLOSE
  * frame is in `out` nothing is appended.
@@ -67,6 +67,43 @@ put_message(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
     return put_frame(conn, opcode, false, data, len);
 }
 
+/* Bytes that are not written yet (ASGI: not sent). */
+static Py_ssize_t
+waiting_here(const TbxConnObject *conn)
+{
+    return (Py_ssize_t)conn->out_len + (conn->shared ? PyBytes_GET_SIZE(conn->shared) : 0);
+}
+
+static void
+drop_output(TbxConnObject *conn)
+{
+    Py_CLEAR(conn->shared);
+    free(conn->out);
+    conn->out = NULL;
+    conn->out_len = conn->out_cap = 0;
+}
+
+/* All of it as bytes, which are the connection's no more. NULL with an exception. */
+static PyObject *
+take_output(TbxConnObject *conn)
+{
+    if (conn->shared != NULL && conn->out_len == 0) {
+        PyObject *shared = conn->shared;
+        conn->shared = NULL;
+        return shared;
+    }
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, waiting_here(conn));
+    if (bytes != NULL) {
+        size_t len = conn->shared ? (size_t)PyBytes_GET_SIZE(conn->shared) : 0;
+        if (len != 0) {
+            memcpy(PyBytes_AS_STRING(bytes), PyBytes_AS_STRING(conn->shared), len);
+        }
+        memcpy(PyBytes_AS_STRING(bytes) + len, conn->out, conn->out_len);
+    }
+    drop_output(conn);
+    return bytes;
+}
+
 /* Nothing leaves any more. */
 static bool
 is_mute(const TbxConnObject *conn)
@@ -99,6 +136,25 @@ tbx_conn_put(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
 }
 
 int
+tbx_conn_put_frames(TbxConnObject *conn, PyObject *frames)
+{
+    if (is_mute(conn)) {
+        return 0;
+    }
+    if (conn->shared == NULL && conn->out_len == 0) {
+        conn->shared = Py_NewRef(frames);
+        return 0;
+    }
+    size_t len = (size_t)PyBytes_GET_SIZE(frames);
+    if (out_room(conn, len) < 0) {
+        return -1;
+    }
+    memcpy(conn->out + conn->out_len, PyBytes_AS_STRING(frames), len);
+    conn->out_len += len;
+    return 0;
+}
+
+int
 tbx_conn_put_control(TbxConnObject *conn, unsigned opcode, const uint8_t *data, size_t len)
 {
     return is_mute(conn) ? 0 : put_frame(conn, opcode, false, data, len);
@@ -122,7 +178,10 @@ tbx_conn_put_object(TbxConnObject *conn, PyObject *encoded)
     if (PyObject_GetBuffer(encoded, &view, PyBUF_SIMPLE) < 0) {
         return -1;
     }
-    int status = tbx_conn_put(conn, false, view.buf, (size_t)view.len);
+    int status = PyBytes_CheckExact(encoded) && conn->path != TBX_PATH_DIRECT &&
+                         conn->outbox != NULL && !conn->close_sent
+                     ? append(conn, encoded, (size_t)view.len)
+                     : tbx_conn_put(conn, false, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     return status;
 }
@@ -130,7 +189,7 @@ tbx_conn_put_object(TbxConnObject *conn, PyObject *encoded)
 Py_ssize_t
 tbx_conn_backlog(TbxConnObject *conn)
 {
-    Py_ssize_t waiting = (Py_ssize_t)conn->out_len;
+    Py_ssize_t waiting = waiting_here(conn);
     if (conn->transport != NULL) {
         PyObject *size = PyObject_CallMethod(conn->transport, "get_write_buffer_size", NULL);
         if (size != NULL) {
@@ -162,7 +221,7 @@ void
 tbx_conn_check_backlog(TbxConnObject *conn)
 {
     Py_ssize_t max = conn->hub->max_backlog;
-    if ((Py_ssize_t)conn->out_len + conn->in_transport > max && tbx_conn_backlog(conn) > max) {
+    if (waiting_here(conn) + conn->in_transport > max && tbx_conn_backlog(conn) > max) {
         give_up(conn);
     }
 }
@@ -171,7 +230,7 @@ void
 tbx_conn_has_output(TbxConnObject *conn)
 {
     if (conn->parsing) { /* it leaves when what has been read is through */
-        if (conn->path == TBX_PATH_DIRECT && conn->out_len > TBX_OUT_MAX) {
+        if (conn->path == TBX_PATH_DIRECT && waiting_here(conn) > TBX_OUT_MAX) {
             tbx_conn_write(conn);
             tbx_conn_check_backlog(conn);
         }
@@ -203,17 +262,14 @@ tbx_conn_write(TbxConnObject *conn)
         }
         return;
     }
-    if (conn->out_len == 0 || conn->transport == NULL) {
+    if (conn->transport == NULL || waiting_here(conn) == 0) {
         return;
     }
     if (!conn->can_write) {
         tbx_conn_check_backlog(conn);
         return;
     }
-    PyObject *bytes = PyBytes_FromStringAndSize((const char *)conn->out, (Py_ssize_t)conn->out_len);
-    free(conn->out);
-    conn->out = NULL;
-    conn->out_len = conn->out_cap = 0;
+    PyObject *bytes = take_output(conn);
     PyObject *transport = Py_NewRef(conn->transport);
     PyObject *done =
         bytes ? PyObject_CallMethodOneArg(transport, hub->state->str_write, bytes) : NULL;
@@ -245,9 +301,7 @@ close_transport(TbxConnObject *conn)
 void
 tbx_conn_abort(TbxConnObject *conn)
 {
-    free(conn->out);
-    conn->out = NULL;
-    conn->out_len = conn->out_cap = 0;
+    drop_output(conn);
     conn->closing = conn->close_sent = true;
     Py_CLEAR(conn->outbox);
     if (conn->transport == NULL) {
@@ -302,7 +356,7 @@ tbx_conn_fail(TbxConnObject *conn, unsigned code, const char *reason, size_t rea
 {
     tbx_conn_close(conn, code, reason, reason_len);
     tbx_conn_write(conn);
-    if (conn->transport == NULL || conn->out_len > 0) { /* paused: nothing may follow an EOF */
+    if (conn->transport == NULL || waiting_here(conn) > 0) { /* paused: nothing may follow an EOF */
         return;
     }
     /* Half a close: the client sees the end, and what it still sends does not make the kernel

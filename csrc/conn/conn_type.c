@@ -88,7 +88,9 @@ conn_meth_pause_writing(PyObject *self, PyObject *Py_UNUSED(none))
 {
     TbxConnObject *conn = CONN(self);
     conn->can_write = false;
-    conn->in_transport = tbx_conn_backlog(conn) - (Py_ssize_t)conn->out_len;
+    Py_ssize_t here =
+        (Py_ssize_t)conn->out_len + (conn->shared ? PyBytes_GET_SIZE(conn->shared) : 0);
+    conn->in_transport = tbx_conn_backlog(conn) - here;
     tbx_conn_check_backlog(conn);
     Py_RETURN_NONE;
 }
@@ -510,6 +512,7 @@ conn_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(conn->server);
     Py_VISIT(conn->inflate);
     Py_VISIT(conn->spare);
+    Py_VISIT(conn->shared);
     return 0;
 }
 
@@ -526,6 +529,7 @@ conn_tp_clear(PyObject *self)
     Py_CLEAR(conn->server);
     Py_CLEAR(conn->inflate);
     Py_CLEAR(conn->spare);
+    Py_CLEAR(conn->shared);
     return 0; /* hub and sid are needed to the end, and lead to no cycle that others do not break */
 }
 

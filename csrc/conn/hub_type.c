@@ -4,7 +4,8 @@
  *         def __init__(self, loop, make_plan, limits): ...   # limits: dict, see hub_tp_new
  *         def connection(self, socket, sid) -> Connection: ...
  *         def start(self, coro, context): ...                # a task whose first step runs at once
- *         is_fast, reasons, n_connections
+ *         def emit(self, event, data, namespace, room, skip_sid, new_id, is_volatile): ...
+ *         is_fast, reasons, emit_reasons, n_connections
  */
 #include "conn/conn.h"
 
@@ -129,6 +130,16 @@ hub_meth_start(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+hub_meth_emit(PyObject *self, PyObject *const *args, Py_ssize_t n_args)
+{
+    if (n_args != 7) {
+        PyErr_Format(PyExc_TypeError, "emit() takes 7 arguments, not %zd", n_args);
+        return NULL;
+    }
+    return tbx_hub_emit((TbxHubObject *)self, args);
+}
+
 void
 tbx_hub_schedule_flush(TbxHubObject *hub)
 {
@@ -149,6 +160,7 @@ void
 tbx_hub_flush(TbxHubObject *hub)
 {
     hub->flush_due = false;
+    hub->n_emits = hub->emitted = 0;
     TbxConnObject *conn = hub->dirty; /* what becomes dirty meanwhile is for the next time */
     hub->dirty = NULL;
     while (conn != NULL) {
@@ -173,6 +185,14 @@ hub_get_reasons(PyObject *self, void *Py_UNUSED(closure))
     TbxHubObject *hub = (TbxHubObject *)self;
     (void)tbx_hub_is_fast(hub);
     return hub->plan.reasons ? Py_NewRef(hub->plan.reasons) : PyTuple_New(0);
+}
+
+static PyObject *
+hub_get_emit_reasons(PyObject *self, void *Py_UNUSED(closure))
+{
+    TbxHubObject *hub = (TbxHubObject *)self;
+    (void)tbx_hub_sends(hub);
+    return hub->plan.emit_reasons ? Py_NewRef(hub->plan.emit_reasons) : PyTuple_New(0);
 }
 
 static PyObject *
@@ -269,6 +289,11 @@ static PyMethodDef hub_methods[] = {
      "connection($self, socket, sid, /)\n--\n\nThe C half of a new session."},
     {"start", hub_meth_start, METH_VARARGS,
      "start($self, coro, context, /)\n--\n\nMake a task of coro and run its first step at once."},
+    {"emit", (PyCFunction)(void (*)(void))hub_meth_emit, METH_FASTCALL,
+     "emit($self, event, data, namespace, room, skip_sid, new_id, is_volatile, /)\n--\n\n"
+     "Send an event: None, True when the caller should let the loop turn, or the recipients that "
+     "are "
+     "left\nand the packet's parts; NotImplemented when all of it is Python's."},
     {"_flush", hub_meth_flush, METH_NOARGS, NULL},
     {"_tick", hub_meth_tick, METH_NOARGS, NULL},
     {"_catch", (PyCFunction)(void (*)(void))hub_meth_catch, METH_FASTCALL | METH_KEYWORDS, NULL},
@@ -279,6 +304,8 @@ static PyMethodDef hub_methods[] = {
 static PyGetSetDef hub_getset[] = {
     {"is_fast", hub_get_is_fast, NULL, "Whether events are dispatched in C.", NULL},
     {"reasons", hub_get_reasons, NULL, "Why they are not: a tuple of texts.", NULL},
+    {"emit_reasons", hub_get_emit_reasons, NULL, "Why emits do not leave from C: a tuple of texts.",
+     NULL},
     {"n_connections", hub_get_n_connections, NULL, "Sessions that exist.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

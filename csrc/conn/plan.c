@@ -20,6 +20,10 @@ tbx_plan_traverse(tbx_plan *plan, visitproc visit, void *arg)
     Py_VISIT(plan->trigger_event);
     Py_VISIT(plan->acknowledge);
     Py_VISIT(plan->report);
+    Py_VISIT(plan->emit_reasons);
+    Py_VISIT(plan->sockets);
+    Py_VISIT(plan->emit_rooms);
+    Py_VISIT(plan->emit_default);
     return 0;
 }
 
@@ -39,6 +43,10 @@ tbx_plan_clear(tbx_plan *plan)
     Py_CLEAR(plan->trigger_event);
     Py_CLEAR(plan->acknowledge);
     Py_CLEAR(plan->report);
+    Py_CLEAR(plan->emit_reasons);
+    Py_CLEAR(plan->sockets);
+    Py_CLEAR(plan->emit_rooms);
+    Py_CLEAR(plan->emit_default);
 }
 
 /* Fills a zeroed plan with strong references. 0, or -1 with an exception and whatever it owns. */
@@ -68,23 +76,41 @@ fill(tbx_plan *plan, PyObject *values)
     return 0;
 }
 
+/* The same for what emits need. */
+static int
+fill_emits(tbx_plan *plan, PyObject *values)
+{
+    PyObject *sockets, *rooms, *hook;
+    if (!PyArg_ParseTuple(values, "O!O!On:plan", &PyDict_Type, &sockets, &PyDict_Type, &rooms,
+                          &hook, &plan->emit_depth)) {
+        return -1;
+    }
+    plan->sockets = Py_NewRef(sockets);
+    plan->emit_rooms = Py_NewRef(rooms);
+    plan->emit_default = Py_NewRef(hook);
+    return 0;
+}
+
 int
 tbx_plan_refresh(TbxHubObject *hub)
 {
     tbx_plan plan, old;
     memset(&plan, 0, sizeof plan);
-    PyObject *reasons, *acknowledge, *report, *objects, *types, *values;
+    PyObject *reasons, *acknowledge, *report, *objects, *types, *values, *emit_reasons, *emits;
     PyObject *made = PyObject_CallNoArgs(hub->make_plan);
     if (made == NULL) {
         return -1;
     }
     int status = -1;
-    if (PyArg_ParseTuple(made, "O!OOO!O!O:plan", &PyTuple_Type, &reasons, &acknowledge, &report,
-                         &PyTuple_Type, &objects, &PyTuple_Type, &types, &values) &&
+    if (PyArg_ParseTuple(made, "O!OOO!O!OO!O:plan", &PyTuple_Type, &reasons, &acknowledge, &report,
+                         &PyTuple_Type, &objects, &PyTuple_Type, &types, &values, &PyTuple_Type,
+                         &emit_reasons, &emits) &&
         (values == Py_None || fill(&plan, values) == 0) &&
+        (emits == Py_None || fill_emits(&plan, emits) == 0) &&
         tbx_watch_set(hub->state, &hub->watch, objects, types) == 0) {
         plan.fast = values != Py_None;
         plan.reasons = Py_NewRef(reasons);
+        plan.emit_reasons = Py_NewRef(emit_reasons);
         plan.acknowledge = Py_NewRef(acknowledge);
         plan.report = Py_NewRef(report);
         old = hub->plan;
@@ -99,12 +125,27 @@ tbx_plan_refresh(TbxHubObject *hub)
     return status;
 }
 
-bool
-tbx_hub_is_fast(TbxHubObject *hub)
+/* Makes the plan anew where it has to be. */
+static void
+keep_up(TbxHubObject *hub)
 {
     if (!tbx_watch_holds(&hub->watch) && tbx_plan_refresh(hub) < 0) {
         PyErr_WriteUnraisable((PyObject *)hub);
         hub->plan.fast = false;
+        Py_CLEAR(hub->plan.sockets);
     }
+}
+
+bool
+tbx_hub_is_fast(TbxHubObject *hub)
+{
+    keep_up(hub);
     return hub->plan.fast;
+}
+
+bool
+tbx_hub_sends(TbxHubObject *hub)
+{
+    keep_up(hub);
+    return hub->plan.sockets != NULL;
 }

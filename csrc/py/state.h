@@ -33,11 +33,13 @@
     X(str_call_later)                                                                              \
     X(str_cancel)                                                                                  \
     X(str_close)                                                                                   \
+    X(str_conn)                                                                                    \
     X(str_context)                                                                                 \
     X(str_loop)                                                                                    \
     X(str_name)                                                                                    \
     X(str_create_task)                                                                             \
     X(str_data)                                                                                    \
+    X(str_fwdm) /* "_fwdm" */                                                                      \
     X(str_get_task_factory)                                                                        \
     X(str_invm) /* "_invm" */                                                                      \
     X(str_pause_reading)                                                                           \
