@@ -223,7 +223,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
     def _too_slow(self, waiting: int) -> None:
         """More output waits than may; called by the connection, which drops all of it."""
         server = self.server
-        server.logger.warning(
+        server.logger.error(
             "%s: Client is too slow, %s bytes wait for it, closing socket", self.sid, waiting
         )
         server.hub().start(self._drop(), copy_context())

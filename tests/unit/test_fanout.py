@@ -1,0 +1,369 @@
+"""Emits: one event to many clients (csrc/conn/fanout.c)."""
+
+import asyncio
+import gc
+import logging
+import zlib
+
+import pytest
+from connections import Client, Messages, Transport, server, until
+
+import toolboxsio
+
+
+class Keeping(Transport):
+    """Keeps the objects that are written."""
+
+    def __init__(self):
+        super().__init__()
+        self.objects = []
+
+    def write(self, data):
+        self.objects.append(data)
+        super().write(data)
+
+
+def crowd(sio, n, **attach):
+    """So many clients in the root namespace, and their ids there."""
+    clients = [Client(sio, f"e{i}", Keeping(), **attach) for i in range(n)]
+    sids = [client.join() for client in clients]
+    for client in clients:
+        client.transport.objects.clear()
+    return clients, sids
+
+
+async def test_everybody_gets_the_same_bytes():
+    clients, _ = crowd(server(), 3)
+    await clients[0].sio.emit("news", {"a": [1, "é"]})
+    assert [client.transport.objects for client in clients] == [[], [], []]  # in one write, later
+    await asyncio.sleep(0)
+    first = clients[0].transport.objects[0]
+    for client in clients:
+        assert client.transport.objects[0] is first
+        assert client.taken() == ['42["news",{"a":[1,"\\u00e9"]}]']
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [(None, '["e"]'), ((), '["e"]'), ((1, None), '["e",1,null]'), ([1, 2], '["e",[1,2]]')],
+)
+async def test_arguments(data, text):
+    [client], _ = crowd(server(), 1)
+    await client.sio.emit("e", data)
+    assert await client.until() == ["42" + text]
+
+
+async def test_binary():
+    sio = server()
+    clients, _ = crowd(sio, 2)
+    asgi = Messages(sio, "m")
+    await asgi.join()
+    await sio.emit("e", {"a": b"\x00\xff", "b": [bytearray(b"x")]})
+    text = '452-["e",{"a":{"_placeholder":true,"num":0},"b":[{"_placeholder":true,"num":1}]}]'
+    for client in clients:
+        assert await client.until(3) == [text, b"\x00\xff", b"x"]
+    sent = await asgi.exchange()
+    assert sent == [text, b"\x00\xff", b"x"]
+    await asgi.end()
+
+
+async def test_rooms():
+    sio = server()
+    clients, sids = crowd(sio, 4)
+    for sid, room in zip(sids, ["a", "a", "b", "c"], strict=True):
+        await sio.enter_room(sid, room)
+    await sio.enter_room(sids[0], "b")
+    await sio.enter_room(sids[3], 7)
+    await sio.emit("1", room="a")
+    await sio.emit("2", to=["a", "b", "nobody"])
+    await sio.emit("3", room=("c", 7), skip_sid=sids[3])
+    await sio.emit("4", skip_sid=[sids[0], sids[1]])
+    await sio.emit("5", to=sids[1])
+    await sio.emit("6", room="nobody")
+    await sio.emit("7", to=7)
+    await asyncio.sleep(0)
+    names = [[text[4] for text in client.taken()] for client in clients]
+    assert names == [["1", "2"], ["1", "2", "5"], ["2", "4"], ["4", "7"]]
+
+
+async def test_namespaces():
+    sio = server(namespaces="*")
+    clients, _ = crowd(sio, 2)
+    clients[1].join("40/ünder,")
+    await sio.emit("e", 1, namespace="/ünder")
+    await sio.emit("e", 2, namespace="/nobody")
+    assert await clients[1].until() == ['42/ünder,["e",1]']
+    assert clients[0].taken() == []
+
+
+async def test_an_order_for_each_client():
+    """Emits and acknowledgements leave in the order in which they were made."""
+    sio = server()
+    clients, _sids = crowd(sio, 2)
+
+    @sio.event
+    async def ask(sid, number):
+        await sio.emit("before", number)
+        await sio.emit("own", number, to=sid)
+        return number
+
+    clients[0].send('421["ask",1]', '422["ask",2]')
+    assert await clients[0].until(6) == [
+        '42["before",1]',
+        '42["own",1]',
+        "431[1]",
+        '42["before",2]',
+        '42["own",2]',
+        "432[2]",
+    ]
+    assert await clients[1].until(2) == ['42["before",1]', '42["before",2]']
+
+
+async def test_callbacks():
+    sio = server()
+    clients, sids = crowd(sio, 2)
+    answers = []
+    await sio.emit("ask", (1, b"x"), callback=lambda *args: answers.append(args))
+    text = '451-1["ask",1,{"_placeholder":true,"num":0}]'
+    for client in clients:
+        assert await client.until(2) == [text, b"x"]
+    await sio.emit("ask", to=sids[0], callback=lambda *args: answers.append(args))
+    assert await clients[0].until() == ['422["ask"]']
+    clients[0].send("432[5]", "431[]")
+    await until(lambda: len(answers) == 2)
+    assert answers == [(5,), ()]
+
+
+async def test_an_id_that_cannot_be_made(monkeypatch):
+    sio = server()
+    clients, _ = crowd(sio, 2)
+    unraisable = []
+    monkeypatch.setattr("sys.unraisablehook", unraisable.append)
+    monkeypatch.setattr(sio.manager, "_generate_ack_id", lambda sid, callback: -1)
+    await sio.emit("ask", callback=print)
+    assert [type(error.exc_value) for error in unraisable] == [ValueError] * 2
+    assert all("abort" in client.transport.names() for client in clients)
+
+
+async def test_what_json_does_not_know_reaches_nobody():
+    clients, _ = crowd(server(), 2)
+    with pytest.raises(TypeError):
+        await clients[0].sio.emit("e", [1, object()])
+    await asyncio.sleep(0)
+    assert [client.taken() for client in clients] == [[], []]
+
+
+async def test_a_hook_that_empties_the_room():
+    """Who is there is looked up after the event was encoded."""
+
+    def default(obj):
+        for client in clients[1:]:
+            sio.manager.basic_disconnect(sids[clients.index(client)], "/")
+        return "odd"
+
+    sio = server(json_default=default)
+    clients, sids = crowd(sio, 3)
+    await sio.emit("e", object())
+    assert await clients[0].until() == ['42["e","odd"]']
+    assert [client.taken() for client in clients[1:]] == [[], []]
+
+
+async def test_the_loop_turns():
+    """A task that only emits lets others run, and what it sends leaves meanwhile."""
+    [client], _ = crowd(server(), 1)
+    turns = []
+    loop = asyncio.get_running_loop()
+    loop.call_soon(turns.append, 1)
+    for number in range(63):
+        await client.sio.emit("e", number)
+    assert turns == []
+    await client.sio.emit("e", 63)
+    assert turns == [1]
+    assert len(client.taken()) == 64
+    loop.call_soon(turns.append, 2)
+    await client.sio.emit("e", "x" * 300_000)
+    assert turns == [1, 2]
+
+
+async def test_volatile():
+    sio = server()
+    clients, sids = crowd(sio, 2)
+    asgi = Messages(sio, "m")
+    await asgi.join()
+    clients[0].conn.pause_writing()
+    await sio.emit("e", 1, volatile=True)
+    await sio.emit("e", 2)
+    await asyncio.sleep(0)
+    assert clients[0].taken() == []
+    assert clients[1].taken() == ['42["e",1]', '42["e",2]']
+    assert sio.backlog(sids[0]) == len('42["e",2]') + 2
+    clients[0].conn.resume_writing()
+    await sio.emit("e", 3, volatile=True)
+    assert await clients[0].until(2) == ['42["e",2]', '42["e",3]']
+    assert await asgi.exchange() == [f'42["e",{n}]' for n in (1, 2, 3)]
+    await asgi.end()
+
+
+async def test_volatile_by_polling():
+    sio = server()
+    _, [sid] = crowd(sio, 1)
+    socket = toolboxsio.engine.EngineSocket(sio.eio, "p")
+    socket.connected = True
+    sio.eio.sockets["p"] = socket
+    socket.conn = sio.eio.hub().connection(socket, "p")
+    sio.manager.basic_enter_room("polls", "/", None, eio_sid="p")
+    await sio.emit("e", 1, volatile=True, skip_sid=sid)
+    await sio.emit("e", 2, volatile=True, skip_sid=sid)  # the first was not fetched
+    await sio.emit("e", 3, skip_sid=sid)
+    assert [packet.encode() for packet in await socket.poll()] == ['42["e",1]', '42["e",3]']
+
+
+async def test_a_slow_client_hurts_nobody(caplog):
+    sio = server(max_backlog=1000)
+    clients, _sids = crowd(sio, 3)
+    clients[1].conn.pause_writing()
+    for number in range(20):
+        await sio.emit("e", f"{number:0100}")
+    await asyncio.sleep(0)
+    assert "abort" in clients[1].transport.names()
+    assert "too slow" in caplog.text
+    assert [len(client.taken()) for client in clients] == [20, 0, 20]
+    assert len(sio.manager.rooms["/"][None]) == 2
+
+
+async def test_compressed_once():
+    """One set of parameters, one compressed message."""
+    sio = server()
+    clients, _ = crowd(sio, 2, bits=15)
+    others, _ = [Client(sio, "plain", Keeping())], None
+    others[0].join()
+    others[0].transport.objects.clear()
+    await sio.emit("e", "x" * 5000)
+    await asyncio.sleep(0)
+    first = clients[0].transport.objects[0]
+    assert clients[1].transport.objects[0] is first
+    assert first[0] == 0xC1
+    assert first[1] < 126
+    payload = zlib.decompressobj(-15).decompress(first[2:] + b"\x00\x00\xff\xff")
+    assert payload == b'42["e","' + b"x" * 5000 + b'"]'
+    assert others[0].taken() == ['42["e","' + "x" * 5000 + '"]']
+
+
+async def test_shared_and_own_frames_in_one_write():
+    [client, _], sids = crowd(server(), 2)
+    await client.sio.emit("e", 1)
+    await client.sio.emit("e", 2)
+    await client.sio.emit("e", 3, to=sids[0])
+    await asyncio.sleep(0)
+    assert len(client.transport.writes()) == 1
+    assert client.taken() == ['42["e",1]', '42["e",2]', '42["e",3]']
+
+
+def why_not(sio):
+    return sio.eio.hub().emit_reasons
+
+
+async def test_replaced_methods_are_called(monkeypatch):
+    sio = server()
+    [client], [sid] = crowd(sio, 1)
+    assert why_not(sio) == ()
+    seen = []
+
+    async def send_packet(eio_sid, packet):
+        seen.append(packet.encode())
+
+    monkeypatch.setattr(sio.eio, "send_packet", send_packet)
+    await sio.emit("e", 1)
+    assert seen == ['42["e",1]']
+    assert why_not(sio) == ("EngineServer.send_packet is the application's",)
+    monkeypatch.undo()
+    assert why_not(sio) == ()
+
+    monkeypatch.setattr(sio.manager, "get_participants", lambda ns, room: iter([(sid, "e0")] * 2))
+    await sio.emit("e", 2, room="whatever")
+    assert await client.until(2) == ['42["e",2]'] * 2
+    monkeypatch.undo()
+
+    async def send(packet):
+        seen.append(packet.encode())
+
+    client.socket.send = send
+    await sio.emit("e", 3)
+    assert seen == ['42["e",1]', '42["e",3]']
+
+
+async def test_logged_emits(caplog):
+    sio = server(logger=logging.getLogger("emits"))
+    [client], _ = crowd(sio, 1)
+    with caplog.at_level(logging.INFO, "emits"):
+        await sio.emit("e", 1)
+        assert why_not(sio) == ("each packet is logged",)
+    assert 'emitting event "e" to all [/]' in caplog.text
+    await sio.emit("e", 2)
+    assert await client.until(2) == ['42["e",1]', '42["e",2]']
+
+
+async def test_odd_arguments():
+    """What C does not know is left to Python, with upstream's result."""
+    sio = server()
+    [client], [sid] = crowd(sio, 1)
+    hub = sio.eio.hub()
+
+    class Name(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            raise AssertionError("never compared in C")
+
+    for room in ({"a"}, [], (Name("a"),), b"x", 1.5):
+        assert hub.emit("e", None, "/", room, None, None, False) is NotImplemented
+    assert hub.emit("e", None, None, None, None, None, False) is NotImplemented
+    with pytest.raises(IndexError):
+        await sio.emit("e", room=[])
+    with pytest.raises(TypeError):
+        hub.emit("e")
+    await sio.emit("e", skip_sid=(sid,))  # a tuple is nobody's id
+    assert await client.until() == ['42["e"]']
+
+
+async def test_sessions_that_are_over():
+    sio = server()
+    clients, sids = crowd(sio, 3)
+    del sio.eio.sockets["e1"]
+    clients[2].conn.connection_lost(None)
+    await sio.emit("e", 1)
+    assert await clients[0].until() == ['42["e",1]']
+    assert clients[1].taken() == clients[2].taken() == []
+    assert sids[0] in sio.manager.rooms["/"][None]
+
+
+async def test_an_emit_from_a_disconnect_handler():
+    """A client that is given up in the middle of an emit: its handler emits."""
+    sio = server(max_backlog=100)
+    seen = []
+
+    @sio.event
+    async def disconnect(sid, reason):
+        seen.append(reason)
+        await sio.emit("left", sid)
+
+    clients, sids = crowd(sio, 3)
+    clients[0].conn.pause_writing()
+    await sio.emit("e", "x" * 200)
+    await asyncio.sleep(0)
+    assert seen == [sio.reason.TRANSPORT_ERROR]
+    for client in clients[1:]:
+        texts = client.taken()
+        assert sorted(texts) == sorted([f'42["left","{sids[0]}"]', f'42["e","{"x" * 200}"]'])
+
+
+async def test_nothing_is_kept():
+    sio = server()
+    clients, _ = crowd(sio, 2)
+    clients[0].conn.pause_writing()
+    await sio.emit("e", b"x" * 1000)
+    for client in clients:
+        client.conn.connection_lost(None)
+    await until(lambda: not sio.manager.rooms)
+    gc.collect()
+    assert sio.eio.sockets == {}
