@@ -5,6 +5,7 @@ What touches python-socketio's internals stands here; each such place names the 
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import socketio
 import socketio.asgi
 import socketio.async_server
+import socketio.exceptions
 import socketio.packet
 from engineio.async_server import AsyncServer as _UpstreamEngineServer
 from engineio.async_socket import AsyncSocket as _UpstreamEngineSocket
@@ -151,6 +153,62 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             ignore_queue=ignore_queue,
             **more,
         )
+
+    async def call(
+        self,
+        event: str,
+        data: Any = None,
+        to: Any = None,
+        sid: Any = None,
+        namespace: str | None = None,
+        timeout: float | None = 60,
+        ignore_queue: bool = False,
+    ) -> Any:
+        """Emit an event to a client and wait for its acknowledgement, which is returned.
+
+        Mirrors: ``socketio.async_server.AsyncServer.call``. One difference on purpose: when nobody
+        waits any more, because of the timeout or a cancellation, nothing is left behind.
+
+        :raises socketio.exceptions.TimeoutError: after ``timeout`` seconds.
+        """
+        if to is None and sid is None:
+            raise ValueError("Cannot use call() to broadcast.")
+        if not self.async_handlers:
+            raise RuntimeError("Cannot use call() when async_handlers is False.")
+        answered = self.eio.create_event()
+        answers: list[tuple[Any, ...]] = []
+
+        def callback(*args: Any) -> None:
+            answers.append(args)
+            answered.set()
+
+        room = to or sid
+        try:
+            await self.emit(
+                event,
+                data=data,
+                room=room,
+                namespace=namespace,
+                callback=callback,
+                ignore_queue=ignore_queue,
+            )
+            await asyncio.wait_for(answered.wait(), timeout)
+        except TimeoutError:
+            raise socketio.exceptions.TimeoutError from None
+        finally:
+            if not answers:
+                self._forget_callback(room, callback)
+        args = answers[0]
+        return args if len(args) > 1 else args[0] if args else None
+
+    def _forget_callback(self, room: Any, callback: Callable[..., Any]) -> None:
+        """Let go of a callback that nobody waits for any more."""
+        tables = self.manager.callbacks
+        owners = [room] if isinstance(room, str) and room in tables else list(tables)
+        for owner in owners:
+            table = tables[owner]
+            for id in [id for id, waiting in table.items() if waiting is callback]:
+                del table[id]
 
     async def _handle_event_internal(
         self, server: Any, sid: str, eio_sid: str, data: list[Any], namespace: str, id: int | None

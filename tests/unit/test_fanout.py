@@ -145,6 +145,33 @@ async def test_an_id_that_cannot_be_made(monkeypatch):
     assert all("abort" in client.transport.names() for client in clients)
 
 
+async def test_call():
+    sio = server()
+    [client, _], sids = crowd(sio, 2)
+    for answer, result in (("[]", None), ("[1]", 1), ("[1,2]", (1, 2))):
+        calling = asyncio.create_task(sio.call("ask", 5, to=sids[0]))
+        [text] = await client.until()
+        client.send("43" + text[2 : text.index("[")] + answer)
+        assert await calling == result
+    with pytest.raises(ValueError, match="broadcast"):
+        await sio.call("ask")
+    with pytest.raises(RuntimeError):
+        await server(async_handlers=False).call("ask", to="x")
+
+
+async def test_a_call_without_an_answer():
+    sio = server()
+    _, sids = crowd(sio, 2)
+    with pytest.raises(toolboxsio.exceptions.TimeoutError):
+        await sio.call("ask", to=sids[0], timeout=0.001)
+    calling = asyncio.create_task(sio.call("ask", sid=sids[0]))
+    await asyncio.sleep(0)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert list(sio.manager.callbacks[sids[0]]) == [0]  # the counter
+
+
 async def test_what_json_does_not_know_reaches_nobody():
     clients, _ = crowd(server(), 2)
     with pytest.raises(TypeError):

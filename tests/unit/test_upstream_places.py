@@ -35,6 +35,7 @@ PLACES = {
     "socketio.base_server.BaseServer.__init__": "6b998e091b34a563",
     "socketio.async_server.AsyncServer.__init__": "7ae671981d87c57f",
     "socketio.async_server.AsyncServer._engineio_server_class": "199c42bf149247e0",
+    "socketio.async_server.AsyncServer.call": "4b7ae754cf3dffbc",
     "socketio.async_server.AsyncServer.emit": "84391bfd624104d1",
     "socketio.base_manager.BaseManager.get_participants": "7d78ad681c95de5b",
     "socketio.async_server.AsyncServer._handle_eio_message": "bef50fc0e1635921",
