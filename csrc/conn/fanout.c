@@ -202,8 +202,9 @@ static TbxConnObject *
 find_connection(TbxHubObject *hub, PyObject *eio_sid)
 {
     PyObject *sockets = hub->plan.sockets;
-    PyObject *socket =
-        sockets != NULL ? Py_XNewRef(PyDict_GetItemWithError(sockets, eio_sid)) : NULL;
+    PyObject *socket = sockets != NULL && PyUnicode_CheckExact(eio_sid)
+                           ? Py_XNewRef(PyDict_GetItemWithError(sockets, eio_sid))
+                           : NULL;
     PyObject *conn = socket != NULL ? PyObject_GetAttr(socket, hub->state->str_conn) : NULL;
     PyErr_Clear();
     bool is_ours = conn != NULL && Py_IS_TYPE(conn, (PyTypeObject *)hub->state->ConnectionType) &&
@@ -291,8 +292,8 @@ find_members(TbxHubObject *hub, PyObject *ns, PyObject *room)
         return members;
     }
     PyObject *all = PyDict_New();
-    for (Py_ssize_t i = 0; all != NULL && i < PySequence_Fast_GET_SIZE(room); i++) {
-        PyObject *members = members_of(hub, rooms, PySequence_Fast_GET_ITEM(room, i));
+    for (Py_ssize_t i = 0; all != NULL && i < PyTuple_GET_SIZE(room); i++) {
+        PyObject *members = members_of(hub, rooms, PyTuple_GET_ITEM(room, i));
         if (members != NULL ? PyDict_Update(all, members) < 0 : PyErr_Occurred() != NULL) {
             Py_CLEAR(all);
         }
@@ -309,15 +310,15 @@ is_known_room(PyObject *room)
     if (is_plain_room(room)) {
         return true;
     }
-    if (!PyList_CheckExact(room) && !PyTuple_CheckExact(room)) {
+    if (!PyTuple_CheckExact(room)) {
         return false;
     }
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(room); i++) {
-        if (!is_plain_room(PySequence_Fast_GET_ITEM(room, i))) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(room); i++) {
+        if (!is_plain_room(PyTuple_GET_ITEM(room, i))) {
             return false;
         }
     }
-    return PySequence_Fast_GET_SIZE(room) > 0;
+    return PyTuple_GET_SIZE(room) > 0;
 }
 
 /* Serves everybody in `members`. 0 or -1. Escapes. */
@@ -378,38 +379,54 @@ outcome(emission *e)
     Py_RETURN_NONE;
 }
 
+/* What tbx_hub_emit does once its arguments are known to be C's. */
+static PyObject *
+emit(emission *e, PyObject *event, PyObject *data, PyObject *room)
+{
+    TbxHubObject *hub = e->hub;
+    PyObject *result = NULL;
+    PyObject *members = NULL;
+    tbx_buf_init(&e->text);
+    if (emission_encode(e, event, data) == 0) {
+        /* The encoder may have run anything: only now is looked at who is there. */
+        members = hub->plan.emit_rooms != NULL ? find_members(hub, e->ns, room) : NULL;
+        if (members != NULL ? deliver_all(e, members) == 0 : !PyErr_Occurred()) {
+            result = outcome(e);
+        }
+    }
+    Py_XDECREF(members);
+    emission_free(e);
+    return result;
+}
+
 PyObject *
 tbx_hub_emit(TbxHubObject *hub, PyObject *const *args)
 {
-    PyObject *event = args[0], *data = args[1], *ns = args[2], *room = args[3];
-    if (!PyUnicode_CheckExact(ns) || !is_known_room(room) || !tbx_hub_sends(hub)) {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
+    PyObject *ns = args[2];
     int is_volatile = PyObject_IsTrue(args[6]);
     if (is_volatile < 0) {
         return NULL;
     }
-    emission e = {
-        .hub = hub,
-        .ns = ns,
-        .skip = args[4],
-        .new_id = args[5],
-        .is_volatile = is_volatile,
-    };
+    if (!PyUnicode_CheckExact(ns) || !tbx_hub_sends(hub)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
     if (PyDict_GetItemWithError(hub->plan.emit_rooms, ns) == NULL) {
         return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
-    tbx_buf_init(&e.text);
-    PyObject *result = NULL;
-    PyObject *members = NULL;
-    if (emission_encode(&e, event, data) == 0) {
-        /* The encoder may have run anything: only now is looked at who is there. */
-        members = hub->plan.emit_rooms != NULL ? find_members(hub, ns, room) : NULL;
-        if (members != NULL ? deliver_all(&e, members) == 0 : !PyErr_Occurred()) {
-            result = outcome(&e);
-        }
+    /* A list is the caller's, and may change while the event is encoded. */
+    PyObject *room = PyList_CheckExact(args[3]) ? PyList_AsTuple(args[3]) : Py_NewRef(args[3]);
+    if (room == NULL) {
+        return NULL;
     }
-    Py_XDECREF(members);
-    emission_free(&e);
+    PyObject *result = Py_NotImplemented;
+    if (is_known_room(room)) {
+        emission e = {
+            .hub = hub, .ns = ns, .skip = args[4], .new_id = args[5], .is_volatile = is_volatile};
+        result = emit(&e, args[0], args[1], room);
+    }
+    else {
+        Py_INCREF(result);
+    }
+    Py_DECREF(room);
     return result;
 }

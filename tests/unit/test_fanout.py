@@ -195,6 +195,20 @@ async def test_a_hook_that_empties_the_room():
     assert [client.taken() for client in clients[1:]] == [[], []]
 
 
+async def test_a_hook_that_changes_the_list_of_rooms():
+    rooms = ["a", "b"]
+
+    def default(obj):
+        rooms[:] = [[]]
+        return 1
+
+    sio = server(json_default=default)
+    [client], [sid] = crowd(sio, 1)
+    await sio.enter_room(sid, "b")
+    await sio.emit("e", object(), to=rooms)
+    assert await client.until() == ['42["e",1]']
+
+
 async def test_the_loop_turns():
     """A task that only emits lets others run, and what it sends leaves meanwhile."""
     [client], _ = crowd(server(), 1)
