@@ -122,9 +122,18 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
                     {"message": f"an emit to {sid} failed", "exception": exc}
                 )
 
-    def _rooms_of(self, namespace: str, sid: Any) -> set[Any] | None:
+    def get_rooms(self, sid: Any, namespace: str) -> list[Any]:
+        """The rooms of a client: its own first, then in the order in which it has entered them.
+
+        Mirrors: ``socketio.base_manager.BaseManager.get_rooms``, without a look at the others.
+        """
+        everybody = self.rooms.get(namespace, {})
+        rooms = [sid, *(self._rooms_of(namespace, sid) or ())]
+        return [room for room in rooms if sid in everybody.get(room, ())]
+
+    def _rooms_of(self, namespace: str, sid: Any) -> dict[Any, None] | None:
         """The rooms that basic_enter_room and basic_leave_room have noted."""
-        table: dict[Any, dict[Any, set[Any]]] = self.__dict__.setdefault("_client_rooms", {})
+        table: dict[Any, dict[Any, dict[Any, None]]] = self.__dict__.setdefault("_client_rooms", {})
         return table.get(namespace, {}).get(sid)
 
     def basic_enter_room(
@@ -134,14 +143,14 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
         if room is not None and room != sid:
             table = self.__dict__.setdefault("_client_rooms", {})
-            table.setdefault(namespace, {}).setdefault(sid, set()).add(room)
+            table.setdefault(namespace, {}).setdefault(sid, {})[room] = None
 
     def basic_leave_room(self, sid: Any, namespace: str, room: Any) -> None:
         """Mirrors: ``socketio.base_manager.BaseManager.basic_leave_room``."""
         super().basic_leave_room(sid, namespace, room)
         rooms = self._rooms_of(namespace, sid)
         if rooms is not None:
-            rooms.discard(room)
+            rooms.pop(room, None)
             if not rooms:
                 table = self.__dict__["_client_rooms"]
                 del table[namespace][sid]

@@ -102,8 +102,11 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         self.message_timeout = message_timeout
         self.max_backlog = max_backlog
         self.max_running_handlers = max_running_handlers
-        if client_manager is None and core is not None:
-            client_manager = AsyncManager()
+        if core is not None:
+            if client_manager is None:
+                client_manager = AsyncManager()
+            else:  # one of another kind stands on ours
+                _swap_class(client_manager, _UpstreamManager, AsyncManager)
         super().__init__(
             client_manager=client_manager,
             logger=logger,

@@ -6,6 +6,7 @@ import logging
 import zlib
 
 import pytest
+import socketio
 from connections import Client, Messages, Transport, server, until
 
 import toolboxsio
@@ -408,3 +409,37 @@ async def test_nothing_is_kept():
     await until(lambda: not sio.manager.rooms)
     gc.collect()
     assert sio.eio.sockets == {}
+
+
+async def test_the_rooms_of_a_client():
+    sio = server()
+    _, [sid, other] = crowd(sio, 2)
+    for room in ("b", "a", "c"):
+        await sio.enter_room(sid, room)
+    await sio.enter_room(other, "z")
+    await sio.leave_room(sid, "a")
+    assert sio.rooms(sid) == [sid, "b", "c"]
+    await sio.close_room("b")
+    assert sio.rooms(sid) == [sid, "c"]
+    assert sio.rooms("nobody") == []
+    assert sio.rooms(sid, namespace="/nobody") == []
+
+
+async def test_a_manager_of_another_kind():
+    """What the application passes keeps its methods, and emits from C."""
+
+    class Counting(socketio.AsyncManager):
+        count = 0
+
+        async def emit(self, *args, **kwargs):
+            self.count += 1
+            await super().emit(*args, **kwargs)
+
+    manager = Counting()
+    sio = server(client_manager=manager)
+    clients, _ = crowd(sio, 2)
+    await sio.emit("e")
+    await asyncio.sleep(0)
+    assert manager.count == 1
+    assert isinstance(manager, Counting)
+    assert clients[0].transport.objects[0] is clients[1].transport.objects[0]

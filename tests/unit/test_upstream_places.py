@@ -37,6 +37,7 @@ PLACES = {
     "socketio.async_server.AsyncServer._engineio_server_class": "199c42bf149247e0",
     "socketio.async_server.AsyncServer.call": "4b7ae754cf3dffbc",
     "socketio.async_server.AsyncServer.emit": "84391bfd624104d1",
+    "socketio.base_manager.BaseManager.get_rooms": "56a1017f85af9f91",
     "socketio.base_manager.BaseManager.get_participants": "7d78ad681c95de5b",
     "socketio.async_server.AsyncServer._handle_eio_message": "bef50fc0e1635921",
     "socketio.async_server.AsyncServer._handle_event": "65178105ef8b593d",
