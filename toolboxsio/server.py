@@ -181,7 +181,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         answered = self.eio.create_event()
         answers: list[tuple[Any, ...]] = []
 
-        def callback(*args: Any) -> None:
+        def event_callback(*args: Any) -> None:
             answers.append(args)
             answered.set()
 
@@ -192,7 +192,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
                 data=data,
                 room=room,
                 namespace=namespace,
-                callback=callback,
+                callback=event_callback,
                 ignore_queue=ignore_queue,
             )
             await asyncio.wait_for(answered.wait(), timeout)
@@ -200,7 +200,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             raise socketio.exceptions.TimeoutError from None
         finally:
             if not answers:
-                self._forget_callback(room, callback)
+                self._forget_callback(room, event_callback)
         args = answers[0]
         return args if len(args) > 1 else args[0] if args else None
 
