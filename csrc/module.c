@@ -205,6 +205,45 @@ core_iso8601(PyObject *Py_UNUSED(module), PyObject *microseconds)
     return PyUnicode_FromStringAndSize(text, (Py_ssize_t)tbx_clock_put_iso8601(text, us));
 }
 
+/* The two texts of encode_event; NULL without an exception when there are bytes in the data. */
+static PyObject *
+encode_event(TbxState *state, PyObject *const *args, Py_ssize_t max_depth, tbx_buf *out)
+{
+    PyObject *attachments = PyList_New(0);
+    tbx_json_enc_options options = {args[2], max_depth, attachments};
+    PyObject *elements = PyTuple_Check(args[1]) ? Py_NewRef(args[1]) : PyTuple_Pack(1, args[1]);
+    PyObject *result = NULL;
+    if (attachments != NULL && elements != NULL &&
+        tbx_json_encode(state, out, args[0], &options) == 0) {
+        size_t event_len = out->len;
+        if (tbx_packet_put_array(state, out, NULL, elements, &options) == 0 &&
+            PyList_GET_SIZE(attachments) == 0) {
+            result = Py_BuildValue("y#y#", out->data, (Py_ssize_t)event_len, out->data + event_len,
+                                   (Py_ssize_t)(out->len - event_len));
+        }
+    }
+    Py_XDECREF(attachments);
+    Py_XDECREF(elements);
+    return result;
+}
+
+static PyObject *
+core_encode_event(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
+{
+    if (check_count("encode_event", n_args, 4) < 0) {
+        return NULL;
+    }
+    Py_ssize_t max_depth = PyLong_AsSsize_t(args[3]);
+    if (max_depth == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    tbx_buf out;
+    tbx_buf_init(&out);
+    PyObject *texts = encode_event(tbx_state_of(module), args, max_depth, &out);
+    tbx_buf_free(&out);
+    return texts != NULL || PyErr_Occurred() ? texts : Py_NewRef(Py_None);
+}
+
 static PyObject *
 core_ws_whole(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
 {
@@ -299,6 +338,11 @@ static PyMethodDef core_methods[] = {
     {FAST(iso8601), METH_O,
      "iso8601(microseconds, /)\n--\n\n"
      "Text of an instant, given in microseconds since 1970 UTC."},
+    {FAST(encode_event), METH_FASTCALL,
+     "encode_event(event, data, json_default, max_depth, /)\n--\n\n"
+     "The JSON of an event's name, and of its arguments as servers publish them; None when there "
+     "are "
+     "bytes in it."},
     {FAST(ws_whole), METH_FASTCALL,
      "ws_whole(data, may_inflate, /)\n--\n\n"
      "How many of a client's bytes are whole WebSocket messages, and how many are whole frames."},

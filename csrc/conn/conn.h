@@ -322,6 +322,24 @@ size_t tbx_packet_finish(uint8_t *gap, char type, Py_ssize_t n_attachments);
  * encoder raised; nothing was sent. Escapes. */
 PyObject *tbx_hub_emit(TbxHubObject *hub, PyObject *const *args);
 
+/* JSON that is there already: a string, and the elements of an array without its brackets. Borrowed. */
+typedef struct {
+    const char *event;
+    size_t event_len;
+    const char *args;
+    size_t args_len;
+} tbx_emit_text;
+
+/* The same for them, without callbacks. One argument of null is none. */
+PyObject *tbx_hub_emit_text(TbxHubObject *hub, const tbx_emit_text *text, PyObject *ns,
+                            PyObject *room, PyObject *skip, bool is_volatile);
+
+/* ---- pubsub.c ---- */
+
+/* A message that was published, as bytes. None: there is nothing more to do; False: all of it is
+ * Python's; else as tbx_hub_emit. NULL with an exception. Escapes. */
+PyObject *tbx_hub_deliver(TbxHubObject *hub, PyObject *payload, PyObject *host_id);
+
 /* ---- conn_dispatch.c ---- */
 
 /* Handles a text message here if it may: 1; 0: Python has to; -1: an exception for the loop.

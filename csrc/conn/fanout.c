@@ -379,17 +379,49 @@ outcome(emission *e)
     Py_RETURN_NONE;
 }
 
-/* What tbx_hub_emit does once its arguments are known to be C's. */
+/* `[event,args]` of JSON that is there already. */
+static int
+emission_splice(emission *e, const tbx_emit_text *text)
+{
+    bool is_none =
+        text->args_len == 0 || (text->args_len == 4 && memcmp(text->args, "null", 4) == 0);
+    e->parts = PyList_New(0);
+    if (e->parts == NULL || tbx_packet_begin(&e->text, e->ns, false, 0) < 0) {
+        return -1;
+    }
+    e->array = e->text.len;
+    if (tbx_buf_room(&e->text, text->event_len + text->args_len + 3) < 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    (void)tbx_buf_put_byte(&e->text, '[');
+    (void)tbx_buf_put(&e->text, text->event, text->event_len);
+    if (!is_none) {
+        (void)tbx_buf_put_byte(&e->text, ',');
+        (void)tbx_buf_put(&e->text, text->args, text->args_len);
+    }
+    (void)tbx_buf_put_byte(&e->text, ']');
+    e->start = tbx_packet_finish(e->text.data, '2', 0);
+    return 0;
+}
+
+/* Emits once ns and room are known to be C's: an event that is encoded, or is to be. Escapes. */
 static PyObject *
-emit(emission *e, PyObject *event, PyObject *data, PyObject *room)
+emit(emission *e, PyObject *room, const tbx_emit_text *text, PyObject *event, PyObject *data)
 {
     TbxHubObject *hub = e->hub;
     PyObject *result = NULL;
     PyObject *members = NULL;
     tbx_buf_init(&e->text);
-    if (emission_encode(e, event, data) == 0) {
+    if (text != NULL &&
+        (members = find_members(hub, e->ns, room)) == NULL) { /* before it is built */
+        result = PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    }
+    else if ((text ? emission_splice(e, text) : emission_encode(e, event, data)) == 0) {
         /* The encoder may have run anything: only now is looked at who is there. */
-        members = hub->plan.emit_rooms != NULL ? find_members(hub, e->ns, room) : NULL;
+        if (members == NULL && hub->plan.emit_rooms != NULL) {
+            members = find_members(hub, e->ns, room);
+        }
         if (members != NULL ? deliver_all(e, members) == 0 : !PyErr_Occurred()) {
             result = outcome(e);
         }
@@ -399,34 +431,50 @@ emit(emission *e, PyObject *event, PyObject *data, PyObject *room)
     return result;
 }
 
+/* The room argument as C wants it: 1, 0 when it is Python's, -1 with an exception. A list is the
+ * caller's, and may change while the event is encoded. */
+static int
+take_room(PyObject **room)
+{
+    *room = PyList_CheckExact(*room) ? PyList_AsTuple(*room) : Py_NewRef(*room);
+    return *room == NULL ? -1 : is_known_room(*room);
+}
+
+static PyObject *
+emit_to(emission *e, PyObject *room, const tbx_emit_text *text, PyObject *event, PyObject *data)
+{
+    TbxHubObject *hub = e->hub;
+    if (!PyUnicode_CheckExact(e->ns) || !tbx_hub_sends(hub)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    if (PyDict_GetItemWithError(hub->plan.emit_rooms, e->ns) == NULL) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    }
+    int is_known = take_room(&room);
+    PyObject *result = is_known > 0    ? emit(e, room, text, event, data)
+                       : is_known == 0 ? Py_NewRef(Py_NotImplemented)
+                                       : NULL;
+    Py_XDECREF(room);
+    return result;
+}
+
 PyObject *
 tbx_hub_emit(TbxHubObject *hub, PyObject *const *args)
 {
-    PyObject *ns = args[2];
     int is_volatile = PyObject_IsTrue(args[6]);
     if (is_volatile < 0) {
         return NULL;
     }
-    if (!PyUnicode_CheckExact(ns) || !tbx_hub_sends(hub)) {
-        Py_RETURN_NOTIMPLEMENTED;
-    }
-    if (PyDict_GetItemWithError(hub->plan.emit_rooms, ns) == NULL) {
-        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
-    }
-    /* A list is the caller's, and may change while the event is encoded. */
-    PyObject *room = PyList_CheckExact(args[3]) ? PyList_AsTuple(args[3]) : Py_NewRef(args[3]);
-    if (room == NULL) {
-        return NULL;
-    }
-    PyObject *result = Py_NotImplemented;
-    if (is_known_room(room)) {
-        emission e = {
-            .hub = hub, .ns = ns, .skip = args[4], .new_id = args[5], .is_volatile = is_volatile};
-        result = emit(&e, args[0], args[1], room);
-    }
-    else {
-        Py_INCREF(result);
-    }
-    Py_DECREF(room);
-    return result;
+    emission e = {
+        .hub = hub, .ns = args[2], .skip = args[4], .new_id = args[5], .is_volatile = is_volatile};
+    return emit_to(&e, args[3], NULL, args[0], args[1]);
+}
+
+PyObject *
+tbx_hub_emit_text(TbxHubObject *hub, const tbx_emit_text *text, PyObject *ns, PyObject *room,
+                  PyObject *skip, bool is_volatile)
+{
+    emission e = {
+        .hub = hub, .ns = ns, .skip = skip, .new_id = Py_None, .is_volatile = is_volatile};
+    return emit_to(&e, room, text, NULL, NULL);
 }

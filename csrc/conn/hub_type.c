@@ -140,6 +140,37 @@ hub_meth_emit(PyObject *self, PyObject *const *args, Py_ssize_t n_args)
     return tbx_hub_emit((TbxHubObject *)self, args);
 }
 
+static PyObject *
+hub_meth_deliver(PyObject *self, PyObject *args)
+{
+    PyObject *payload, *host_id;
+    if (!PyArg_ParseTuple(args, "OU:deliver", &payload, &host_id)) {
+        return NULL;
+    }
+    return tbx_hub_deliver((TbxHubObject *)self, payload, host_id);
+}
+
+static PyObject *
+hub_meth_emit_encoded(PyObject *self, PyObject *args)
+{
+    tbx_emit_text text;
+    PyObject *ns, *room, *skip;
+    Py_ssize_t event_len, args_len;
+    int is_volatile;
+    if (!PyArg_ParseTuple(args, "y#y#OOOp:emit_encoded", &text.event, &event_len, &text.args,
+                          &args_len, &ns, &room, &skip, &is_volatile)) {
+        return NULL;
+    }
+    if (args_len < 2) {
+        PyErr_SetString(PyExc_ValueError, "the arguments must be a JSON array");
+        return NULL;
+    }
+    text.event_len = (size_t)event_len;
+    text.args++; /* between the brackets */
+    text.args_len = (size_t)args_len - 2;
+    return tbx_hub_emit_text((TbxHubObject *)self, &text, ns, room, skip, is_volatile != 0);
+}
+
 void
 tbx_hub_schedule_flush(TbxHubObject *hub)
 {
@@ -294,6 +325,12 @@ static PyMethodDef hub_methods[] = {
      "Send an event: None, True when the caller should let the loop turn, or the recipients that "
      "are "
      "left\nand the packet's parts; NotImplemented when all of it is Python's."},
+    {"emit_encoded", hub_meth_emit_encoded, METH_VARARGS,
+     "emit_encoded($self, event, args, namespace, room, skip_sid, is_volatile, /)\n--\n\n"
+     "The same for what encode_event() gave; without callbacks."},
+    {"deliver", hub_meth_deliver, METH_VARARGS,
+     "deliver($self, payload, host_id, /)\n--\n\n"
+     "Emit what another server has published: as emit(), but False when all of it is Python's."},
     {"_flush", hub_meth_flush, METH_NOARGS, NULL},
     {"_tick", hub_meth_tick, METH_NOARGS, NULL},
     {"_catch", (PyCFunction)(void (*)(void))hub_meth_catch, METH_FASTCALL | METH_KEYWORDS, NULL},

@@ -1,0 +1,103 @@
+/* pubsub.c: emits that other servers of a fleet have published (contract in conn.h).
+ *
+ * The header is read before anything is built; a message for nobody here is dropped, and for somebody
+ * the JSON of event and data goes into the packet as it came. What is not plain (callbacks, bytes,
+ * other methods, odd types) is Python's.
+ * Mirrors: socketio.AsyncPubSubManager._thread, ._handle_emit.
+ */
+#include "conn/conn.h"
+
+#include "codec/json_dec.h"
+#include "wire/pubsub.h"
+
+/* Whether host_id is this text, which has nothing to escape. -1: it may be. */
+static int
+is_host(const tbx_pub *message, const char *host_id, Py_ssize_t len)
+{
+    tbx_pub_span span = message->fields[TBX_PUB_HOST_ID];
+    if (span.text == NULL || span.text[0] != '"') {
+        return 0;
+    }
+    if (memchr(span.text, '\\', span.len) != NULL) {
+        return -1;
+    }
+    return span.len == (size_t)len + 2 && memcmp(span.text + 1, host_id, (size_t)len) == 0;
+}
+
+/* The value of a field; new reference, None when there is none. NULL: Python has to look. */
+static PyObject *
+value_of(TbxHubObject *hub, const tbx_pub *message, tbx_pub_field field)
+{
+    tbx_pub_span span = message->fields[field];
+    tbx_err err;
+    if (span.text == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    PyObject *value = tbx_json_decode(hub->state, span.text, span.len, hub->plan.emit_depth, &err);
+    PyErr_Clear();
+    return value;
+}
+
+/* Emits what is in the message. False when Python has to. Escapes. */
+static PyObject *
+emit_message(TbxHubObject *hub, const tbx_pub *message)
+{
+    tbx_pub_span event = message->fields[TBX_PUB_EVENT], args;
+    if (event.text == NULL || event.text[0] != '"' ||
+        !tbx_pub_elements(message->fields[TBX_PUB_DATA], &args) ||
+        !tbx_pub_is_unset(message, TBX_PUB_CALLBACK) ||
+        !tbx_pub_is_unset(message, TBX_PUB_BINARY)) {
+        Py_RETURN_FALSE;
+    }
+    PyObject *result = NULL;
+    PyObject *ns = value_of(hub, message, TBX_PUB_NAMESPACE);
+    PyObject *room = value_of(hub, message, TBX_PUB_ROOM);
+    PyObject *skip = value_of(hub, message, TBX_PUB_SKIP_SID);
+    if (ns != NULL && room != NULL && skip != NULL) {
+        tbx_emit_text text = {(const char *)event.text, event.len, (const char *)args.text,
+                              args.len};
+        bool is_volatile = tbx_pub_is(message, TBX_PUB_VOLATILE, "true");
+        result = tbx_hub_emit_text(hub, &text, ns, room, skip, is_volatile);
+        if (result == Py_NotImplemented) {
+            Py_SETREF(result, Py_NewRef(Py_False));
+        }
+    }
+    else {
+        result = Py_NewRef(Py_False);
+    }
+    Py_XDECREF(ns);
+    Py_XDECREF(room);
+    Py_XDECREF(skip);
+    return result;
+}
+
+PyObject *
+tbx_hub_deliver(TbxHubObject *hub, PyObject *payload, PyObject *host_id)
+{
+    tbx_pub message;
+    tbx_err err;
+    Py_ssize_t host_len;
+    const char *host = PyUnicode_AsUTF8AndSize(host_id, &host_len);
+    if (host == NULL) {
+        return NULL;
+    }
+    if (!PyBytes_CheckExact(payload) || !tbx_hub_sends(hub) ||
+        tbx_pub_parse((const uint8_t *)PyBytes_AS_STRING(payload),
+                      (size_t)PyBytes_GET_SIZE(payload), &message, &err) == TBX_BAD) {
+        Py_RETURN_FALSE;
+    }
+    int is_own = is_host(&message, host, host_len);
+    if (is_own < 0) {
+        Py_RETURN_FALSE;
+    }
+    if (tbx_pub_is(&message, TBX_PUB_METHOD, "\"callback\"")) { /* for another, or for us */
+        return Py_NewRef(is_own ? Py_False : Py_None);
+    }
+    if (is_own) {
+        Py_RETURN_NONE;
+    }
+    if (!tbx_pub_is(&message, TBX_PUB_METHOD, "\"emit\"")) {
+        Py_RETURN_FALSE;
+    }
+    return emit_message(hub, &message);
+}
