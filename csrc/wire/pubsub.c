@@ -148,11 +148,11 @@ read_members(reader *r, const uint8_t *p, tbx_pub *out)
         return p + 1;
     }
     for (;;) {
-        const uint8_t *key = p + 1;
         const uint8_t *value = skip_key(r, p);
         if (value == NULL) {
             return NULL;
         }
+        const uint8_t *key = p + 1;
         const uint8_t *quote = memchr(key, '"', (size_t)(value - key));
         size_t key_len = (size_t)(quote - key);
         if (memchr(key, '\\', key_len) != NULL) { /* it may be one of those that count */
