@@ -105,6 +105,9 @@ bench: build ## all benchmarks, and their tables in the README
 	$(PY) -m benchmarks codec --record codec
 	$(PY) -m benchmarks ack --record ack
 	$(PY) -m benchmarks memory --record memory
+	$(PY) -m benchmarks fanout --record fanout
+	$(PY) -m benchmarks rooms --record rooms
+	$(PY) -m benchmarks redis --record redis
 	$(PY) -m benchmarks readme
 
 clean: ## remove what was built

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from . import ack, load, memory, peers, readme, records, tables
+from . import ack, emits, fanout, load, memory, peers, pubsub, readme, records, rooms, tables
 
 
 def progress(line):
@@ -56,6 +56,16 @@ def run_memory(args):
     return finish(record, args.record)
 
 
+def run_emits(args):
+    """One of the benchmarks of emits, whose loads are the options of its own."""
+    loops = [args.loop] if args.loop else peers.LOOPS
+    own = {"sizes": args.clients} if args.module is fanout else {}
+    record = args.module.run(
+        args.rounds, args.seconds, args.warmup, args.sides, loops, cores(args), progress, **own
+    )
+    return finish(record, args.record)
+
+
 def run_readme(args):
     paths = {kind: record_path(getattr(args, kind)) for kind in tables.TABLES}
     try:
@@ -72,6 +82,34 @@ def names(text):
     return tuple(text.split(","))
 
 
+def sizes(text):
+    return tuple(int(word) for word in text.split(","))
+
+
+def add_load_options(command, rounds):
+    command.add_argument("--rounds", type=int, default=rounds, help=f"of all sides ({rounds})")
+    command.add_argument("--seconds", type=float, default=4.0, help="measured for each load (4)")
+    command.add_argument("--warmup", type=float, default=1.0, help="seconds before that (1)")
+    command.add_argument("--loop", choices=peers.LOOPS, help="only this event loop")
+
+
+def add_emits(commands):
+    """The commands of the benchmarks of emits."""
+    four = commands.add_parser("fanout", help="events to everybody: to 10, 500 and 5,000 clients")
+    four.add_argument(
+        "--clients", type=sizes, default=fanout.SIZES, metavar="N,M", help="(10,500,5000)"
+    )
+    four.set_defaults(module=fanout, sides=emits.SIDES)
+    five = commands.add_parser("rooms", help="events to rooms of one client")
+    five.set_defaults(module=rooms, sides=emits.SIDES)
+    six = commands.add_parser("redis", help="events to rooms of one client, through a Redis")
+    six.set_defaults(module=pubsub, sides=pubsub.SIDES)
+    for command in (four, five, six):
+        add_load_options(command, rounds=5)
+        command.set_defaults(run=run_emits)
+    return four, five, six
+
+
 def parser():
     top = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="command")
@@ -84,10 +122,7 @@ def parser():
     one.set_defaults(run=run_codec)
 
     two = commands.add_parser("ack", help="real servers under load: ours and its peers")
-    two.add_argument("--rounds", type=int, default=5, help="starts of each server (5)")
-    two.add_argument("--seconds", type=float, default=4.0, help="measured for each load (4)")
-    two.add_argument("--warmup", type=float, default=1.0, help="seconds before that (1)")
-    two.add_argument("--loop", choices=peers.LOOPS, help="only this event loop")
+    add_load_options(two, rounds=5)
     two.set_defaults(run=run_ack, sides=tuple(peers.SIDES))
 
     three = commands.add_parser("memory", help="idle clients: memory, CPU, connect and disconnect")
@@ -97,14 +132,15 @@ def parser():
     three.add_argument("--loop", choices=peers.LOOPS, default=memory.LOOP, help=f"({memory.LOOP})")
     three.set_defaults(run=run_memory, sides=memory.SIDES)
 
-    for command in (two, three):
+    of_emits = add_emits(commands)
+    for command in (two, three, *of_emits):
         sides = ",".join(command.get_default("sides"))
         command.add_argument("--sides", type=names, metavar="A,B", help=f"only these of {sides}")
         command.add_argument(
             "--no-pin", action="store_true", help="any core for server and generator"
         )
 
-    for command in (one, two, three):
+    for command in (one, two, three, *of_emits):
         command.add_argument("--record", metavar="NAME", help="write benchmarks/records/NAME.json")
 
     tell = commands.add_parser("readme", help="write the tables of README.md from the records")

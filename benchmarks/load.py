@@ -63,11 +63,11 @@ def stop(process):
 
 
 @contextmanager
-def server(side, loop, core=None):
+def server(side, loop, core=None, options=()):
     """A running server: (pid, port). What it says on stderr is an error."""
     with tempfile.TemporaryFile("w+") as stderr:
         process = subprocess.Popen(
-            peers.command(side, loop, core),
+            peers.command(side, loop, core, options),
             cwd=records.ROOT,
             stdout=subprocess.PIPE,
             stderr=stderr,

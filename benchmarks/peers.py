@@ -1,7 +1,7 @@
 """The servers that are compared under load, and how one is started.
 
-Every server is a process of its own that prints {"port": N} when it listens, serves one handler
-(server.py, node/server.mjs) and ends on SIGTERM.
+Every server is a process of its own that prints {"port": N} when it listens, serves one handler or
+emits (server.py, node/server.mjs) and ends on SIGTERM.
 """
 
 import importlib.util
@@ -78,12 +78,12 @@ def install_node():
     return npm.ensure()
 
 
-def command(side, loop, core=None):
-    """The command line of a server, which pins itself to the core."""
+def command(side, loop, core=None, options=()):
+    """The command line of a server, which pins itself to the core; with options of server.py."""
     if SIDES[side].module is None:
         pinned = [] if core is None else ["taskset", "-c", str(core)]
-        return [*pinned, install_node(), str(NODE / "server.mjs")]
-    words = [sys.executable, "-m", "benchmarks.server", "--side", side, "--loop", loop]
+        return [*pinned, install_node(), str(NODE / "server.mjs"), *options]
+    words = [sys.executable, "-m", "benchmarks.server", "--side", side, "--loop", loop, *options]
     return words if core is None else [*words, "--core", str(core)]
 
 

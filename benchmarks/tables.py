@@ -10,6 +10,7 @@ CODECS = {
 }
 NAMED = ("python-socketio", "python-engineio", "orjson", "uvicorn", "uvloop")
 NAMED_WITH_SERVERS = (*NAMED, "websockets", "hypercorn", "node", "socket.io")
+NAMED_WITH_REDIS = (*NAMED, "websockets", "redis", "hiredis", "redis-server")
 NOTHING = "-"
 
 
@@ -28,7 +29,7 @@ def table(heads, rows):
 
 def source(record, where):
     versions = record["versions"]
-    packages = NAMED if record["kind"] == "codec" else NAMED_WITH_SERVERS
+    packages = {"codec": NAMED, "redis": NAMED_WITH_REDIS}.get(record["kind"], NAMED_WITH_SERVERS)
     used = ", ".join(f"{name} {versions[name]}" for name in packages if name in versions)
     commit = record["commit"][:12] + (" with changes" if record["dirty"] else "")
     return (
@@ -153,7 +154,73 @@ def memory(record):
     return table(heads, [*rows, *ratio_rows(sides, keys, figure)])
 
 
-TABLES = {"codec": codec, "ack": ack, "memory": memory}
+def emit_costs(record, medians, loop):
+    """CPU for what is done once, on one loop, with the ratios."""
+    loads = record["settings"]["loads"]
+    sides = [
+        name
+        for name in SIDES
+        if any((name, own, one) in medians for own in (loop, NODE_LOOP) for one in loads)
+    ]
+
+    def cpu(side, name):
+        own = NODE_LOOP if NODE_LOOP in SIDES[side].loops else loop
+        median = medians.get((side, own, name))
+        return None if median is None else median["server_cpu_us"]
+
+    def cell(figure):
+        return NOTHING if figure is None else f"{figure:.1f} µs"
+
+    units = " or ".join(dict.fromkeys(one["unit"] for one in loads.values()))
+    return table(
+        [f"CPU a {units}, {loop}", *loads],
+        [
+            *([SIDES[s].label, *(cell(cpu(s, name)) for name in loads)] for s in sides),
+            *ratio_rows(sides, loads, cpu),
+        ],
+    )
+
+
+def emits(record):
+    """CPU with the ratios, loop by loop; then throughput, latencies, the share of the generator."""
+    present(record)
+    medians = {(r["side"], r["loop"], r["load"]): r["median"] for r in record["results"]}
+    loads = record["settings"]["loads"]
+    loops = list(dict.fromkeys(loop for _, loop, _ in medians if loop != NODE_LOOP)) or [NODE_LOOP]
+
+    def course(median):
+        if median is None:
+            return NOTHING
+        latencies = (
+            f"{median[key] / 1000:.2f} ms" if key in median else NOTHING
+            for key in ("p50_us", "p99_us")
+        )
+        share = f"{median['generator_cpu_share']:.0%}"
+        return " · ".join((f"{median['per_second']:,.0f}", *latencies, share))
+
+    pairs = dict.fromkeys((side, loop) for side, loop, _ in medians)
+    courses = table(
+        ["a second · p50 · p99 · generator", *loads],
+        [
+            [
+                SIDES[side].label + ("" if loop == NODE_LOOP else f", {loop}"),
+                *(course(medians.get((side, loop, name))) for name in loads),
+            ]
+            for side, loop in pairs
+        ],
+    )
+    costs = [line for loop in loops for line in (*emit_costs(record, medians, loop), "")]
+    return [*costs, *courses]
+
+
+TABLES = {
+    "codec": codec,
+    "ack": ack,
+    "memory": memory,
+    "fanout": emits,
+    "rooms": emits,
+    "redis": emits,
+}
 
 
 def lines(record):

@@ -201,7 +201,7 @@ lg_conn_flush(lg_conn *conn, lg_shared *shared)
 }
 
 int
-lg_conn_send(lg_conn *conn, lg_shared *shared, uint64_t sent_at)
+lg_conn_send(lg_conn *conn, lg_shared *shared, const char *event, size_t len, uint64_t sent_at)
 {
     if (conn->slots == NULL && (conn->slots = calloc(LG_SLOTS, sizeof *conn->slots)) == NULL) {
         return lg_fail(shared, "out of memory");
@@ -210,15 +210,15 @@ lg_conn_send(lg_conn *conn, lg_shared *shared, uint64_t sent_at)
     if (slot->waiting) {
         return lg_fail(shared, "%d events of one connection wait for their ack", LG_SLOTS);
     }
-    size_t room = sizeof "424294967295" + shared->event_len;
+    size_t room = sizeof "424294967295" + len;
     if (out_room(conn, shared, LG_FRAME_HEAD_MAX + room) < 0) {
         return -1;
     }
     uint8_t *text = conn->out + conn->out_len + LG_FRAME_HEAD_MAX;
     size_t n = (size_t)snprintf((char *)text, room, "42%lu", (unsigned long)conn->next_id);
-    memcpy(text + n, shared->options->event, shared->event_len);
-    conn->out_len += lg_frame_put(conn->out + conn->out_len, LG_TEXT, text, n + shared->event_len,
-                                  next_random(shared));
+    memcpy(text + n, event, len);
+    conn->out_len +=
+        lg_frame_put(conn->out + conn->out_len, LG_TEXT, text, n + len, next_random(shared));
     *slot = (lg_slot){.sent_at = sent_at, .id = conn->next_id, .waiting = true};
     conn->next_id++;
     conn->waiting++;
@@ -251,12 +251,29 @@ take_ack(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64_t 
     return 0;
 }
 
+/* An event, `42[...]`, of which there is one only. */
+static int
+take_event(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n)
+{
+    size_t len = shared->event_len;
+    if (n != 2 + len || memcmp(p + 2, shared->options->event, len) != 0) {
+        return fail_packet(shared, "event with unexpected data", p, n);
+    }
+    conn->received++;
+    conn->received_now++;
+    return 0;
+}
+
 /* One Engine.IO packet. 1 for an ack, 0 for anything else that may come, -1. */
 static int
 take_packet(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64_t *sent_at)
 {
     if (conn->phase == LG_READY && n > 2 && p[0] == '4' && p[1] == '3') {
         return take_ack(conn, shared, p, n, sent_at) < 0 ? -1 : 1;
+    }
+    if (shared->options->receive > 0 && conn->phase == LG_READY && n > 2 && p[0] == '4' &&
+        p[1] == '2') {
+        return take_event(conn, shared, p, n);
     }
     if (n > 0 && p[0] == '2') {
         shared->eio_pings++;
@@ -332,6 +349,7 @@ take_frame(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64_
 ssize_t
 lg_conn_read(lg_conn *conn, lg_shared *shared, uint64_t sent_at[LG_SLOTS])
 {
+    conn->received_now = 0;
     ssize_t n = recv(conn->fd, conn->in + conn->in_len, IN_CAP - conn->in_len, 0);
     if (n < 0) {
         if (errno == EAGAIN || errno == EINTR) {

@@ -1,10 +1,11 @@
 /* conn.h: one Socket.IO client on a non-blocking socket.
  *
  * Goes from the TCP connection through the WebSocket handshake, the Engine.IO OPEN and the Socket.IO
- * CONNECT to LG_READY; then it sends events and matches acks with them by their ids, until it closes
- * the WebSocket and waits for the server to close the socket. Pings of Engine.IO and of WebSocket
- * are answered in every phase. Anything that the server should not send is an error of the whole
- * run. Sec-WebSocket-Accept is not verified.
+ * CONNECT to LG_READY; then it sends events and matches acks with them by their ids, and with
+ * --receive counts the events that come, until it closes the WebSocket and waits for the server to
+ * close the socket. Pings of Engine.IO and of WebSocket
+ * are answered in every phase. Anything that the server should not send, and an event that is not
+ * the expected one to the byte, is an error of the whole run. Sec-WebSocket-Accept is not verified.
  *
  * Mirrors: socket.io-client over one WebSocket. Spec: Engine.IO protocol 4, Socket.IO protocol 5.
  */
@@ -35,7 +36,7 @@ typedef enum {
 /* What all connections of a run use. */
 typedef struct {
     const lg_options *options;
-    size_t event_len;
+    size_t event_len; /* of options->event */
     int epoll;
     uint64_t random;    /* state of the generator of masks; never 0 */
     uint64_t eio_pings; /* of Engine.IO, answered */
@@ -52,8 +53,10 @@ typedef struct {
 typedef struct {
     int fd; /* owned; -1 when not open */
     lg_phase phase;
-    bool polls_out; /* registered for EPOLLOUT */
-    unsigned waiting;
+    bool polls_out;        /* registered for EPOLLOUT */
+    unsigned waiting;      /* acks of sent events that have not come */
+    uint64_t received;     /* events that came, */
+    unsigned received_now; /* and those of the last read */
     uint32_t next_id;
     uint8_t *in; /* owned; in[0..in_len) is not yet parsed */
     size_t in_len;
@@ -76,15 +79,15 @@ int lg_conn_close(lg_conn *conn, lg_shared *shared);
 /* Says goodbye as far as the socket takes it at once, and frees everything. */
 void lg_conn_free(lg_conn *conn);
 
-/* Queues one event; sent_at is given back with its ack. 0 or -1. */
-int lg_conn_send(lg_conn *conn, lg_shared *shared, uint64_t sent_at);
+/* Queues one event, `["name",...]`; sent_at is given back with its ack. 0 or -1. */
+int lg_conn_send(lg_conn *conn, lg_shared *shared, const char *event, size_t len, uint64_t sent_at);
 
 /* Writes what is queued, as far as the socket takes it, and waits for the rest with EPOLLOUT.
  * Also continues a connection that has just been made. 0 or -1. */
 int lg_conn_flush(lg_conn *conn, lg_shared *shared);
 
 /* Reads once. Returns the number of acks that came, with their sent_at in sent_at[0..), or -1. May
- * change the phase. */
+ * change the phase, and counts received and received_now. */
 ssize_t lg_conn_read(lg_conn *conn, lg_shared *shared, uint64_t sent_at[LG_SLOTS]);
 
 #endif

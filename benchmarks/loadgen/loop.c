@@ -100,8 +100,23 @@ lg_loop_check_silence(lg_loop *loop, uint64_t now, uint64_t *until)
     return 0;
 }
 
+int
+lg_loop_set_timer(lg_loop *loop, uint64_t at)
+{
+    if (at == loop->timer_at) {
+        return 0;
+    }
+    loop->timer_at = at;
+    struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(at / LG_SECOND), .tv_nsec = (long)(at % LG_SECOND)}};
+    if (timerfd_settime(loop->timer, TFD_TIMER_ABSTIME, &when, NULL) < 0) {
+        return lg_fail(&loop->shared, "timerfd_settime: %s", strerror(errno));
+    }
+    return 0;
+}
+
 static int
-on_readable(lg_loop *loop, lg_conn *conn, lg_on_acks on_acks, void *run)
+on_readable(lg_loop *loop, lg_conn *conn, lg_on_read on_read, void *run)
 {
     static uint64_t sent_at[LG_SLOTS];
     lg_phase before = conn->phase;
@@ -112,14 +127,14 @@ on_readable(lg_loop *loop, lg_conn *conn, lg_on_acks on_acks, void *run)
     loop->ready += before < LG_READY && conn->phase == LG_READY;
     loop->gone += conn->phase == LG_GONE;
     loop->heard = lg_now();
-    if (acks > 0 && on_acks(run, conn, sent_at, acks) < 0) {
+    if ((acks > 0 || conn->received_now > 0) && on_read(run, conn, sent_at, acks) < 0) {
         return -1;
     }
     return conn->out_len > 0 ? lg_conn_flush(conn, &loop->shared) : 0;
 }
 
 int
-lg_loop_wait(lg_loop *loop, uint64_t until, lg_on_acks on_acks, void *run)
+lg_loop_wait(lg_loop *loop, uint64_t until, lg_on_read on_read, void *run)
 {
     struct epoll_event events[EVENTS_MAX];
     uint64_t now = lg_now();
@@ -138,7 +153,7 @@ lg_loop_wait(lg_loop *loop, uint64_t until, lg_on_acks on_acks, void *run)
             return -1;
         }
         if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0 &&
-            on_readable(loop, conn, on_acks, run) < 0) {
+            on_readable(loop, conn, on_read, run) < 0) {
             return -1;
         }
     }

@@ -1,7 +1,7 @@
 /* loop.h: the connections of a run and the epoll loop over them.
  *
- * Knows how connections are made, read and written; which phases a run has is up to run.c and
- * idle.c. Pings of the server are answered here, whatever the phase.
+ * Knows how connections are made, read and written; which phases a run has is up to run.c,
+ * emits.c and idle.c. Pings of the server are answered here, whatever the phase.
  */
 #ifndef LG_LOOP_H
 #define LG_LOOP_H
@@ -20,16 +20,18 @@ typedef struct {
     lg_shared shared;
     const lg_options *options;
     lg_server server;
-    lg_conn *conns; /* owned */
-    int opened;     /* how many were begun, */
-    int ready;      /* joined the namespace, */
-    int gone;       /* and were closed by the server after lg_conn_close */
-    int timer;      /* owned; when it fires, lg_loop_wait returns */
-    uint64_t heard; /* when the server was last heard */
+    lg_conn *conns;    /* owned */
+    int opened;        /* how many were begun, */
+    int ready;         /* joined the namespace, */
+    int gone;          /* and were closed by the server after lg_conn_close */
+    int timer;         /* owned; when it fires, lg_loop_wait returns */
+    uint64_t timer_at; /* what it is set to; 0 before it is */
+    uint64_t heard;    /* when the server was last heard */
 } lg_loop;
 
-/* What a run does with the acks that one read of a connection brought. 0 or -1. */
-typedef int (*lg_on_acks)(void *run, lg_conn *conn, const uint64_t *sent_at, ssize_t acks);
+/* What a run does with what one read of a connection brought: acks, and conn->received_now events.
+ * 0 or -1. */
+typedef int (*lg_on_read)(void *run, lg_conn *conn, const uint64_t *sent_at, ssize_t acks);
 
 /* Fills *loop. 0, or -1 with shared.error; lg_loop_free in both cases. */
 int lg_loop_init(lg_loop *loop, const lg_options *options);
@@ -43,7 +45,10 @@ int lg_loop_open_some(lg_loop *loop);
  * be so. Only for a phase in which the server owes something. */
 int lg_loop_check_silence(lg_loop *loop, uint64_t now, uint64_t *until);
 
+/* Lets lg_loop_wait return at the given moment, to the nanosecond. 0 or -1. */
+int lg_loop_set_timer(lg_loop *loop, uint64_t at);
+
 /* Waits until the given moment for something to do, and does it once. 0 or -1. */
-int lg_loop_wait(lg_loop *loop, uint64_t until, lg_on_acks on_acks, void *run);
+int lg_loop_wait(lg_loop *loop, uint64_t until, lg_on_read on_read, void *run);
 
 #endif

@@ -1,8 +1,8 @@
 /* main.c: toolboxsio-loadgen, a Socket.IO load generator: one thread, epoll, N WebSocket clients.
  *
- * Sends events and waits for their acks, or holds idle clients, and prints what it measured as one
- * JSON object. The exit status is 0 only when every event was acknowledged and every client stayed
- * as long as it should. Linux alone: epoll, timerfd, CPU clocks, /proc.
+ * Sends events and waits for their acks, or receives events, or holds idle clients, and prints what
+ * it measured as one JSON object. The exit status is 0 only when every event was acknowledged, every
+ * client got every event, and stayed as long as it should. Linux alone: epoll, timerfd, CPU clocks, /proc.
  */
 #define _GNU_SOURCE 1
 
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "emits.h"
 #include "idle.h"
 #include "options.h"
 #include "run.h"
@@ -72,10 +73,47 @@ print_idle_result(const lg_options *options, const lg_idle_result *result)
            result->rss_before, result->rss_joined, result->rss_idle, result->rss_after);
 }
 
+static void
+print_load(const char *name, const lg_load *load)
+{
+    const lg_usage *usage = &load->usage;
+    printf("\"%s\": {\"seconds\": %.4f, \"rounds\": %llu, \"deliveries\": %llu, "
+           "\"reads\": %llu, \"server_cpu_seconds\": %.6f, \"generator_cpu_seconds\": %.6f",
+           name, usage->seconds, (unsigned long long)load->rounds,
+           (unsigned long long)load->deliveries, (unsigned long long)load->reads, usage->server_cpu,
+           usage->own_cpu);
+    if (load->rate > 0) {
+        const lg_hist *latency = &load->latency;
+        printf(", \"rate\": %.3f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, "
+               "\"late_p50_us\": %.1f, \"late_p99_us\": %.1f",
+               load->rate, lg_hist_quantile(latency, 0.5) / 1e3,
+               lg_hist_quantile(latency, 0.99) / 1e3, (double)latency->max / 1e3,
+               lg_hist_quantile(&load->late, 0.5) / 1e3, lg_hist_quantile(&load->late, 0.99) / 1e3);
+    }
+    printf("}");
+}
+
+static void
+print_emits_result(const lg_options *options, const lg_emits_result *result)
+{
+    printf("{\"connections\": %d, \"receive\": %d, \"connect_seconds\": %.4f, ",
+           options->connections, options->receive, result->connect_seconds);
+    if (options->publish > 0) {
+        printf("\"messages_per_round\": %zu, ", result->messages);
+    }
+    print_load("saturated", &result->saturated);
+    if (options->paced > 0) {
+        printf(", ");
+        print_load("paced", &result->paced);
+    }
+    printf("}\n");
+}
+
 static int
 measure(const lg_options *options)
 {
-    static lg_result result; /* large */
+    static lg_result result; /* large, as the next */
+    static lg_emits_result emits_result;
     lg_idle_result idle_result = {.rss_before = 0};
     if (options->core >= 0 && pin(options->core) < 0) {
         return -1;
@@ -85,6 +123,13 @@ measure(const lg_options *options)
             return -1;
         }
         print_idle_result(options, &idle_result);
+        return 0;
+    }
+    if (options->receive > 0) {
+        if (lg_emits_run(options, &emits_result) < 0) {
+            return -1;
+        }
+        print_emits_result(options, &emits_result);
         return 0;
     }
     if (lg_run(options, &result) < 0) {

@@ -17,9 +17,10 @@
 static const char USAGE[] =
     "usage: toolboxsio-loadgen --port PORT --payload FILE [options]\n"
     "   or: toolboxsio-loadgen --port PORT --idle S [options]\n"
+    "   or: toolboxsio-loadgen --port PORT --payload FILE --receive W --seconds S [options]\n"
     "  --host ADDRESS      IPv4 address (127.0.0.1)\n"
     "  --path PATH         of the endpoint (/socket.io/)\n"
-    "  --event NAME        event to send (message)\n"
+    "  --event NAME        event to send, or to receive (message)\n"
     "  --payload FILE      JSON text of its one argument\n"
     "  --expect TEXT       what each ack has behind its id\n"
     "  --connections N     (50)\n"
@@ -30,6 +31,12 @@ static const char USAGE[] =
     "  --seconds S         length of the measurement\n"
     "  --ops N             or: end after N acks\n"
     "  --idle S            or: no events; connect, stay for S seconds, and leave\n"
+    "  --receive W         or: the server sends the event to all; at most W of them to each under "
+    "way\n"
+    "  --paced S           and then for S seconds at half of the rate that was reached\n"
+    "  --publish PORT      cause the events by messages on this Redis, on the channel socketio, "
+    "with\n"
+    "  --messages FILE     those for one event to all, one a line\n"
     "  --server-pid PID    report the CPU time and, with --idle, the memory of this process\n"
     "  --core N            run on this core\n";
 
@@ -115,6 +122,10 @@ enum {
     O_SECONDS,
     O_OPS,
     O_IDLE,
+    O_RECEIVE,
+    O_PACED,
+    O_PUBLISH,
+    O_MESSAGES,
     O_SERVER_PID,
     O_CORE,
     O_HELP
@@ -135,6 +146,10 @@ static const struct option OPTIONS[] = {
     {"seconds", required_argument, NULL, O_SECONDS},
     {"ops", required_argument, NULL, O_OPS},
     {"idle", required_argument, NULL, O_IDLE},
+    {"receive", required_argument, NULL, O_RECEIVE},
+    {"paced", required_argument, NULL, O_PACED},
+    {"publish", required_argument, NULL, O_PUBLISH},
+    {"messages", required_argument, NULL, O_MESSAGES},
     {"server-pid", required_argument, NULL, O_SERVER_PID},
     {"core", required_argument, NULL, O_CORE},
     {"help", no_argument, NULL, O_HELP},
@@ -148,8 +163,16 @@ check(lg_options *options)
     bool paced = options->rate > 0 || options->in_flight > 0;
     bool ends = options->seconds > 0 || options->ops > 0;
     if (options->idle >= 0) {
-        if (paced || ends || options->warmup > 0) {
-            refuse("--idle goes without --in-flight, --rate, --warmup, --seconds and --ops");
+        if (paced || ends || options->warmup > 0 || options->receive > 0) {
+            refuse("--idle goes without --in-flight, --rate, --warmup, --seconds, --ops and "
+                   "--receive");
+        }
+        return;
+    }
+    if (options->receive > 0) {
+        if (paced || options->ops > 0 || !ends || options->expect != NULL) {
+            refuse(
+                "--receive goes with --seconds and without --in-flight, --rate, --ops, --expect");
         }
         return;
     }
@@ -222,6 +245,18 @@ lg_options_read(int argc, char **argv, lg_options *options)
         case O_IDLE:
             options->idle = read_number("idle", optarg, 0, 3600);
             break;
+        case O_RECEIVE:
+            options->receive = (int)read_integer("receive", optarg, 1, 10000);
+            break;
+        case O_PACED:
+            options->paced = read_number("paced", optarg, 0.01, 3600);
+            break;
+        case O_PUBLISH:
+            options->publish = (int)read_integer("publish", optarg, 1, 65535);
+            break;
+        case O_MESSAGES:
+            options->messages = optarg;
+            break;
         case O_SERVER_PID:
             options->server_pid = (int)read_integer("server-pid", optarg, 1, INT32_MAX);
             break;
@@ -239,6 +274,10 @@ lg_options_read(int argc, char **argv, lg_options *options)
     if (optind != argc || port == 0 || (payload == NULL) != (options->idle >= 0)) {
         fputs(USAGE, stderr);
         exit(2);
+    }
+    if ((options->publish > 0) != (options->messages != NULL) ||
+        (options->receive == 0 && (options->publish > 0 || options->paced > 0))) {
+        refuse("--paced goes with --receive, and so do --publish and --messages together");
     }
     check(options);
     options->address.sin_family = AF_INET;

@@ -7,19 +7,23 @@
 
 typedef struct {
     struct sockaddr_in address;
-    const char *path;   /* of the request, without the query */
-    char *event;        /* owned; `["message",{...}]`, the text of its arguments; NULL with idle */
+    const char *path; /* of the request, without the query */
+    char *event; /* owned; `["message",{...}]`, sent or, with receive, expected; NULL with idle */
     const char *expect; /* what an ack has behind its id, or NULL for anything */
     int connections;
     int connecting; /* at most so many handshakes under way */
     double idle;    /* seconds that clients stay without a word; -1 to send events */
-    int in_flight;  /* events of one connection that wait for their ack; 0 with a rate */
-    double rate;    /* events a second over all connections; 0 without */
-    double warmup;  /* seconds */
-    double seconds; /* measured; 0 with ops */
-    uint64_t ops;   /* acks to get in all; 0 with seconds */
-    int server_pid; /* whose CPU time and memory are reported, or 0 */
-    int core;       /* to be pinned to, or -1 */
+    int receive;    /* rounds of events from the server under way (emits.h); 0 to send events */
+    double paced;   /* seconds at half of the rate of that; 0 for none */
+    int publish;    /* port of the Redis on which rounds are published, or 0 */
+    const char *messages; /* the file with what is published for a round; NULL without publish */
+    int in_flight;        /* events of one connection that wait for their ack; 0 with a rate */
+    double rate;          /* events a second over all connections; 0 without */
+    double warmup;        /* seconds */
+    double seconds;       /* measured; 0 with ops */
+    uint64_t ops;         /* acks to get in all; 0 with seconds */
+    int server_pid;       /* whose CPU time and memory are reported, or 0 */
+    int core;             /* to be pinned to, or -1 */
 } lg_options;
 
 /* Fills *options or ends the process with a message and status 2. */

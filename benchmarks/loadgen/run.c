@@ -8,10 +8,7 @@
 
 #include "run.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/timerfd.h>
 
 #include "conn.h"
 #include "loop.h"
@@ -25,7 +22,6 @@ typedef struct {
     run_phase phase;
     uint64_t started;  /* when connecting began, then when sending did */
     uint64_t boundary; /* end of WARMUP or MEASURE; UINT64_MAX without */
-    uint64_t timer_at; /* what the timer is set to; 0 before it is */
     uint64_t sent;
     uint64_t waiting;
 } run_state;
@@ -45,7 +41,8 @@ send_event(run_state *run, lg_conn *conn, uint64_t sent_at)
     }
     run->sent++;
     run->waiting++;
-    return lg_conn_send(conn, &run->loop.shared, sent_at);
+    lg_shared *shared = &run->loop.shared;
+    return lg_conn_send(conn, shared, run->options->event, shared->event_len, sent_at);
 }
 
 /* The moment at which event i of an open loop is due. */
@@ -77,16 +74,7 @@ send_due(run_state *run)
             return -1;
         }
     }
-    if (due == run->timer_at) {
-        return 0;
-    }
-    run->timer_at = due;
-    struct itimerspec when = {
-        .it_value = {.tv_sec = (time_t)(due / LG_SECOND), .tv_nsec = (long)(due % LG_SECOND)}};
-    if (timerfd_settime(loop->timer, TFD_TIMER_ABSTIME, &when, NULL) < 0) {
-        return lg_fail(&loop->shared, "timerfd_settime: %s", strerror(errno));
-    }
-    return 0;
+    return lg_loop_set_timer(loop, due);
 }
 
 static void

@@ -1,8 +1,13 @@
-// The Node server of the benchmarks: socket.io over WebSocket, the handler of server.py.
+// The Node server of the benchmarks: socket.io over WebSocket, the handler of server.py or, with
+// `--emits SHAPE`, the emitters of emitter.py.
 //
 // Prints one JSON line with its port when it listens, and serves until it gets SIGTERM.
 import { createServer } from "node:http";
+import { parseArgs } from "node:util";
 import { Server } from "socket.io";
+import { install } from "./emitter.mjs";
+
+const { values } = parseArgs({ options: { emits: { type: "string" } } });
 
 const http = createServer();
 const io = new Server(http, {
@@ -11,11 +16,15 @@ const io = new Server(http, {
   serveClient: false,
 });
 
-io.on("connection", (socket) => {
-  socket.on("message", (data, ack) =>
-    ack({ ok: true, type: data.type, ts: new Date().toISOString() }),
-  );
-});
+if (values.emits === undefined) {
+  io.on("connection", (socket) => {
+    socket.on("message", (data, ack) =>
+      ack({ ok: true, type: data.type, ts: new Date().toISOString() }),
+    );
+  });
+} else {
+  install(io, values.emits);
+}
 
 process.on("SIGTERM", () => process.exit(0));
 http.listen({ host: "127.0.0.1", port: 0, backlog: 2048 }, () => {

@@ -1,24 +1,44 @@
 """The benchmarks themselves: payloads, equality before timing, records, tables, load generator."""
 
+import asyncio
 import json
 import resource
 import socket
 import subprocess
 import sys
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+import socketio
+from scripted import JOINED, UPGRADED, granting, read_frame, scripted
 
+import toolboxsio
 from benchmarks import __main__ as command
-from benchmarks import ack, codec, load, make_payloads, memory, peers, readme, records, tables
+from benchmarks import (
+    ack,
+    broker,
+    codec,
+    emits,
+    emitter,
+    fanout,
+    load,
+    make_payloads,
+    memory,
+    peers,
+    pubsub,
+    readme,
+    records,
+    rooms,
+    tables,
+)
 from benchmarks import server as python_server
 from benchmarks.sides import SIDES
 
 CASES = list(codec.cases())
-UPGRADED = b"HTTP/1.1 101 \r\n\r\n"
-JOINED = UPGRADED + b"\x81\x030{}\x81\x0440{}"
+FEW = {"loops": ("uvloop",), "cores": (None, None), "progress": str}
+QUICK = (1, 0.15, 0.1)  # rounds, seconds, warm-up of a benchmark of emits
+RECEIVE = ("--payload", load.EVENT, "--receive", 4, "--seconds", 0.1)
 SERVERS = [
     *((side, loop) for loop in peers.LOOPS for side in ("direct", "asgi", "upstream", "orjson")),
     *peers.jobs(["node", "hypercorn-asgi", "hypercorn-upstream"], ["uvloop"]),
@@ -45,6 +65,32 @@ def ack_record():
 @pytest.fixture(scope="module")
 def memory_record():
     return memory.run(1, 20, 0.2, cores=(None, None), progress=str)
+
+
+@pytest.fixture(scope="module")
+def fanout_record(tmp_path_factory):
+    """By the command line."""
+    folder = tmp_path_factory.mktemp("records")
+    words = "fanout --clients 7 --no-pin --loop uvloop --rounds 1 --seconds 0.15 --warmup 0.1"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "FOLDER", folder)
+        patch.setattr(sys, "argv", ["benchmarks", *words.split(), "--record", "some"])
+        assert command.main() == 0
+    return records.read(folder / "some.json", "fanout")
+
+
+@pytest.fixture(scope="module")
+def rooms_record():
+    return rooms.run(*QUICK, sides=("direct", "node"), **FEW)
+
+
+@pytest.fixture(scope="module")
+def redis_record():
+    """One load of each sort, beside one other server."""
+    loads = (pubsub.WITH_OTHERS[1], *pubsub.LOADS[-2:])  # "received" and "nobody here"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pubsub, "OTHERS", 1)
+        return pubsub.run(*QUICK, sides=("upstream",), loads=loads, **FEW)
 
 
 def test_payloads_are_what_the_script_writes(tmp_path):
@@ -80,7 +126,10 @@ def test_a_case_that_is_unknown_is_refused():
 
 def check_environment(record):
     assert len(record["commit"]) == 40
-    assert record["versions"].keys() - {"node", "socket.io"} == set(records.PACKAGES)
+    of_kind = {"redis": {"redis", "hiredis", "redis-server"}}.get(record["kind"], set())
+    assert of_kind <= record["versions"].keys()
+    others = {"node", "socket.io"} | of_kind
+    assert record["versions"].keys() - others == set(records.PACKAGES)
     assert record["cpu"]
     assert record["python"]
     assert record["date"]
@@ -157,6 +206,103 @@ def test_figures_of_idle_clients():
     assert taken["cpu_growth"] == pytest.approx(1.0)
     assert taken["connects_per_second"] == pytest.approx(500)
     assert taken["generator_cpu_share"] == pytest.approx(0.05)
+
+
+def check_emits(record, jobs, loads):
+    check_environment(record)
+    measured = [(result["side"], result["load"]) for result in record["results"]]
+    assert measured == [(side, one.name) for side in jobs for one in loads]
+    for result in record["results"]:
+        one = emits.Load(**record["settings"]["loads"][result["load"]])
+        assert result["n"] == len(result["rounds"]) == 1
+        assert all(figure > 0 for figure in result["median"].values())
+        assert ("p99_us" in result["median"]) == one.paced
+        said = result["rounds"][0]["generator"]
+        for phase in ("saturated", "paced") if one.paced else ("saturated",):
+            assert said[phase]["rounds"] > 0
+            assert said[phase]["deliveries"] == said[phase]["rounds"] * one.clients
+            assert 0 < said[phase]["reads"] <= said[phase]["deliveries"]
+
+
+def test_fanout_record(fanout_record):
+    [one] = fanout.loads((7,))
+    check_emits(fanout_record, emits.SIDES, [one])
+    assert [one.window for one in fanout.loads(fanout.SIZES)] == [32, 8, 2]
+
+
+def test_rooms_record(rooms_record):
+    check_emits(rooms_record, ("direct", "node"), rooms.LOADS)
+
+
+def test_redis_record(redis_record):
+    check_emits(redis_record, ["upstream"], (pubsub.WITH_OTHERS[1], *pubsub.LOADS[-2:]))
+    _, received, missed = (result["rounds"][0] for result in redis_record["results"])
+    for taken, messages in ((received, 50), (missed, 1000)):
+        assert taken["generator"]["messages_per_round"] == messages
+        cpu = taken["generator"]["saturated"]["server_cpu_seconds"]
+        done = messages * taken["generator"]["saturated"]["rounds"]
+        assert taken["server_cpu_us"] == pytest.approx(cpu * 1e6 / done)
+
+
+def test_redis_of_toolboxsio():
+    if python_server.manager_owner(toolboxsio) != "toolboxsio":
+        with pytest.raises(SystemExit, match="the AsyncRedisManager of toolboxsio is socketio's"):
+            python_server.make_manager(toolboxsio, "redis://127.0.0.1/0")
+        return
+    loads = (pubsub.ALONE[0], pubsub.RECEIVED)
+    record = pubsub.run(*QUICK, sides=("direct", "asgi"), loads=loads, **FEW)
+    assert all(result["median"]["server_cpu_us"] > 0 for result in record["results"])
+
+
+def test_events_that_did_not_come_are_noticed():
+    one = emits.Load("some", emitter.BROADCAST, 10, 2)
+    with pytest.raises(ValueError, match="some"):
+        emits.figures(one, {"saturated": {"rounds": 3, "deliveries": 29}})
+
+
+async def test_messages_are_what_python_socketio_publishes():
+    with broker.running() as port, broker.client(port) as reader:
+        subscription = reader.pubsub(ignore_subscribe_messages=True)
+        subscription.subscribe(broker.CHANNEL)
+        await asyncio.to_thread(broker.wait_for_subscribers, port, 1)
+        manager = socketio.AsyncRedisManager(broker.url(port), write_only=True)
+        for room in ("a", "b"):
+            await manager.emit("message", emitter.EVENT, room=room)
+        await manager.redis.aclose()
+        found = []
+        while len(found) < 2:
+            message = subscription.get_message(timeout=10)
+            found += [message["data"].decode()] if message else []
+        subscription.close()
+    ours = await asyncio.to_thread(broker.messages, ["a", "b"])
+    for one, other in zip(ours, found, strict=True):
+        host = json.loads(one)["host_id"]
+        assert one.replace(host, json.loads(other)["host_id"]) == other
+
+
+def test_asyncio_turns_nagle_off():
+    with python_server.listen() as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+
+
+def test_node_has_no_redis():
+    with pytest.raises(SystemExit, match="no Redis for node"):
+        pubsub.run(*QUICK, sides=("node",), **FEW)
+
+
+async def test_an_emitter_that_fails_says_so():
+    async def fail():
+        raise OSError("gone")
+
+    said = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    tasks = [asyncio.create_task(fail()), asyncio.create_task(asyncio.sleep(60))]
+    for task in tasks:
+        task.add_done_callback(emitter.fail_loudly)
+    tasks[1].cancel()
+    await asyncio.wait(tasks)
+    await asyncio.sleep(0)
+    assert [str(context["exception"]) for context in said] == ["gone"]
 
 
 @pytest.mark.parametrize(
@@ -282,6 +428,31 @@ def test_memory_table(memory_record):
     ]
 
 
+def test_emits_tables(fanout_record, redis_record):
+    costs, courses = split_tables(tables.lines(fanout_record))
+    assert costs[0] == ["CPU a delivery, uvloop", "7 clients"]
+    assert [row[0] for row in costs[1:5]] == [peers.SIDES[side].label for side in emits.SIDES]
+    pairs = [(a, b) for a, b in peers.RATIOS if {a, b} <= set(emits.SIDES)]
+    labels = [f"{peers.SIDES[a].label} : {peers.SIDES[b].label}" for a, b in pairs]
+    assert [row[0] for row in costs[5:]] == labels
+    assert [row[0] for row in courses[3:]] == ["python-socketio, uvloop", "Node socket.io"]
+    costs, courses = split_tables(tables.lines(redis_record))
+    assert costs[0][0] == "CPU a delivery or message, uvloop"
+    assert [row[0] for row in costs[1:]] == ["python-socketio"]
+    assert " · - · - · " in courses[1][-1]
+    assert "ms" in courses[1][-2]
+    assert "redis-server 7" in tables.source(redis_record, "here")
+
+
+def test_emits_tables_of_two_loops(fanout_record):
+    results = fanout_record["results"]
+    twice = [{**r, "loop": "asyncio"} for r in results if r["side"] == "direct"]
+    grids = split_tables(tables.lines({**fanout_record, "results": [*results, *twice]}))
+    assert [grid[0][0] for grid in grids[:2]] == [f"CPU a delivery, {x}" for x in peers.LOOPS]
+    labels = ["toolboxsio", "Node socket.io"]
+    assert [row[0] for row in grids[1][1:]] == [*labels, " : ".join(labels)]
+
+
 def test_a_record_of_an_older_shape_is_refused():
     old = {"kind": "ack", "results": [{"loop": "uvloop", "load": "1 in flight", "sides": {}}]}
     with pytest.raises(ValueError, match="older shape"):
@@ -298,21 +469,15 @@ def test_readme_command(tmp_path, monkeypatch, codec_record, ack_record, memory_
         "# Title\n<!-- benchmarks:ack -->\n<!-- /benchmarks:ack -->\nmiddle\n"
         "<!-- benchmarks:codec -->\nold\n<!-- /benchmarks:codec -->\nend\n"
         "<!-- benchmarks:memory -->\n<!-- /benchmarks:memory -->\n"
+        "<!-- benchmarks:fanout -->\n<!-- /benchmarks:fanout -->\n"
+        "<!-- benchmarks:rooms -->\n<!-- /benchmarks:rooms -->\n"
+        "<!-- benchmarks:redis -->\n<!-- /benchmarks:redis -->\n"
     )
     file.write_text(blank)
 
     def run(*options):
-        words = [
-            "benchmarks",
-            "readme",
-            "--codec",
-            "one",
-            "--ack",
-            "two",
-            "--memory",
-            "three",
-            "--file",
-        ]
+        words = ["benchmarks", "readme", "--codec", "one", "--ack", "two"]
+        words += ["--memory", "three", "--file"]
         monkeypatch.setattr(sys, "argv", [*words, str(file), *options])
         return command.main()
 
@@ -325,6 +490,8 @@ def test_readme_command(tmp_path, monkeypatch, codec_record, ack_record, memory_
     for name, record in written_of.items():
         assert "\n".join(tables.lines(record)) in written
         assert f"{name}.json" in written
+    for kind in ("fanout", "rooms", "redis"):
+        assert f"-->\n{readme.NOT_MEASURED.format(kind=kind)}\n<!--" in written
     assert written.startswith("# Title\n")
     assert "\nmiddle\n" in written
     assert "\nend\n" in written
@@ -359,6 +526,10 @@ def test_readme_with_wrong_markers_is_refused(text):
 def test_readme_says_what_its_records_say(kind):
     paths = {kind: records.FOLDER / f"{kind}.json"}
     assert readme.run(records.ROOT / "README.md", paths, check=True)
+
+
+EVENT_FRAME = b"\x81\x7e" + (len(load.EVENT.read_bytes()) + 14).to_bytes(2, "big")
+EVENT_FRAME += b'42["message",' + load.EVENT.read_bytes() + b"]"
 
 
 @pytest.mark.parametrize(("side", "loop"), SERVERS)
@@ -404,49 +575,6 @@ def test_loadgen_refuses_an_ack_that_it_does_not_expect():
     with load.server("upstream", "asyncio") as (_, port):
         said = loadgen_fails("--port", port, *ONE_EVENT, "--expect", '[{"ok":false')
         assert 'ack with unexpected data: \'430[{"ok":true,' in said
-
-
-def read_frame(connection):
-    """(opcode, payload) of a masked frame of a client, of under 126 bytes."""
-
-    def read(size):
-        data = b""
-        while len(data) < size:
-            part = connection.recv(size - len(data))
-            assert part
-            data += part
-        return data
-
-    first, second = read(2)
-    key, payload = read(4), read(second & 0x7F)
-    return first & 0x0F, bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
-
-
-@contextmanager
-def scripted(serve):
-    """A server of one connection: its port. serve(connection) runs when the upgrade is read."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(30)
-        failed = []
-
-        def run():
-            connection, _ = listener.accept()
-            with connection:
-                connection.settimeout(30)
-                request = b""
-                while b"\r\n\r\n" not in request:
-                    request += connection.recv(4096)
-                try:
-                    serve(connection)
-                except BaseException as problem:
-                    failed.append(problem)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        yield listener.getsockname()[1]
-        thread.join(30)
-        assert not thread.is_alive()
-        assert failed == []
 
 
 @pytest.mark.parametrize(
@@ -521,6 +649,38 @@ def test_loadgen_wants_a_close_frame_and_nothing_after_it(answer, message):
         assert message in loadgen_fails("--port", port, "--idle", 0)
 
 
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ([EVENT_FRAME], "a client got more than the 0 events asked for"),
+        ([b"", EVENT_FRAME * 2 + b"\x81\x012" + EVENT_FRAME * 3, b""], "got more than the 4"),
+        ([b"", EVENT_FRAME.replace(b"0.875", b"0.876")], "event with unexpected data: '42["),
+        ([b"", EVENT_FRAME.replace(b"done", b"gone")], "event with unexpected data"),
+        ([b"", b"\x81\x0442[]"], "event with unexpected data: '42[]'"),
+        ([b"", b"\x88\x00"], "the server closed a WebSocket"),
+    ],
+)
+def test_loadgen_checks_what_it_receives(answers, message):
+    with scripted(granting(answers)) as port:
+        assert message in loadgen_fails("--port", port, *RECEIVE)
+
+
+def test_loadgen_publishes_for_those_who_subscribe(tmp_path):
+    messages = tmp_path / "messages"
+    messages.write_text("")
+
+    def said(port):
+        publish = ("--publish", redis_port, "--messages", messages)
+        return loadgen_fails("--port", port, *RECEIVE, *publish)
+
+    with broker.running() as redis_port:
+        assert "no messages" in said(1)
+        messages.write_text("one\ntwo\n")
+        with scripted(granting([b""])) as port:
+            assert "redis: nobody subscribes to socketio" in said(port)
+    assert "redis: Connection refused" in said(1)
+
+
 @pytest.mark.parametrize("side", ["upstream", "node"])
 def test_loadgen_holds_idle_clients(side):
     with load.server(side, "uvloop") as (pid, port):
@@ -558,6 +718,13 @@ def test_loadgen_says_that_nobody_listens():
         ["--port", "1", "--seconds", "1", "--rate", "5", "--in-flight", "2"],
         ["--port", "1", "--ops", "1", "--host", "localhost"],
         ["--port", "1", "--ops", "1", "--idle", "1"],
+        ["--port", "1", "--receive", "1", "--ops", "1"],
+        ["--port", "1", "--receive", "1"],
+        ["--port", "1", "--receive", "1", "--seconds", "1", "--in-flight", "1"],
+        ["--port", "1", "--receive", "1", "--seconds", "1", "--expect", "x"],
+        ["--port", "1", "--receive", "1", "--seconds", "1", "--publish", "1"],
+        ["--port", "1", "--seconds", "1", "--paced", "1"],
+        ["--port", "1", "--seconds", "1", "--publish", "1", "--messages", "x"],
     ],
 )
 def test_loadgen_refuses_a_wrong_command_line(options):
@@ -575,6 +742,7 @@ def test_loadgen_refuses_a_wrong_command_line(options):
         ["--rate", "1"],
         ["--warmup", "1"],
         ["--idle", "x"],
+        ["--receive", "1"],
     ],
 )
 def test_loadgen_refuses_what_idle_clients_do_not_do(options):
