@@ -20,15 +20,17 @@ from .asgi import SIO_PATH, ASGIApp
 from .errors import PacketError
 from .manager import AsyncManager
 from .packet import Packet
+from .redis import AsyncRedisManager
 from .server import AsyncServer, accelerate, install, uninstall
 
-_OWN = ("ASGIApp", "AsyncManager", "AsyncServer")
+_OWN = ("ASGIApp", "AsyncManager", "AsyncRedisManager", "AsyncServer")
 
 __all__ = [
     *(name for name in _socketio.__all__ if name not in _OWN),
     "ACCELERATED",
     "ASGIApp",
     "AsyncManager",
+    "AsyncRedisManager",
     "AsyncServer",
     "SIO_PATH",
     "Packet",

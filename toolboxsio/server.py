@@ -13,6 +13,7 @@ from typing import Any
 
 import socketio
 import socketio.asgi
+import socketio.async_redis_manager
 import socketio.async_server
 import socketio.exceptions
 import socketio.packet
@@ -20,6 +21,7 @@ from engineio.async_server import AsyncServer as _UpstreamEngineServer
 from engineio.async_socket import AsyncSocket as _UpstreamEngineSocket
 from socketio.async_manager import AsyncManager as _UpstreamManager
 from socketio.async_namespace import AsyncNamespace as _UpstreamNamespace
+from socketio.async_redis_manager import AsyncRedisManager as _UpstreamRedisManager
 from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.base_manager import BaseManager
 from socketio.server import Server
@@ -30,6 +32,7 @@ from .engine import EngineServer, EngineSocket, is_send_replaced
 from .errors import PacketError
 from .manager import AsyncManager
 from .packet import ACK, BINARY_ACK, BINARY_EVENT, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
+from .redis import AsyncRedisManager, is_available
 
 __all__ = ["AsyncServer", "Server", "accelerate", "install", "uninstall"]
 
@@ -106,7 +109,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             if client_manager is None:
                 client_manager = AsyncManager()
             else:  # one of another kind stands on ours
-                _swap_class(client_manager, _UpstreamManager, AsyncManager)
+                _adopt_manager(client_manager)
         super().__init__(
             client_manager=client_manager,
             logger=logger,
@@ -266,7 +269,34 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
 
     def _emit_hub(self) -> Any:
         """What emits from C on this event loop; None: nothing does."""
-        return self.eio.hub() if isinstance(self.eio, EngineServer) else None
+        is_ours = core is not None and isinstance(self.eio, EngineServer)
+        return self.eio.hub() if is_ours else None
+
+    def status(self) -> dict[str, Any]:
+        """Tell how the server is doing.
+
+        ``{"sessions": int, "events": [str, ...], "emits": [str, ...], "redis": {...} | None}``:
+        Engine.IO sessions that exist, why events and emits do not go through C (empty: they do),
+        and what ``AsyncRedisManager.status()`` says. Called on the event loop.
+        """
+        hub = self._emit_hub()
+        why = ["the extension is missing or the Engine.IO server is the application's"]
+        manager = self.manager
+        return {
+            "sessions": len(self.eio.sockets),
+            "events": why if hub is None else list(hub.reasons),
+            "emits": why if hub is None else list(hub.emit_reasons),
+            "redis": manager.status() if isinstance(manager, AsyncRedisManager) else None,
+        }
+
+    async def shutdown(self) -> None:
+        """Stop the background tasks; what was published leaves before.
+
+        Mirrors: ``socketio.async_server.AsyncServer.shutdown``.
+        """
+        await super().shutdown()
+        if isinstance(self.manager, AsyncRedisManager):
+            await self.manager.flush(FLUSH_SECONDS)
 
     def _is_behind(self, eio_sid: str) -> bool:
         """Whether something waits for a client that it has not taken."""
@@ -403,6 +433,9 @@ if core is not None:
     _encode_in_c = Packet.encode
 else:  # plain python-socketio
     del AsyncServer._handle_event_internal
+
+#: Seconds for what was published, when the server is shut down.
+FLUSH_SECONDS = 1
 
 #: Seconds that a client has to answer a CLOSE frame.
 CLOSE_SECONDS = 10
@@ -560,6 +593,13 @@ def _swap_class(obj: Any, upstream: type, ours: type) -> None:
         obj.__class__ = type(cls.__name__, (cls, ours), {"__module__": cls.__module__})
 
 
+def _adopt_manager(manager: Any) -> None:
+    """Put our manager below one that the application has made; a Redis manager becomes ours."""
+    if is_available():
+        _swap_class(manager, _UpstreamRedisManager, AsyncRedisManager)
+    _swap_class(manager, _UpstreamManager, AsyncManager)
+
+
 def accelerate(sio: Any) -> Any:
     """Make a server that was built by others a :class:`toolboxsio.AsyncServer`, and return it.
 
@@ -578,7 +618,7 @@ def accelerate(sio: Any) -> Any:
     sio.max_backlog = 8 * 1024 * 1024
     sio.max_running_handlers = 1000
     _swap_class(sio, _UpstreamServer, AsyncServer)
-    _swap_class(sio.manager, _UpstreamManager, AsyncManager)
+    _adopt_manager(sio.manager)
     _swap_class(sio.eio, _UpstreamEngineServer, EngineServer)
     for socket in sio.eio.sockets.values():
         _swap_class(socket, _UpstreamEngineSocket, EngineSocket)
@@ -590,7 +630,13 @@ def accelerate(sio: Any) -> Any:
 
 
 def _replaceable() -> list[tuple[Any, str, type, type]]:
+    redis = (_UpstreamRedisManager, AsyncRedisManager) if is_available() else ()
     return [
+        *(
+            (module, "AsyncRedisManager", *redis)
+            for module in (socketio, socketio.async_redis_manager)
+            if redis
+        ),
         (socketio, "AsyncServer", _UpstreamServer, AsyncServer),
         (socketio.async_server, "AsyncServer", _UpstreamServer, AsyncServer),
         (socketio, "AsyncManager", _UpstreamManager, AsyncManager),

@@ -11,6 +11,7 @@
 #include "conn/conn.h"
 
 #include "codec/json_enc.h"
+#include "wire/pubsub.h"
 
 #define WINDOWS 16 /* bits of a compressor's window; 0: not compressed */
 
@@ -398,7 +399,8 @@ emission_splice(emission *e, const tbx_emit_text *text)
     (void)tbx_buf_put(&e->text, text->event, text->event_len);
     if (!is_none) {
         (void)tbx_buf_put_byte(&e->text, ',');
-        (void)tbx_buf_put(&e->text, text->args, text->args_len);
+        e->text.len += tbx_pub_compact((const uint8_t *)text->args, text->args_len,
+                                       e->text.data + e->text.len);
     }
     (void)tbx_buf_put_byte(&e->text, ']');
     e->start = tbx_packet_finish(e->text.data, '2', 0);

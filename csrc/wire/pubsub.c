@@ -230,3 +230,40 @@ tbx_pub_elements(tbx_pub_span array, tbx_pub_span *inner)
     inner->len = (size_t)(end - p);
     return true;
 }
+
+/* What follows the string at p. */
+static const uint8_t *
+skip_valid_string(const uint8_t *p, const uint8_t *end)
+{
+    bool high = false;
+    for (p++; p < end;) {
+        p += tbx_json_scan(p, (size_t)(end - p), &high);
+        if (p >= end || *p == '"') {
+            break;
+        }
+        p += *p == '\\' && end - p > 1 ? 2 : 1;
+    }
+    return p < end ? p + 1 : end;
+}
+
+size_t
+tbx_pub_compact(const uint8_t *p, size_t n, uint8_t *dst)
+{
+    const uint8_t *end = p + n;
+    uint8_t *out = dst;
+    while (p < end) {
+        if (*p == '"') {
+            const uint8_t *next = skip_valid_string(p, end);
+            memcpy(out, p, (size_t)(next - p));
+            out += next - p;
+            p = next;
+        }
+        else {
+            if (*p > ' ') {
+                *out++ = *p;
+            }
+            p++;
+        }
+    }
+    return (size_t)(out - dst);
+}

@@ -50,4 +50,8 @@ bool tbx_pub_is_unset(const tbx_pub *message, tbx_pub_field field);
 /* The elements of an array between its brackets, spaces at both ends left out. False: not an array. */
 bool tbx_pub_elements(tbx_pub_span array, tbx_pub_span *inner);
 
+/* Copies valid JSON, or the elements of an array, without the space around its tokens, which is what
+ * python-socketio sends after decoding and encoding. dst has room for n bytes; what was written. */
+size_t tbx_pub_compact(const uint8_t *p, size_t n, uint8_t *dst);
+
 #endif

@@ -86,6 +86,25 @@ test_fields(void)
           "elements");
 }
 
+static void
+test_compact(void)
+{
+    static const char *const texts[][2] = {
+        {"", ""},
+        {" 1 , [ 2 ] ", "1,[2]"},
+        {"{\"a b\": \" \\\" \\\\\", \"c\" :\t[\n]}", "{\"a b\":\" \\\" \\\\\",\"c\":[]}"},
+        {"\"a long text with no quote or space to be left out: 0123456789\" , null",
+         "\"a long text with no quote or space to be left out: 0123456789\",null"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        size_t n = strlen(texts[i][0]);
+        uint8_t *dst = tbx_guard_room(1, n);
+        size_t len = tbx_pub_compact(tbx_guard_copy(texts[i][0], n), n, dst);
+        CHECK(len == strlen(texts[i][1]) && memcmp(dst, texts[i][1], len) == 0, "compact: %s",
+              texts[i][0]);
+    }
+}
+
 /* Nested as deep as may be, and one level more. */
 static void
 test_depth(void)
@@ -110,6 +129,7 @@ main(void)
     tbx_pub out;
     test_fields();
     test_depth();
+    test_compact();
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         CHECK(parse(bad[i], strlen(bad[i]), &out) == TBX_BAD, "accepted: %s", bad[i]);
     }

@@ -1,0 +1,218 @@
+"""The connection that is subscribed, and what becomes of the messages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from ._redis_link import Link, Wire, hiredis, pack, settle, text_of
+
+if TYPE_CHECKING:
+    from .redis import AsyncRedisManager
+
+HELD_SIZE = 1024 * 1024  # bytes of messages that wait for others, before reading pauses
+ENTER_SECONDS = 1.0  # for the subscription of a room's channel
+
+
+class Listener(Link):
+    """Subscribed to the main channel, and to those of rooms that have somebody in them here.
+
+    A message is handled when it is read, unless one before it is not through: then it is held, in
+    order.
+    """
+
+    max_delay = 10.0  # seconds
+
+    def __init__(self, manager: AsyncRedisManager, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(manager, loop)
+        self.main = manager.channel.encode()
+        self.held: deque[tuple[bytes, bool]] = deque()
+        self.held_bytes = 0
+        self.is_busy = False
+        self.tasks: set[asyncio.Task[Any]] = set()
+        # channels: subscribed (as was asked for), to be looked at, confirmations that are due
+        self.channels: set[bytes] = set()
+        self.changed: dict[bytes, tuple[str, str]] = {}
+        self.due: dict[bytes, int] = {}
+        self.confirming: dict[bytes, list[asyncio.Future[bool]]] = {}
+
+    # --- the connection ---
+
+    async def welcome(self, wire: Wire) -> None:
+        self.channels = {self.main, *self.manager._room_channels_here()}
+        self.changed.clear()
+        self.due = dict.fromkeys(self.channels, 1)
+        confirmed: asyncio.Future[bool] = self.loop.create_future()
+        self.confirming[self.main] = [confirmed]
+        wire.write(pack(b"SUBSCRIBE", self.main, *(self.channels - {self.main})))
+        either: list[asyncio.Future[Any]] = [confirmed, wire.ended]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if wire.ended.done():
+            raise ConnectionError(wire.cause)
+
+    def back(self) -> None:
+        if self.was_up:
+            seconds = self.loop.time() - self.down_at
+            self.manager._get_logger().warning(
+                f"Receiving from redis again, after {seconds:.1f} secs of silence"
+            )
+
+    def lost(self, cause: str) -> None:
+        for waiters in self.confirming.values():
+            settle(waiters, False)
+        self.confirming.clear()
+        self.channels.clear()
+
+    async def failed(self, cause: str, delay: float) -> None:
+        if self.may_log(self.failures == 1):
+            self.manager._get_logger().error(
+                f"Cannot receive from redis... retrying in {delay:.1f} secs: {cause}"
+            )
+        await asyncio.sleep(delay)
+
+    def ending(self) -> None:
+        self.lost("it is closed")
+        self.held.clear()
+        for task in list(self.tasks):
+            task.cancel()
+
+    def ping(self, wire: Wire) -> None:
+        wire.write(pack(b"PING"))
+
+    def take(self, wire: Wire, reply: Any) -> None:
+        if isinstance(reply, list) and len(reply) == 3:
+            kind, channel, value = reply
+            if kind == b"message":
+                self.heard(value, channel == self.main)
+            elif kind in (b"subscribe", b"unsubscribe"):
+                self._confirmed(channel)
+        elif isinstance(reply, hiredis.ReplyError):
+            wire.abort(text_of(reply))
+
+    # --- channels ---
+
+    def look_at(self, namespace: str, room: str) -> bytes:
+        """See, before the loop turns, whether a room's channel is subscribed as it should be."""
+        channel = self.manager._channel_of(namespace, room)
+        if self.wire is not None and self.channels:
+            if not self.changed:
+                self.loop.call_soon(self._follow)
+            self.changed[channel] = (namespace, room)
+        return channel
+
+    def _follow(self) -> None:
+        changed, self.changed = self.changed, {}
+        if self.wire is None or not self.channels:
+            return
+        wanted = {c for c, (ns, room) in changed.items() if room in self.manager.rooms.get(ns, ())}
+        joined, left = wanted - self.channels, (changed.keys() - wanted) & self.channels
+        self.channels |= joined
+        self.channels -= left
+        for channel in joined | left:
+            self.due[channel] = self.due.get(channel, 0) + 1
+        commands = [(b"SUBSCRIBE", joined)] if joined else []
+        commands += [(b"UNSUBSCRIBE", left)] if left else []
+        if commands:
+            self.wire.write(b"".join(pack(name, *channels) for name, channels in commands))
+        for channel in changed:
+            if channel not in self.due:
+                settle(self.confirming.pop(channel, ()), True)
+
+    def _confirmed(self, channel: bytes) -> None:
+        n = self.due.pop(channel, 1) - 1
+        if n > 0:
+            self.due[channel] = n
+        else:
+            settle(self.confirming.pop(channel, ()), True)
+
+    async def confirmation(self, channel: bytes) -> None:
+        """Wait until a channel's subscription is as it should be; not while Redis is away."""
+        if self.is_up and (channel in self.changed or channel in self.due):
+            waiter: asyncio.Future[bool] = self.loop.create_future()
+            self.confirming.setdefault(channel, []).append(waiter)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ENTER_SECONDS):
+                    await waiter
+
+    # --- messages ---
+
+    def heard(self, payload: bytes, is_main: bool) -> None:
+        """Handle a message, or hold it while another is being handled."""
+        if self.is_busy or self.held:
+            self.held.append((payload, is_main))
+            self.held_bytes += len(payload)
+            if self.held_bytes > HELD_SIZE and self.wire is not None:
+                self.wire.read(False)
+        elif (step := self._hear(payload, is_main)) is not None:
+            self.is_busy = True
+            self.start(self._work, step)
+
+    def _hear(self, payload: bytes, is_main: bool) -> Any:
+        try:
+            return self.manager._hear(payload, is_main)
+        except Exception:
+            self._report()
+            return None
+
+    def _report(self) -> None:
+        self.manager.server.logger.exception("Handler error in pubsub listening thread")
+
+    async def _work(self, step: Any) -> None:
+        """Finish a message, then handle those that are held.
+
+        :param step: what is left of the message, a coroutine; or True: the loop should turn.
+        """
+        try:
+            while step is not None:
+                if step is True:
+                    await asyncio.sleep(0)
+                else:
+                    try:
+                        await step
+                    except Exception:
+                        self._report()
+                step = None
+                while self.held and step is None:
+                    step = self._hear(*self._next())
+        finally:
+            self.is_busy = False
+            if self.held:  # it was cancelled
+                self.loop.call_soon(self._go_on)
+
+    def _next(self) -> tuple[bytes, bool]:
+        message = self.held.popleft()
+        self.held_bytes -= len(message[0])
+        if self.held_bytes <= HELD_SIZE // 2 and self.wire is not None:
+            self.wire.read(True)
+        return message
+
+    def _go_on(self) -> None:
+        while self.held and not self.is_busy:
+            step = self._hear(*self._next())
+            if step is not None:
+                self.is_busy = True
+                self.start(self._work, step)
+
+    def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        """Run this in a task of its own, whose first step comes before anything else."""
+        server = self.manager.server
+        hub = server._emit_hub() if hasattr(type(server), "_emit_hub") else None
+        if hub is not None:
+            hub.start(self._run(function, *args), copy_context())
+        else:
+            self.tasks.add(self.loop.create_task(self._run(function, *args)))
+
+    async def _run(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        try:
+            await function(*args)
+        except Exception:
+            self._report()
+        finally:
+            self.tasks.discard(task)

@@ -1,0 +1,526 @@
+"""The Redis manager: servers of a fleet tell each other of what they emit.
+
+Messages are python-socketio's (5.14 and later): JSON on one pub/sub channel, or on one a room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import functools
+import json as _json
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import engineio.json
+import socketio
+from socketio.async_pubsub_manager import AsyncPubSubManager as _PubSubManager
+
+from . import json as _own_json
+from ._load import core
+from ._redis_link import Link, hiredis, text_of
+from ._redis_listener import Listener
+from ._redis_publisher import Publisher
+from .manager import AsyncManager
+from .packet import Packet
+
+__all__ = ["AsyncRedisManager", "is_available"]
+
+SID_LENGTH = 20
+
+_STANDARD_JSON = (_json, engineio.json, _own_json)
+_HEADER = re.compile(
+    rb'\{"method":"[a-z_]*","host_id":"[^"\\]*","channels":(true|false)(,"volatile":true)?[,}]'
+)
+
+
+def is_available() -> bool:
+    """Whether :class:`AsyncRedisManager` can be used: hiredis is installed."""
+    return hiredis is not None
+
+
+class AsyncRedisManager(socketio.AsyncRedisManager, AsyncManager):  # type: ignore[misc]
+    """A ``socketio.AsyncRedisManager`` that is faster, and notices when Redis is away.
+
+    Takes the parameters of python-socketio's, and:
+
+    :param room_channels: publish what is emitted to one room on a channel of that room, so that
+        only the servers that have somebody in it hear of it. For fleets of which every process has
+        this option: one that has not is noticed when it publishes, and all goes the common way
+        from then on.
+    :param max_pending: bytes of messages that may wait while Redis is away or slow; 8 MiB. Beyond
+        them the oldest are dropped, counted, and an ERROR in the log.
+    :param health_check_interval: seconds without a word from Redis until it is asked whether it is
+        there, and again until the connection is given up; 10; 0: never.
+    :raises RuntimeError: when hiredis is not installed.
+
+    Emits of a server do not wait for Redis. Without a server ``emit()`` returns when Redis has
+    confirmed the message, or with an ERROR in the log after two attempts to connect.
+    """
+
+    # For managers that were built as upstream's, too.
+    room_channels = False
+    max_pending = 8 * 1024 * 1024
+    health_check_interval: float = 10
+    dropped = 0
+    reconnects = 0
+    _is_mixed = False  # another process publishes without room channels
+    _publisher: Publisher | None = None
+    _listener: Listener | None = None
+
+    def __init__(
+        self,
+        url: str = "redis://localhost:6379/0",
+        channel: str = "socketio",
+        write_only: bool = False,
+        logger: Any = None,
+        json: Any = None,
+        redis_options: dict[str, Any] | None = None,
+        *,
+        room_channels: bool = False,
+        max_pending: int = 8 * 1024 * 1024,
+        health_check_interval: float = 10,
+    ) -> None:
+        super().__init__(
+            url,
+            channel=channel,
+            write_only=write_only,
+            logger=logger,
+            json=json,
+            redis_options=redis_options,
+        )
+        if hiredis is None:
+            raise RuntimeError(
+                'hiredis is not installed (run: pip install "toolboxsio[redis]")',
+            )
+        self.room_channels = room_channels
+        self.max_pending = max_pending
+        self.health_check_interval = health_check_interval
+
+    # --- what the application may ask for ---
+
+    def status(self) -> dict[str, Any]:
+        """Tell how it stands with Redis.
+
+        ``{"connected": bool, "last_message_age": float | None, "dropped": int, "pending": int,
+        "reconnects": int, "room_channels": bool}``: whether it is listened to (of a write-only
+        manager: whether it can be published to), seconds since its last byte, messages that were
+        dropped or may not have arrived, bytes that wait, and whether room channels are in use.
+        """
+        link = self._main_link()
+        heard_at = link.heard_at if link is not None else None
+        age = link.loop.time() - heard_at if link is not None and heard_at is not None else None
+        return {
+            "connected": link is not None and link.is_up,
+            "last_message_age": age,
+            "dropped": self.dropped,
+            "pending": self._publisher.pending_bytes if self._publisher is not None else 0,
+            "reconnects": self.reconnects,
+            "room_channels": self._uses_room_channels(),
+        }
+
+    async def flush(self, timeout: float = 10) -> bool:
+        """Wait until Redis has confirmed all that was published.
+
+        :param timeout: seconds.
+        :return: whether it has; False when it took too long, or when messages were dropped.
+        """
+        publisher = self._publisher
+        if publisher is None or publisher.loop is not asyncio.get_running_loop():
+            return True
+        waiter: asyncio.Future[bool] = publisher.loop.create_future()
+        publisher.mark(waiter)
+        try:
+            async with asyncio.timeout(timeout):
+                return await waiter
+        except TimeoutError:
+            return False
+
+    async def close(self) -> None:
+        """End the connections; what waits is sent before, when Redis is there."""
+        for link in (self._listener, self._publisher):
+            if link is not None and link.loop is asyncio.get_running_loop():
+                await link.close()
+        self._listener = self._publisher = None
+
+    # --- publishing ---
+
+    async def emit(
+        self,
+        event: str,
+        data: Any,
+        namespace: str | None = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        callback: Any = None,
+        to: Any = None,
+        *,
+        volatile: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Emit to the clients of a room, or to all, of all servers.
+
+        Mirrors: ``socketio.async_pubsub_manager.AsyncPubSubManager.emit``; the event is encoded
+        once, for the clients here and for the other servers.
+        """
+        room = to or room
+        if kwargs.get("ignore_queue"):
+            await self._emit_here(event, data, namespace, room, skip_sid, callback, volatile)
+            return
+        namespace = namespace or "/"
+        if callback is None and self._is_stock():
+            texts = self._encode(event, data)
+            parts = texts and self._pack_emit(texts, namespace, room, skip_sid, volatile)
+            if texts and parts:
+                emitted = (event, data, namespace, room, skip_sid)
+                await self._emit_encoded(texts, parts, emitted, volatile)
+                return
+        if callback is not None:
+            if self.server is None:
+                raise RuntimeError("Callbacks can only be issued from the context of a server.")
+            if room is None:
+                raise ValueError("Cannot use callback without a room set.")
+            callback = (room, namespace, self._generate_ack_id(room, callback))
+        data = list(data) if isinstance(data, tuple) else [data]
+        is_binary = Packet.data_is_binary(data)
+        if is_binary:
+            data, attachments = Packet.deconstruct_binary(data)
+            data = [data, *(base64.b64encode(part).decode() for part in attachments)]
+        message = {
+            "method": "emit",
+            "host_id": self.host_id,
+            **({"volatile": True} if volatile else {}),
+            "namespace": namespace,
+            "room": room,
+            "skip_sid": skip_sid,
+            "callback": callback,
+            "binary": is_binary,
+            "event": event,
+            "data": data,
+        }
+        await self._handle_emit(message)
+        await self._publish(message)
+
+    async def _emit_here(
+        self,
+        event: str,
+        data: Any,
+        namespace: Any,
+        room: Any,
+        skip_sid: Any,
+        callback: Any,
+        volatile: bool,
+    ) -> None:
+        """Emit to clients of this server."""
+        more = {"volatile": True} if volatile else {}
+        emit = super(_PubSubManager, self).emit
+        await emit(event, data, namespace, room=room, skip_sid=skip_sid, callback=callback, **more)
+
+    async def _emit_encoded(
+        self,
+        texts: tuple[bytes, bytes],
+        message: tuple[bytes, ...],
+        emitted: tuple[str, Any, str, Any, Any],
+        volatile: bool,
+    ) -> None:
+        """Emit to clients of this server, and publish."""
+        event, data, namespace, room, skip_sid = emitted
+        left: Any = None
+        if namespace in self.rooms:
+            left = self._deliver_here(texts, namespace, room, skip_sid, volatile)
+            if left is NotImplemented:
+                await self._emit_here(event, data, namespace, room, skip_sid, None, volatile)
+        publisher, waiter = self._put(self._channel_for(namespace, room), message)
+        if left is True:
+            await asyncio.sleep(0)  # who only emits does not keep the others waiting
+        elif left is not None and left is not NotImplemented:
+            recipients, parts = left
+            await self._send_each(recipients, parts, event, data, namespace, None, volatile)
+        await publisher.wait(waiter)
+
+    def _deliver_here(
+        self, texts: tuple[bytes, bytes], namespace: str, room: Any, skip_sid: Any, volatile: bool
+    ) -> Any:
+        """Emit in C. NotImplemented: it cannot; else as ``Hub.emit``."""
+        server = self.server
+        hub = server._emit_hub() if hasattr(type(server), "_emit_hub") else None
+        if hub is None:
+            return NotImplemented
+        return hub.emit_encoded(*texts, namespace, room, skip_sid, volatile)
+
+    def _is_stock(self) -> bool:
+        """Whether messages may be packed and delivered without a look at each by Python."""
+        cls, own = type(self), self.__dict__
+        return (
+            cls._publish is _publish
+            and cls._handle_emit is _handle_emit
+            and "_publish" not in own
+            and "_handle_emit" not in own
+            and self.json in _STANDARD_JSON
+        )
+
+    def _encode(self, event: str, data: Any) -> tuple[bytes, bytes] | None:
+        """The JSON of an event's name and of its arguments; None: there are bytes inside, or it
+        cannot be encoded, which is for others to say."""
+        default, depth = self._json_options()
+        try:
+            if core is not None:
+                texts: tuple[bytes, bytes] | None = core.encode_event(event, data, default, depth)
+                return texts
+            args = list(data) if isinstance(data, tuple) else [data]
+            if Packet.data_is_binary(args):
+                return None
+            name, text = (_own_json.dumps(v, default=default) for v in (event, args))
+            return name.encode(), text.encode()
+        except (TypeError, ValueError, RecursionError):
+            return None
+
+    def _json_options(self) -> tuple[Any, int]:
+        cls = self.server.packet_class if self.server is not None else Packet
+        return getattr(cls, "json_default", None), getattr(cls, "max_depth", _own_json.MAX_DEPTH)
+
+    def _dumps(self, value: Any) -> str:
+        default, depth = self._json_options()
+        return _own_json.dumps(value, default=default, max_depth=depth)
+
+    def _pack_emit(
+        self, texts: tuple[bytes, bytes], namespace: str, room: Any, skip_sid: Any, volatile: bool
+    ) -> tuple[bytes, ...] | None:
+        """The parts of a message; None: its header cannot be encoded."""
+        dumps = self._dumps
+        channels = "true" if self._uses_room_channels() else "false"
+        more = ',"volatile":true' if volatile else ""
+        try:
+            header = (
+                f'{{"method":"emit","host_id":"{self.host_id}","channels":{channels}{more}'
+                f',"namespace":{dumps(namespace)},"room":{dumps(room)}'
+                f',"skip_sid":{dumps(skip_sid)},"callback":null,"binary":false,"event":'
+            )
+        except (TypeError, ValueError, RecursionError):
+            return None
+        return header.encode(), texts[0], b',"data":', texts[1], b"}"
+
+    def _put(
+        self, channel: str, message: tuple[bytes, ...]
+    ) -> tuple[Publisher, asyncio.Future[bool] | None]:
+        """Queue a message for Redis."""
+        publisher = self._publisher_here()
+        name = channel.encode()
+        size = sum(map(len, message))
+        head = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n" % (len(name), name, size)
+        waiter = publisher.loop.create_future() if self.server is None else None
+        publisher.put((head, *message, b"\r\n"), len(head) + size + 2, waiter)
+        return publisher, waiter
+
+    def _publisher_here(self) -> Publisher:
+        """That of this event loop."""
+        publisher, loop = self._publisher, asyncio.get_running_loop()
+        if publisher is None or publisher.loop is not loop:
+            if publisher is not None:
+                publisher.abandon()
+            publisher = self._publisher = Publisher(self, loop)
+        return publisher
+
+    async def _publish(self, data: dict[str, Any]) -> None:
+        """Publish a message.
+
+        Mirrors: ``socketio.async_redis_manager.AsyncRedisManager._publish``.
+        """
+        first = ("method", "host_id", "channels", "volatile")
+        last = ("event", "data")
+        stamped = {**data, "channels": self._uses_room_channels()}
+        message = {name: stamped[name] for name in first if name in stamped}
+        message |= {name: v for name, v in stamped.items() if name not in (*first, *last)}
+        message |= {name: stamped[name] for name in last if name in stamped}
+        channel = self.channel
+        if data.get("method") == "emit":
+            channel = self._channel_for(data.get("namespace"), data.get("room"))
+        try:
+            is_standard = self.json in _STANDARD_JSON
+            text = self._dumps(message) if is_standard else self.json.dumps(message)
+            encoded = text.encode() if isinstance(text, str) else bytes(text)
+        except Exception as exc:
+            self._get_logger().error(f"Cannot publish to redis... giving up: {text_of(exc)}")
+            return
+        publisher, waiter = self._put(channel, (encoded,))
+        await publisher.wait(waiter)
+
+    # --- listening ---
+
+    async def _thread(self) -> None:
+        """Listen until cancelled.
+
+        Mirrors: ``socketio.async_pubsub_manager.AsyncPubSubManager._thread``.
+        """
+        cls, own = type(self), self.__dict__
+        stock = socketio.AsyncRedisManager
+        names = ("_listen", "_redis_listen_with_retries")
+        if any(name in own or getattr(cls, name) is not getattr(stock, name) for name in names):
+            await super()._thread()
+            return
+        self._listener = Listener(self, asyncio.get_running_loop())
+        if cls._publish is _publish and "_publish" not in own:
+            self._publisher_here().begin()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._listener.run()
+
+    def _main_link(self) -> Link | None:
+        return self._publisher if self.write_only else self._listener
+
+    def _hear(self, payload: bytes, is_main: bool = True) -> Any:
+        """Handle a message. None: it is done; True: the loop should turn before the next; else a
+        coroutine to wait for."""
+        if is_main and self._uses_room_channels():
+            self._check_sender(payload)
+        outcome = self._deliver_in_c(payload)
+        if outcome is None or outcome is True:
+            return outcome
+        if outcome is not False:  # some clients are left
+            header = _HEADER.match(payload)
+            is_volatile = header is not None and header[2] is not None
+            recipients, parts = outcome
+            return self._send_each(recipients, parts, "", None, "/", None, is_volatile)
+        try:
+            message = self.json.loads(payload)
+        except Exception:
+            return None
+        if not isinstance(message, dict) or "method" not in message:
+            return None
+        return self._dispatch(message)
+
+    def _deliver_in_c(self, payload: bytes) -> Any:
+        """Let C handle a message. False: it cannot; else as ``Hub.emit``."""
+        server = self.server
+        hub = server._emit_hub() if hasattr(type(server), "_emit_hub") else None
+        if hub is None or self.logger or not self._is_stock():
+            return False
+        return hub.deliver(payload, self.host_id)
+
+    def _dispatch(self, message: dict[str, Any]) -> Coroutine[Any, Any, None] | None:
+        """Handle what another server has published; what runs the application's code does so in a
+        task of its own. The coroutine to wait for, if there is one.
+
+        Mirrors: ``socketio.async_pubsub_manager.AsyncPubSubManager._thread``.
+        """
+        method = message["method"]
+        self._get_logger().debug(f"pubsub message: {method}")
+        assert self._listener is not None
+        if method == "callback":
+            self._listener.start(self._handle_callback, message)
+        elif message.get("host_id") == self.host_id:
+            pass
+        elif method == "disconnect":
+            self._listener.start(self._handle_disconnect, message)
+        elif method in ("emit", "enter_room", "leave_room", "close_room"):
+            handler: Callable[[Any], Coroutine[Any, Any, None]]
+            handler = getattr(self, f"_handle_{method}")
+            return handler(message)
+        return None
+
+    async def _handle_emit(self, message: dict[str, Any]) -> None:
+        """Emit here what a server has published.
+
+        Mirrors: ``socketio.async_pubsub_manager.AsyncPubSubManager._handle_emit``.
+        """
+        callback = None
+        remote = message.get("callback")
+        if remote is not None and len(remote) == 3:
+            callback = functools.partial(self._return_callback, message.get("host_id"), *remote)
+        data = message["data"]
+        if message.get("binary"):
+            attachments = [base64.b64decode(text) for text in data[1:]]
+            data = Packet.reconstruct_binary(data[0], attachments)
+        if isinstance(data, list):
+            data = data[0] if len(data) == 1 else tuple(data)
+        await self._emit_here(
+            message["event"],
+            data,
+            message.get("namespace"),
+            message.get("room"),
+            message.get("skip_sid"),
+            callback,
+            message.get("volatile") is True,
+        )
+
+    # --- rooms with a channel of their own ---
+
+    def _uses_room_channels(self) -> bool:
+        return self.room_channels and not self._is_mixed
+
+    def _channel_of(self, namespace: str, room: str) -> bytes:
+        return f"{self.channel}#{namespace}#{room}#".encode()
+
+    def _channel_for(self, namespace: Any, room: Any) -> str:
+        """Where a message to this room is published."""
+        if self._uses_room_channels() and _has_channel(room):
+            return f"{self.channel}#{namespace}#{room}#"
+        return str(self.channel)
+
+    def _room_channels_here(self) -> list[bytes]:
+        """The channels of the rooms that have somebody in them here."""
+        if not self.room_channels:
+            return []
+        return [
+            self._channel_of(namespace, room)
+            for namespace, rooms in self.rooms.items()
+            for room in rooms
+            if _has_channel(room)
+        ]
+
+    def _check_sender(self, payload: bytes) -> None:
+        """Give room channels up when a process publishes without them."""
+        header = _HEADER.match(payload)
+        if header is not None:
+            is_alike = header[1] == b"true"
+        else:
+            try:
+                message = self.json.loads(payload)
+            except Exception:
+                return
+            if not isinstance(message, dict) or "method" not in message:
+                return
+            is_alike = message.get("channels") is True
+        if not is_alike:
+            self._is_mixed = True
+            self._get_logger().error(
+                "A process that publishes on the redis channel %r does not use room channels: all"
+                " is published there from now on. Set room_channels=True on the Redis managers of"
+                " all processes, or of none.",
+                self.channel,
+            )
+
+    def basic_enter_room(
+        self, sid: Any, namespace: str, room: Any, eio_sid: str | None = None
+    ) -> None:
+        """Mirrors: ``socketio.base_manager.BaseManager.basic_enter_room``."""
+        super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        if self.room_channels and _has_channel(room) and self._listener is not None:
+            self._listener.look_at(namespace, room)
+
+    def basic_leave_room(self, sid: Any, namespace: str, room: Any) -> None:
+        """Mirrors: ``socketio.base_manager.BaseManager.basic_leave_room``."""
+        super().basic_leave_room(sid, namespace, room)
+        if self.room_channels and _has_channel(room) and self._listener is not None:
+            self._listener.look_at(namespace, room)
+
+    async def enter_room(
+        self, sid: Any, namespace: str, room: Any, eio_sid: str | None = None
+    ) -> None:
+        """Add a client to a room; the room's channel is subscribed then.
+
+        Mirrors: ``socketio.async_pubsub_manager.AsyncPubSubManager.enter_room``.
+        """
+        await super().enter_room(sid, namespace, room, eio_sid=eio_sid)
+        if self.room_channels and _has_channel(room) and self._listener is not None:
+            await self._listener.confirmation(self._channel_of(namespace, room))
+
+
+def _has_channel(room: Any) -> bool:
+    """Whether a room can have a channel of its own: it is none of a single client."""
+    return isinstance(room, str) and len(room) != SID_LENGTH
+
+
+_publish = AsyncRedisManager._publish
+_handle_emit = AsyncRedisManager._handle_emit
