@@ -228,6 +228,11 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         )
         server.hub().start(self._drop(), copy_context())
 
+    def _slow(self, waiting: int) -> None:
+        """More output waits than may, and slow clients are kept; called by the connection."""
+        owner = self.server.owner
+        asyncio.get_running_loop().call_soon(owner._decide_slow, self, waiting)
+
     async def _drop(self) -> None:
         await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
         if self.conn is not None:
@@ -311,6 +316,8 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         conn = self.conn
         if conn is None or conn.path == "polling":
             await super().send(pkt)
+            if conn is not None and not self.closed and isinstance(pkt.data, (str, bytes)):
+                conn.queued(len(pkt.data))
             return
         if _is_replaced("send"):
             await super().send(pkt)
@@ -335,6 +342,8 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             queue.task_done()
         except (TimeoutError, asyncio.CancelledError):
             raise engineio.exceptions.QueueEmpty from None
+        if self.conn is not None:
+            self.conn.queued(0)
         if packet is None:
             return []
         packets = [packet]

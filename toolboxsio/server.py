@@ -37,6 +37,10 @@ from .redis import AsyncRedisManager, is_available
 __all__ = ["AsyncServer", "Server", "accelerate", "install", "uninstall"]
 
 
+SlowClient = str | Callable[[dict[str, str], int], str]
+_SLOW_CLIENT = ("disconnect", "drop_volatile")
+
+
 def _refuse_packet(packet: Any, max_attachments: int) -> None:
     """Raise what ``_core.decode_message`` would: for packets that were decoded elsewhere."""
     packet_type, data = packet.packet_type, packet.data
@@ -65,7 +69,12 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
     :param upgrade_timeout: seconds for an upgrade to WebSocket; 10; 0: no limit.
     :param message_timeout: seconds for a message that comes in pieces: fragments, or attachments;
         45; 0: no limit.
-    :param max_backlog: bytes that may wait for one client; 8 MiB. Beyond them it is disconnected.
+    :param max_backlog: bytes that may wait for one client; 8 MiB.
+    :param slow_client: what becomes of a client for which more than that waits: ``"disconnect"``;
+        ``"drop_volatile"``: it is kept, gets no volatile events until it has caught up, and is
+        disconnected when twice as much waits; or a function ``(sids, waiting) -> str`` of its ids
+        (``{namespace: sid}``) and the bytes that wait, which returns one of the two. It is called
+        once, until the client has caught up.
     :param max_running_handlers: how many handlers of one client may be at work before no more of
         its messages are read; 1000.
 
@@ -88,6 +97,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         upgrade_timeout: float = 10,
         message_timeout: float = 45,
         max_backlog: int = 8 * 1024 * 1024,
+        slow_client: SlowClient = "disconnect",
         max_running_handlers: int = 1000,
         **kwargs: Any,
     ) -> None:
@@ -104,6 +114,9 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         self.connect_timeout = connect_timeout
         self.message_timeout = message_timeout
         self.max_backlog = max_backlog
+        if slow_client not in _SLOW_CLIENT and not callable(slow_client):
+            raise ValueError(f"slow_client must be one of {_SLOW_CLIENT} or a function")
+        self.slow_client = slow_client
         self.max_running_handlers = max_running_handlers
         if core is not None:
             if client_manager is None:
@@ -267,6 +280,28 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         conn = getattr(self.eio._get_socket(eio_sid), "conn", None)
         return 0 if conn is None else int(conn.backlog)
 
+    def _decide_slow(self, socket: Any, waiting: int) -> None:
+        """A client for which more than max_backlog waits: keep it or not."""
+        if socket.closed or socket.conn is None:
+            return
+        decision = self.slow_client
+        if callable(decision):
+            manager = self.manager
+            sids = {name: manager.sid_from_eio_sid(socket.sid, name) for name in manager.rooms}
+            try:
+                decision = decision({name: sid for name, sid in sids.items() if sid}, waiting)
+                if decision not in _SLOW_CLIENT:
+                    raise ValueError(
+                        f"slow_client returned {decision!r}, not one of {_SLOW_CLIENT}"
+                    )
+            except Exception:
+                self.logger.exception("slow_client failed")
+                decision = "disconnect"
+        if decision == "disconnect":
+            socket.conn.give_up()
+        else:
+            self.logger.error("%s: Client is slow, %s bytes wait for it", socket.sid, waiting)
+
     def _emit_hub(self) -> Any:
         """What emits from C on this event loop; None: nothing does."""
         is_ours = core is not None and isinstance(self.eio, EngineServer)
@@ -331,6 +366,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             "max_backlog": self.max_backlog,
             "max_running": self.max_running_handlers,
             "compression_threshold": eio.compression_threshold,
+            "keeps_slow": self.slow_client != "disconnect",
         }
         assert core is not None
         return core.Hub(loop, functools.partial(make_plan, self), limits)
@@ -616,6 +652,7 @@ def accelerate(sio: Any) -> Any:
     sio.max_attachments = getattr(sio.packet_class, "max_attachments", 10)
     sio.connect_timeout = sio.message_timeout = 45
     sio.max_backlog = 8 * 1024 * 1024
+    sio.slow_client = "disconnect"
     sio.max_running_handlers = 1000
     _swap_class(sio, _UpstreamServer, AsyncServer)
     _adopt_manager(sio.manager)

@@ -106,6 +106,7 @@ typedef struct {
     PyObject *view;         /* owned memoryview of it */
     Py_ssize_t max_size;    /* bytes of a message */
     Py_ssize_t max_backlog;
+    bool keeps_slow; /* a client with more than that is told to Python, and kept to twice as much */
     Py_ssize_t max_running; /* handlers of one client before reading pauses */
     Py_ssize_t compression_threshold;
     Py_ssize_t n_connections;
@@ -143,6 +144,7 @@ struct TbxConnObject {
     bool busy;           /* a packet is being handled in Python: what follows it is held */
     bool parsing;
     bool is_dirty;
+    bool is_slow;    /* more than max_backlog waits, and Python knows */
     bool draining;   /* ASGI: a message of the outbox is being sent: the next one waits */
     bool can_write;  /* the transport has not paused us */
     bool paused;     /* we have paused reading */
@@ -280,8 +282,11 @@ int tbx_conn_put_object(TbxConnObject *conn, PyObject *encoded);
 int tbx_conn_put_frames(TbxConnObject *conn, PyObject *frames);
 /* After output was put: it is written when the read is through, or in the loop's next iteration. */
 void tbx_conn_has_output(TbxConnObject *conn);
-/* The transport has paused us, or there is more to wait: too much of it ends the session. */
+/* The transport has paused us, or there is more to wait: too much of it ends the session, or is told to
+ * Python when the hub keeps slow clients (up to twice as much). Escapes into toolboxsio's Python. */
 void tbx_conn_check_backlog(TbxConnObject *conn);
+/* The client lets too much wait: its session ends, what waits for it is dropped. Escapes. */
+void tbx_conn_give_up(TbxConnObject *conn);
 /* Writes now what the transport takes. Escapes into the transport. */
 void tbx_conn_write(TbxConnObject *conn);
 /* Sends a CLOSE frame and no more, and reads on without heeding until the client has gone. */

@@ -201,9 +201,8 @@ tbx_conn_backlog(TbxConnObject *conn)
     return waiting;
 }
 
-/* The client lets too much wait: its session ends, what waits for it is dropped. */
-static void
-give_up(TbxConnObject *conn)
+void
+tbx_conn_give_up(TbxConnObject *conn)
 {
     if (conn->socket == NULL || conn->close_sent) {
         return;
@@ -221,8 +220,24 @@ void
 tbx_conn_check_backlog(TbxConnObject *conn)
 {
     Py_ssize_t max = conn->hub->max_backlog;
-    if (waiting_here(conn) + conn->in_transport > max && tbx_conn_backlog(conn) > max) {
-        give_up(conn);
+    if (waiting_here(conn) + conn->in_transport <= max) {
+        return;
+    }
+    Py_ssize_t waiting = tbx_conn_backlog(conn);
+    if (waiting <= max || conn->socket == NULL) {
+        return;
+    }
+    if (!conn->hub->keeps_slow || waiting - max > max) {
+        tbx_conn_give_up(conn);
+        return;
+    }
+    if (!conn->is_slow) { /* told once, until it has caught up */
+        conn->is_slow = true;
+        PyObject *done = PyObject_CallMethod(conn->socket, "_slow", "n", waiting);
+        if (done == NULL) {
+            PyErr_WriteUnraisable((PyObject *)conn);
+        }
+        Py_XDECREF(done);
     }
 }
 

@@ -100,6 +100,7 @@ conn_meth_resume_writing(PyObject *self, PyObject *Py_UNUSED(none))
 {
     CONN(self)->can_write = true;
     CONN(self)->in_transport = 0;
+    CONN(self)->is_slow = false;
     tbx_conn_write(CONN(self));
     Py_RETURN_NONE;
 }
@@ -133,6 +134,8 @@ conn_meth_attach(PyObject *self, PyObject *args)
         return NULL;
     }
     conn->path = TBX_PATH_DIRECT;
+    conn->out_len = 0; /* of the polling before */
+    conn->is_slow = false;
     conn->transport = Py_NewRef(transport);
     conn->context = Py_NewRef(context);
     conn->server = server == Py_None ? NULL : Py_NewRef(server);
@@ -157,6 +160,8 @@ conn_meth_attach_messages(PyObject *self, PyObject *Py_UNUSED(none))
         return NULL;
     }
     conn->path = TBX_PATH_ASGI;
+    conn->out_len = 0; /* of the polling before */
+    conn->is_slow = false;
     Py_RETURN_NONE;
 }
 
@@ -195,7 +200,7 @@ next_message(TbxConnObject *conn)
 {
     TbxState *state = conn->hub->state;
     if (conn->outbox == NULL || conn->sent >= PyList_GET_SIZE(conn->outbox)) {
-        conn->draining = false;
+        conn->draining = conn->is_slow = false;
         conn->sent = 0;
         conn->out_len = 0;
         if (conn->outbox != NULL &&
@@ -313,6 +318,33 @@ conn_meth_send(PyObject *self, PyObject *encoded)
         return NULL;
     }
     tbx_conn_has_output(CONN(self));
+    Py_RETURN_NONE;
+}
+
+/* Polling: packets wait for the client's next request; 0: it has fetched them. */
+static PyObject *
+conn_meth_queued(PyObject *self, PyObject *arg)
+{
+    TbxConnObject *conn = CONN(self);
+    Py_ssize_t n = PyLong_AsSsize_t(arg);
+    if (n == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (conn->path == TBX_PATH_POLLING && n > 0) {
+        conn->out_len += (size_t)n;
+        tbx_conn_check_backlog(conn);
+    }
+    else if (conn->path == TBX_PATH_POLLING) {
+        conn->out_len = 0;
+        conn->is_slow = false;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_give_up(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    tbx_conn_give_up(CONN(self));
     Py_RETURN_NONE;
 }
 
@@ -579,6 +611,10 @@ static PyMethodDef conn_methods[] = {
      "Python has "
      "to."},
     {"send", conn_meth_send, METH_O, "send($self, encoded, /)\n--\n\nSend one Engine.IO packet."},
+    {"queued", conn_meth_queued, METH_O,
+     "queued($self, size, /)\n--\n\nSo many bytes more wait for a poll; 0: they were fetched."},
+    {"give_up", conn_meth_give_up, METH_NOARGS,
+     "give_up($self, /)\n--\n\nEnd the session of a client that is too slow."},
     {"next_message", conn_meth_next_message, METH_NOARGS,
      "next_message($self, /)\n--\n\nWhat is to be given to ASGI's send(); None: nothing more."},
     {"close", conn_meth_close, METH_VARARGS,

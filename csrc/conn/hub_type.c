@@ -41,27 +41,22 @@ hub_meth_catch_add(PyObject *self, PyObject *task)
 static int
 read_limits(TbxHubObject *hub, PyObject *limits)
 {
-    static char *names[] = {"ping_interval",
-                            "ping_timeout",
-                            "connect_timeout",
-                            "message_timeout",
-                            "leave_timeout",
-                            "close_timeout",
-                            "max_size",
-                            "max_backlog",
-                            "max_running",
-                            "compression_threshold",
-                            NULL};
+    static char *names[] = {
+        "ping_interval", "ping_timeout",          "connect_timeout", "message_timeout",
+        "leave_timeout", "close_timeout",         "max_size",        "max_backlog",
+        "max_running",   "compression_threshold", "keeps_slow",      NULL};
     PyObject *empty = PyTuple_New(0);
     if (empty == NULL) {
         return -1;
     }
+    int keeps_slow = 0;
     double *after = hub->after;
     int read = PyArg_ParseTupleAndKeywords(
-        empty, limits, "ddddddnnnn:limits", names, &after[TBX_DUE_PING], &after[TBX_DUE_PONG],
+        empty, limits, "ddddddnnnnp:limits", names, &after[TBX_DUE_PING], &after[TBX_DUE_PONG],
         &after[TBX_DUE_CONNECT], &after[TBX_DUE_MESSAGE], &after[TBX_DUE_LEAVE],
         &after[TBX_DUE_CLOSE], &hub->max_size, &hub->max_backlog, &hub->max_running,
-        &hub->compression_threshold);
+        &hub->compression_threshold, &keeps_slow);
+    hub->keeps_slow = keeps_slow;
     Py_DECREF(empty);
     return read ? 0 : -1;
 }

@@ -249,11 +249,7 @@ async def test_volatile():
 async def test_volatile_by_polling():
     sio = server()
     _, [sid] = crowd(sio, 1)
-    socket = toolboxsio.engine.EngineSocket(sio.eio, "p")
-    socket.connected = True
-    sio.eio.sockets["p"] = socket
-    socket.conn = sio.eio.hub().connection(socket, "p")
-    sio.manager.basic_enter_room("polls", "/", None, eio_sid="p")
+    socket = polling_client(sio)
     await sio.emit("e", 1, volatile=True, skip_sid=sid)
     await sio.emit("e", 2, volatile=True, skip_sid=sid)  # the first was not fetched
     await sio.emit("e", 3, skip_sid=sid)
@@ -271,6 +267,87 @@ async def test_a_slow_client_hurts_nobody(caplog):
     assert "too slow" in caplog.text
     assert [len(client.taken()) for client in clients] == [20, 0, 20]
     assert len(sio.manager.rooms["/"][None]) == 2
+
+
+async def test_a_slow_client_that_is_kept(caplog):
+    sio = server(max_backlog=1000, slow_client="drop_volatile")
+    clients, sids = crowd(sio, 2)
+    clients[1].conn.pause_writing()
+    for number in range(16):
+        await sio.emit("e", f"{number:0100}")
+        await sio.emit("v", volatile=True)
+    await asyncio.sleep(0)
+    assert caplog.text.count("Client is slow") == 1
+    assert 1000 < sio.backlog(sids[1]) <= 2000
+    clients[1].conn.resume_writing()
+    assert len(clients[0].taken()) == 32
+    assert len(clients[1].taken()) == 16
+    clients[1].conn.pause_writing()
+    for number in range(10):
+        await sio.emit("e", f"{number:0100}")
+    await asyncio.sleep(0)
+    assert caplog.text.count("Client is slow") == 2
+    for number in range(10):
+        await sio.emit("e", f"{number:0100}")
+    assert "too slow" in caplog.text
+    assert "abort" in clients[1].transport.names()
+
+
+@pytest.mark.parametrize("answer", ["disconnect", "drop_volatile", None, ZeroDivisionError])
+async def test_what_a_function_makes_of_a_slow_client(answer, caplog):
+    seen = []
+
+    def decide(found, waiting):
+        seen.append((found, waiting))
+        if answer is ZeroDivisionError:
+            raise ZeroDivisionError
+        return answer
+
+    sio = server(max_backlog=1000, slow_client=decide, namespaces="*")
+    [client], [sid] = crowd(sio, 1)
+    other = client.join("40/n,")
+    client.conn.pause_writing()
+    for number in range(12):
+        await sio.emit("e", f"{number:0100}")
+    assert seen == []  # not within an emit
+    await asyncio.sleep(0)
+    [(found, waiting)] = seen
+    assert found == {"/": sid, "/n": other}
+    assert 1000 < waiting < 1300
+    assert ("abort" in client.transport.names()) is (answer != "drop_volatile")
+    assert ("slow_client failed" in caplog.text) is (answer in (None, ZeroDivisionError))
+
+
+def test_slow_client_has_to_be_known():
+    with pytest.raises(ValueError, match="drop_volatile"):
+        server(slow_client="ignore")
+
+
+def polling_client(sio):
+    """A session that polls, in the root namespace."""
+    socket = toolboxsio.engine.EngineSocket(sio.eio, "p")
+    socket.connected = True
+    sio.eio.sockets["p"] = socket
+    sio.environ["p"] = {}
+    socket.conn = sio.eio.hub().connection(socket, "p")
+    sio.manager.basic_enter_room("polls", "/", None, eio_sid="p")
+    sio.manager.basic_enter_room("polls", "/", "polls", eio_sid="p")
+    return socket
+
+
+async def test_the_backlog_of_a_client_that_polls(caplog):
+    sio = server(max_backlog=1000)
+    socket = polling_client(sio)
+    for _ in range(2):
+        await sio.emit("e", "x" * 800)
+        assert 800 < sio.backlog("polls") < 820
+        await socket.poll()
+        assert sio.backlog("polls") == 0
+    await sio.emit("e", "x" * 800)
+    await sio.emit("e", "x" * 800)
+    await until(lambda: "p" not in sio.eio.sockets or socket.closed)
+    assert "too slow" in caplog.text
+    assert "/" not in sio.manager.rooms
 
 
 async def test_compressed_once():
