@@ -68,6 +68,17 @@ class Hub:
     ) -> Any: ...
     def connection(self, socket: Any, sid: str, /) -> Connection: ...
     def start(self, coro: Coroutine[Any, Any, Any], context: Context, /) -> None: ...
+    def emit_directly(
+        self,
+        event: Any,
+        data: Any,
+        to: Any,
+        room: Any,
+        skip_sid: Any,
+        namespace: Any,
+        is_volatile: bool,
+        /,
+    ) -> Any: ...
     def emit_encoded(
         self,
         event: bytes,

@@ -47,17 +47,28 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         if hub is not None:
             new_id = functools.partial(self._new_id, callback) if callback else None
             left = hub.emit(event, data, namespace, room, skip_sid, new_id, is_volatile)
-        if left is None:
-            return
-        if left is True:
-            await asyncio.sleep(0)  # who only emits does not keep the others waiting
-        elif left is not NotImplemented:
-            recipients, parts = left
-            await self._send_each(recipients, parts, event, data, namespace, callback, is_volatile)
+        if left is not NotImplemented:
+            await self._finish_emit(left, event, data, namespace, callback, is_volatile)
         elif hub is not None and server._sends_at_once():
             await self._emit_in_turn(event, data, namespace, room, skip_sid, callback, is_volatile)
         else:
             await super().emit(event, data, namespace, room, skip_sid, callback, None, **kwargs)
+
+    async def _finish_emit(
+        self,
+        left: Any,
+        event: str,
+        data: Any,
+        namespace: str,
+        callback: Any,
+        is_volatile: bool,
+    ) -> None:
+        """Do what C has left to do of an emit."""
+        if left is True:
+            await asyncio.sleep(0)  # who only emits does not keep the others waiting
+        elif left is not None:
+            recipients, parts = left
+            await self._send_each(recipients, parts, event, data, namespace, callback, is_volatile)
 
     def _new_id(self, callback: Any, sid: Any) -> Any:
         return self._generate_ack_id(sid, callback)

@@ -82,6 +82,8 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
     one line in the log.
     """
 
+    _hub: Any = None
+
     def __init__(
         self,
         client_manager: Any = None,
@@ -158,6 +160,14 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         :param volatile: drop the event for each client that cannot take it now: its transport has
             not taken what was sent before, or, on polling, it has not come for it.
         """
+        hub = self._hub
+        if hub is not None and callback is None:
+            left = hub.emit_directly(event, data, to, room, skip_sid, namespace, volatile)
+            if left is None:
+                return
+            if left is not NotImplemented:
+                await self.manager._finish_emit(left, event, data, namespace or "/", None, volatile)
+                return
         namespace = namespace or "/"
         room = to or room
         self.logger.info('emitting event "%s" to %s [%s]', event, room or "all", namespace)
@@ -369,7 +379,8 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             "keeps_slow": self.slow_client != "disconnect",
         }
         assert core is not None
-        return core.Hub(loop, functools.partial(make_plan, self), limits)
+        self._hub = core.Hub(loop, functools.partial(make_plan, self), limits)
+        return self._hub
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         """Dispatch a message of a client.
@@ -567,7 +578,8 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
         )
     emits = None
     if not emit_reasons:
-        emits = (eio.sockets, manager.rooms, cls.json_default, cls.max_depth)
+        is_ours = not _replaced(manager, {"emit": AsyncManager.emit})
+        emits = (eio.sockets, manager.rooms, cls.json_default, cls.max_depth, is_ours)
     objects = [sio, eio, manager, eio.handlers]
     for logger in loggers:
         if isinstance(logger, logging.Logger):  # what it remembers is emptied when a level is set

@@ -70,6 +70,7 @@ typedef struct {
     PyObject *emit_rooms;   /* owned dict: as rooms */
     PyObject *emit_default; /* owned: as json_default */
     Py_ssize_t emit_depth;
+    bool manager_emits; /* the manager's emit() is ours: an emit of the server may pass it by */
 } tbx_plan;
 
 typedef struct TbxConnObject TbxConnObject;
@@ -192,7 +193,7 @@ typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DON
 #endif
 #define TBX_FRAGMENTS_MAX 131072     /* frames of one message */
 #define TBX_OUT_MAX (256 * 1024)     /* bytes that one read may produce before they are written */
-#define TBX_EMITS_MAX 64             /* in a turn of the loop, before their task lets it turn */
+#define TBX_EMITS_MAX 256            /* in a turn of the loop, before their task lets it turn */
 #define TBX_EMITTED_MAX (256 * 1024) /* bytes put by them */
 #define TBX_HELD_MAX (256 * 1024)    /* bytes that wait for a handler before reading pauses */
 
@@ -326,6 +327,10 @@ size_t tbx_packet_finish(uint8_t *gap, char type, Py_ssize_t n_attachments);
  * (sid, eio_sid), and the encoded packet (None when there are ids). NULL with an exception: what the
  * encoder raised; nothing was sent. Escapes. */
 PyObject *tbx_hub_emit(TbxHubObject *hub, PyObject *const *args);
+
+/* The same for AsyncServer.emit: args are event, data, to, room, skip_sid, namespace (None: "/") and
+ * volatile. NotImplemented, too, when the manager has to see it, or on another event loop. */
+PyObject *tbx_hub_emit_directly(TbxHubObject *hub, PyObject *const *args);
 
 /* JSON that is there already: a string, and the elements of an array without its brackets. Borrowed. */
 typedef struct {

@@ -472,6 +472,37 @@ tbx_hub_emit(TbxHubObject *hub, PyObject *const *args)
     return emit_to(&e, args[3], NULL, args[0], args[1]);
 }
 
+/* Whether the caller runs on the hub's event loop. */
+static bool
+is_on_loop(TbxHubObject *hub)
+{
+    PyObject *loop = PyObject_CallNoArgs(hub->state->get_running_loop);
+    PyErr_Clear();
+    bool is_ours = loop != NULL && loop == hub->loop;
+    Py_XDECREF(loop);
+    return is_ours;
+}
+
+PyObject *
+tbx_hub_emit_directly(TbxHubObject *hub, PyObject *const *args)
+{
+    PyObject *room = args[2] == Py_None ? args[3] : args[2];
+    PyObject *ns = args[5] == Py_None ? hub->state->str_root : args[5];
+    bool is_plain = (room == Py_None || PyUnicode_CheckExact(room)) && PyUnicode_CheckExact(ns);
+    bool is_named = is_plain && (room == Py_None || PyUnicode_GET_LENGTH(room) > 0) &&
+                    PyUnicode_GET_LENGTH(ns) > 0;
+    if (!is_named || !PyBool_Check(args[6]) || !tbx_hub_sends(hub) || !hub->plan.manager_emits ||
+        !is_on_loop(hub)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    emission e = {.hub = hub,
+                  .ns = ns,
+                  .skip = args[4],
+                  .new_id = Py_None,
+                  .is_volatile = args[6] == Py_True};
+    return emit_to(&e, room, NULL, args[0], args[1]);
+}
+
 PyObject *
 tbx_hub_emit_text(TbxHubObject *hub, const tbx_emit_text *text, PyObject *ns, PyObject *room,
                   PyObject *skip, bool is_volatile)

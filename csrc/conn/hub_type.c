@@ -136,6 +136,16 @@ hub_meth_emit(PyObject *self, PyObject *const *args, Py_ssize_t n_args)
 }
 
 static PyObject *
+hub_meth_emit_directly(PyObject *self, PyObject *const *args, Py_ssize_t n_args)
+{
+    if (n_args != 7) {
+        PyErr_Format(PyExc_TypeError, "emit_directly() takes 7 arguments, not %zd", n_args);
+        return NULL;
+    }
+    return tbx_hub_emit_directly((TbxHubObject *)self, args);
+}
+
+static PyObject *
 hub_meth_deliver(PyObject *self, PyObject *args)
 {
     PyObject *payload, *host_id;
@@ -320,6 +330,9 @@ static PyMethodDef hub_methods[] = {
      "Send an event: None, True when the caller should let the loop turn, or the recipients that "
      "are "
      "left\nand the packet's parts; NotImplemented when all of it is Python's."},
+    {"emit_directly", (PyCFunction)(void (*)(void))hub_meth_emit_directly, METH_FASTCALL,
+     "emit_directly($self, event, data, to, room, skip_sid, namespace, is_volatile, /)\n--\n\n"
+     "The same for AsyncServer.emit, when the manager need not see it."},
     {"emit_encoded", hub_meth_emit_encoded, METH_VARARGS,
      "emit_encoded($self, event, args, namespace, room, skip_sid, is_volatile, /)\n--\n\n"
      "The same for what encode_event() gave; without callbacks."},

@@ -81,10 +81,12 @@ static int
 fill_emits(tbx_plan *plan, PyObject *values)
 {
     PyObject *sockets, *rooms, *hook;
-    if (!PyArg_ParseTuple(values, "O!O!On:plan", &PyDict_Type, &sockets, &PyDict_Type, &rooms,
-                          &hook, &plan->emit_depth)) {
+    int manager_emits;
+    if (!PyArg_ParseTuple(values, "O!O!Onp:plan", &PyDict_Type, &sockets, &PyDict_Type, &rooms,
+                          &hook, &plan->emit_depth, &manager_emits)) {
         return -1;
     }
+    plan->manager_emits = manager_emits;
     plan->sockets = Py_NewRef(sockets);
     plan->emit_rooms = Py_NewRef(rooms);
     plan->emit_default = Py_NewRef(hook);

@@ -79,6 +79,7 @@ import_asyncio(TbxState *state)
     bool has_eager_start = PY_VERSION_HEX >= 0x030c0000;
     if ((state->CancelledError = import_attr("asyncio", "CancelledError")) == NULL ||
         (state->Task = import_attr("asyncio", "Task")) == NULL ||
+        (state->get_running_loop = import_attr("asyncio", "get_running_loop")) == NULL ||
         (state->iscoroutinefunction = import_attr("inspect", "iscoroutinefunction")) == NULL) {
         return -1;
     }

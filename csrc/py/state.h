@@ -26,6 +26,7 @@
     X(current_tasks)       /* asyncio.tasks._current_tasks, up to 3.11, else None */               \
     X(all_tasks)           /* asyncio.tasks._all_tasks, up to 3.11, else None */                   \
     X(iscoroutinefunction) /* inspect.iscoroutinefunction */                                       \
+    X(get_running_loop)    /* asyncio.get_running_loop */                                          \
     X(task_names)          /* of the arguments of Task(coro, ...); 3.12 */                         \
     X(str_add)             /* names of attributes */                                               \
     X(str_bytes)                                                                                   \

@@ -216,12 +216,12 @@ async def test_the_loop_turns():
     turns = []
     loop = asyncio.get_running_loop()
     loop.call_soon(turns.append, 1)
-    for number in range(63):
+    for number in range(255):
         await client.sio.emit("e", number)
     assert turns == []
-    await client.sio.emit("e", 63)
+    await client.sio.emit("e", 255)
     assert turns == [1]
-    assert len(client.taken()) == 64
+    assert len(client.taken()) == 256
     loop.call_soon(turns.append, 2)
     await client.sio.emit("e", "x" * 300_000)
     assert turns == [1, 2]
@@ -409,6 +409,35 @@ async def test_replaced_methods_are_called(monkeypatch):
     client.socket.send = send
     await sio.emit("e", 3)
     assert seen == ['42["e",1]', '42["e",3]']
+
+
+async def test_a_manager_that_has_to_see_it(monkeypatch):
+    sio = server()
+    [client], [sid] = crowd(sio, 1)
+    hub = sio.eio.hub()
+    args = ("e", None, None, None, None, None, False)
+    assert hub.emit_directly(*args) is None
+    assert await client.until() == ['42["e"]']
+    for odd in (
+        ("e", None, "", sid, None, None, False),
+        ("e", None, [sid], None, None, None, False),
+        ("e", None, None, None, None, "", False),
+        ("e", None, None, None, None, None, 1),
+    ):
+        assert hub.emit_directly(*odd) is NotImplemented
+    assert await asyncio.to_thread(hub.emit_directly, *args) is NotImplemented
+    seen = []
+
+    async def emit(*args, **kwargs):
+        seen.append((args, kwargs))
+
+    monkeypatch.setattr(sio.manager, "emit", emit)
+    assert hub.emit_directly(*args) is NotImplemented
+    await sio.emit("e", 1, to=sid)
+    [(args, kwargs)] = seen
+    assert args == ("e", 1, "/")
+    assert kwargs["room"] == sid
+    assert client.taken() == []
 
 
 async def test_logged_emits(caplog):
