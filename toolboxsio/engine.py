@@ -22,6 +22,7 @@ from engineio.async_server import AsyncServer as _UpstreamServer
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
 from engineio.packet import MESSAGE, NOOP, OPEN, PING, PONG, UPGRADE, packet_names
 
+from ._drain import drain_all
 from ._load import core
 from .asgi import translate_request
 from .errors import PacketError
@@ -95,6 +96,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
     _waiter: asyncio.Future[None] | None = None  # ASGI: reading goes on when it is done
     _has_grace = False
     _send_message: Callable[[dict[str, Any]], Awaitable[None]] | None = None
+    _is_uvicorn = False  # it is uvicorn's, which does not ask in which task it runs
 
     def __init__(self, server: Any, sid: str) -> None:
         """Mirrors: ``engineio.base_socket.BaseSocket.__init__``; the queue is made when needed."""
@@ -405,6 +407,8 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         self.conn.attach_messages()
         if type(ws) is _AsgiWebSocket:
             receive, self._send_message = ws.asgi_receive, ws.asgi_send
+            sender = type(getattr(ws.asgi_send, "__self__", None))
+            self._is_uvicorn = sender.__module__.startswith("uvicorn.")
         else:
             receive, self._send_message = _messages_of(ws)
         self._send_waiting()
@@ -541,9 +545,11 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _drain_soon(self) -> None:
-        """Send what waits; called by the connection."""
-        self.server.hub().start(self._drain(), copy_context())
+    def _drain_soon(self, sockets: list[EngineSocket]) -> None:
+        """Send what waits for these; called by the hub, on the first of them."""
+        hub = self.server.hub()
+        drain = drain_all(hub, sockets) if len(sockets) > 1 else self._drain()
+        hub.start(drain, copy_context())
 
     async def _drain(self) -> None:
         """Send what waits, in order. One at a time."""

@@ -216,6 +216,8 @@ void tbx_plan_clear(tbx_plan *plan);
  * loop. */
 void tbx_hub_schedule_flush(TbxHubObject *hub);
 void tbx_hub_flush(TbxHubObject *hub);
+/* ASGI: lets Python send what waits for these sockets, a list. Escapes. */
+void tbx_hub_drain(TbxHubObject *hub, PyObject *sockets);
 
 /* ---- deadlines.c ---- */
 
@@ -290,6 +292,8 @@ void tbx_conn_check_backlog(TbxConnObject *conn);
 void tbx_conn_give_up(TbxConnObject *conn);
 /* Writes now what the transport takes. Escapes into the transport. */
 void tbx_conn_write(TbxConnObject *conn);
+/* ASGI: appends the connection's socket when Python should send its messages. 0 or -1. */
+int tbx_conn_may_drain(TbxConnObject *conn, PyObject *sockets);
 /* Sends a CLOSE frame and no more, and reads on without heeding until the client has gone. */
 void tbx_conn_fail(TbxConnObject *conn, unsigned code, const char *reason, size_t reason_len);
 /* Ends the connection at once: what waits is lost. */

@@ -263,18 +263,27 @@ tbx_conn_has_output(TbxConnObject *conn)
     }
 }
 
+int
+tbx_conn_may_drain(TbxConnObject *conn, PyObject *sockets)
+{
+    bool may = conn->path == TBX_PATH_ASGI && conn->socket != NULL && conn->outbox != NULL &&
+               !conn->draining;
+    return may ? PyList_Append(sockets, conn->socket) : 0;
+}
+
 void
 tbx_conn_write(TbxConnObject *conn)
 {
     TbxHubObject *hub = conn->hub;
     if (conn->path == TBX_PATH_ASGI) {
-        if (conn->socket != NULL && conn->outbox != NULL && !conn->draining) {
-            PyObject *done = PyObject_CallMethod(conn->socket, "_drain_soon", NULL);
-            if (done == NULL) {
-                PyErr_WriteUnraisable((PyObject *)conn);
-            }
-            Py_XDECREF(done);
+        PyObject *sockets = PyList_New(0);
+        if (sockets == NULL || tbx_conn_may_drain(conn, sockets) < 0) {
+            PyErr_WriteUnraisable((PyObject *)conn);
         }
+        else {
+            tbx_hub_drain(hub, sockets);
+        }
+        Py_XDECREF(sockets);
         return;
     }
     if (conn->transport == NULL || waiting_here(conn) == 0) {

@@ -193,19 +193,47 @@ tbx_hub_schedule_flush(TbxHubObject *hub)
 }
 
 void
+tbx_hub_drain(TbxHubObject *hub, PyObject *sockets)
+{
+    if (PyList_GET_SIZE(sockets) == 0) {
+        return;
+    }
+    PyObject *first = Py_NewRef(PyList_GET_ITEM(sockets, 0));
+    PyObject *done = PyObject_CallMethodOneArg(first, hub->state->str_drain_soon, sockets);
+    if (done == NULL) {
+        PyErr_WriteUnraisable(first);
+    }
+    Py_XDECREF(done);
+    Py_DECREF(first);
+}
+
+void
 tbx_hub_flush(TbxHubObject *hub)
 {
     hub->flush_due = false;
     hub->n_emits = hub->emitted = 0;
+    PyObject *sockets = PyList_New(0); /* of ASGI: they share a task */
+    if (sockets == NULL) {
+        PyErr_WriteUnraisable((PyObject *)hub);
+    }
     TbxConnObject *conn = hub->dirty; /* what becomes dirty meanwhile is for the next time */
     hub->dirty = NULL;
     while (conn != NULL) {
         TbxConnObject *next = conn->next_dirty;
         conn->next_dirty = NULL;
         conn->is_dirty = false;
-        tbx_conn_write(conn);
+        if (sockets == NULL || conn->path != TBX_PATH_ASGI) {
+            tbx_conn_write(conn);
+        }
+        else if (tbx_conn_may_drain(conn, sockets) < 0) {
+            PyErr_WriteUnraisable((PyObject *)conn);
+        }
         Py_DECREF(conn);
         conn = next;
+    }
+    if (sockets != NULL) {
+        tbx_hub_drain(hub, sockets);
+        Py_DECREF(sockets);
     }
 }
 

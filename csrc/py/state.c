@@ -39,6 +39,7 @@ static const constant names[] = {
     TEXT(str_close, "close"),
     TEXT(str_conn, "conn"),
     TEXT(str_context, "context"),
+    TEXT(str_drain_soon, "_drain_soon"),
     TEXT(str_fwdm, "_fwdm"),
     TEXT(str_loop, "loop"),
     TEXT(str_name, "name"),

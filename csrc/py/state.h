@@ -40,7 +40,8 @@
     X(str_name)                                                                                    \
     X(str_create_task)                                                                             \
     X(str_data)                                                                                    \
-    X(str_fwdm) /* "_fwdm" */                                                                      \
+    X(str_drain_soon) /* "_drain_soon" */                                                          \
+    X(str_fwdm)       /* "_fwdm" */                                                                \
     X(str_get_task_factory)                                                                        \
     X(str_invm) /* "_invm" */                                                                      \
     X(str_pause_reading)                                                                           \

@@ -549,3 +549,45 @@ async def test_a_manager_of_another_kind():
     assert manager.count == 1
     assert isinstance(manager, Counting)
     assert clients[0].transport.objects[0] is clients[1].transport.objects[0]
+
+
+class Gated(Messages):
+    """A driver whose send() waits while it is told to."""
+
+    gate = None
+
+    async def send(self, message):
+        self.task_of_send = asyncio.current_task()
+        while self.gate is not None:
+            await self.gate
+        await super().send(message)
+
+
+@pytest.mark.parametrize("is_uvicorn", [False, True])
+async def test_clients_of_an_asgi_server(is_uvicorn):
+    """One whose server cannot take it now hurts nobody; with uvicorn they share a task."""
+    sio = server()
+    clients = [Gated(sio, f"m{i}") for i in range(3)]
+    for client in clients:
+        await client.join()
+        client.socket._is_uvicorn = is_uvicorn
+    gate = clients[1].gate = asyncio.get_running_loop().create_future()
+    await sio.emit("e", 1)
+    await asyncio.sleep(0)
+    assert [client.sent for client in clients] == [['42["e",1]'], [], ['42["e",1]']]
+    assert (clients[0].task_of_send is clients[2].task_of_send) is is_uvicorn
+    await sio.emit("e", 2)
+    assert await clients[0].exchange() == ['42["e",1]', '42["e",2]']
+    clients[1].gate = None
+    gate.set_result(None)
+    assert await clients[1].exchange() == ['42["e",1]', '42["e",2]']
+
+    broken = clients[2].gate = asyncio.get_running_loop().create_future()
+    await sio.emit("e", 3)
+    await asyncio.sleep(0)
+    broken.set_exception(OSError("gone"))
+    await clients[2].task  # its reader ends
+    assert clients[2].socket.closed
+    assert await clients[1].exchange() == ['42["e",3]']
+    for client in clients[:2]:
+        await client.end()
