@@ -13,7 +13,7 @@ import pytest
 import socketio
 import socketio.packet
 from bidict import bidict
-from connections import Messages
+from connections import Client, Messages, server
 
 import toolboxsio
 from toolboxsio.engine import EngineServer, EngineSocket
@@ -627,3 +627,52 @@ def test_without_the_extension():
 def test_import_says_nothing_when_accelerated():
     done = in_new_process("import toolboxsio; assert toolboxsio.ACCELERATED")
     assert done.stderr == ""
+
+
+async def test_a_stock_redis_manager_becomes_ours():
+    for make in (
+        lambda manager: toolboxsio.AsyncServer(async_mode="asgi", client_manager=manager),
+        lambda manager: toolboxsio.accelerate(
+            socketio.AsyncServer(async_mode="asgi", client_manager=manager)
+        ),
+    ):
+        manager = socketio.AsyncRedisManager("redis://127.0.0.1:1/0", channel="c")
+        sio = make(manager)
+        assert sio.manager is manager
+        assert isinstance(manager, toolboxsio.AsyncRedisManager)
+        assert sio.status()["redis"] == {
+            "connected": False,
+            "last_message_age": None,
+            "dropped": 0,
+            "pending": 0,
+            "reconnects": 0,
+            "room_channels": False,
+        }
+
+        class Own(socketio.AsyncRedisManager):
+            async def _publish(self, data):
+                raise AssertionError("not called here")
+
+        own = Own("redis://127.0.0.1:1/0")
+        assert isinstance(make(own).manager, toolboxsio.AsyncRedisManager)
+        assert type(own)._publish is Own._publish
+
+
+def test_install_brings_the_redis_manager():
+    toolboxsio.install()
+    try:
+        assert socketio.AsyncRedisManager is toolboxsio.AsyncRedisManager
+        assert socketio.async_redis_manager.AsyncRedisManager is toolboxsio.AsyncRedisManager
+    finally:
+        toolboxsio.uninstall()
+    assert socketio.AsyncRedisManager is not toolboxsio.AsyncRedisManager
+
+
+async def test_status():
+    sio = server()
+    client = Client(sio)
+    client.join()
+    assert sio.status() == {"sessions": 1, "events": [], "emits": [], "redis": None}
+    sio.eio.send_packet = sio.eio.send_packet
+    assert sio.status()["events"] == ["EngineServer.send_packet is the application's"]
+    assert sio.status()["emits"] == ["EngineServer.send_packet is the application's"]
