@@ -94,6 +94,11 @@ GOOD = {
     "jsonp": lambda: _core.payload_join(('4"', "4b"), 12),
     "ack": lambda: (_core.ack(True), _core.ack(ok=0, a=1), _core.ack(False, ts=1, b=[])),
     "iso8601": lambda: _core.iso8601(1),
+    "encode event": lambda: (
+        _core.encode_event("e", (1, {2}), hook, 512),
+        _core.encode_event("\xe9", None, None, 512),
+        _core.encode_event("e", [b""], None, 512),
+    ),
     "ws_whole": lambda: (
         _core.ws_whole(frame("x") + frame(b"y") + b"\x81", False),
         _core.ws_whole(frame("x", fin=False), True),
@@ -123,6 +128,8 @@ BAD = {
     "encode data": lambda: _core.encode_packet(2, ["e", b"", {1}], None, None, None, 512),
     "encode tuple": lambda: _core.encode_packet(2, ["e", (b"",)], None, None, None, 512),
     "encode namespace": lambda: _core.encode_packet(2, ["e"], 1, None, None, 512),
+    "encode event": lambda: _core.encode_event("e", [b"", {1}], None, 512),
+    "encode event arguments": lambda: _core.encode_event("e", [], None, "x"),
     "decode type": lambda: _core.decode_packet("x", None, 512),
     "decode id": lambda: _core.decode_packet("2" + "1" * 101 + "[]", None, 512),
     "decode json": lambda: _core.decode_packet('2/n,["\xe9",', None, 512),
@@ -338,6 +345,60 @@ def test_compression_keeps_nothing(loop):
     for data in (good, bad):
         data = bytes([0xC1]) + data[1:]
         assert leaks_of(loop, plays(), data, bits=15, may_inflate=True, keeps=True) < A_RUN
+
+
+PUBLISHED = b'{"method":"emit","host_id":"h","room":%b,"namespace":"/","event":"e","data":[1, 2]}'
+
+
+async def many_emits(sio, client, sid):
+    """Emits of every kind, good and bad."""
+    hub = sio.eio.hub()
+    await sio.enter_room(sid, "r")
+    await sio.emit("e", ({"a": 1}, b"1"), to=["r", sid, "nobody"], skip_sid=["x"])
+    await sio.emit("e", "x" * 3000)
+    await sio.emit("e", room="nobody")
+    await sio.emit("e", to=sid, callback=print)
+    with pytest.raises(LookupError):
+        await sio.emit("e", object())
+    client.conn.pause_writing()
+    await sio.emit("e", volatile=True)
+    await sio.emit("e", "x" * 300_000)
+    client.conn.resume_writing()
+    client.conn.stock = False
+    await sio.emit("e", [1, b"2"])
+    client.conn.stock = True
+    for room in (b'"r"', b'["r","x"]', b"null", b'"nobody"', b"{}", b"[[]]"):
+        hub.deliver(PUBLISHED % room, "own")
+    for payload in (b"", PUBLISHED, PUBLISHED % b"null" + b"x", b'{"a":"\\ud800"}', None):
+        hub.deliver(payload, "own")
+    hub.deliver(PUBLISHED % b"null", "h")
+    hub.emit_encoded(b'"e"', b"[null]", "/", None, None, False)
+    for wrong in (
+        (hub.emit, "e"),
+        (hub.emit_directly, "e"),
+        (hub.emit_encoded, b'"e"', b"", "/", None, None, False),
+        (hub.deliver, b"", 1),
+        (client.conn.queued, "x"),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            wrong[0](*wrong[1:])
+
+
+@pytest.mark.parametrize("bits", [0, 15])
+def test_emits_keep_nothing(loop, bits):
+    sio = application(slow_client="drop_volatile", max_backlog=200_000)
+
+    async def play():
+        client = new_client(sio, bits=bits)
+        await many_emits(sio, client, client.join())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        client.conn.connection_lost(None)
+        for _ in range(6):
+            await asyncio.sleep(0)
+        assert not sio.manager.rooms
+
+    assert leaks_of(loop, play) < A_RUN
 
 
 def test_handlers_that_never_end_keep_nothing(loop):
