@@ -20,7 +20,7 @@ from .asgi import SIO_PATH, ASGIApp
 from .errors import PacketError
 from .manager import AsyncManager
 from .packet import Packet
-from .redis import AsyncRedisManager
+from .redis import AsyncRedisManager, is_available
 from .server import AsyncServer, accelerate, install, uninstall
 
 _OWN = ("ASGIApp", "AsyncManager", "AsyncRedisManager", "AsyncServer")
@@ -42,6 +42,9 @@ __all__ = [
     "packet",
     "uninstall",
 ]
+
+if not is_available():  # python-socketio's, which needs no hiredis
+    AsyncRedisManager = _socketio.AsyncRedisManager  # type: ignore[misc]
 
 __version__ = _version("toolboxsio")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -20,7 +20,7 @@ except ImportError:  # the manager says so when it is made
 if TYPE_CHECKING:
     from .redis import AsyncRedisManager
 
-__all__ = ["QUIET_SECONDS", "Link", "Wire", "hiredis", "pack", "settle", "text_of"]
+__all__ = ["INCOMPLETE", "QUIET_SECONDS", "Link", "Wire", "hiredis", "pack", "settle", "text_of"]
 
 CONNECT_SECONDS = 10.0  # for a connection, from the look-up of the name to the first reply
 FIRST_DELAY = 0.1  # seconds before a connection is made anew; doubled each time
@@ -29,7 +29,7 @@ QUIET_SECONDS = 5.0  # between two lines of the same kind in the log
 CLOSE_SECONDS = 1.0  # for the last bytes of a connection
 LATE_SECONDS = 0.5  # a timer later than that: the event loop stood still
 
-_INCOMPLETE = object()
+INCOMPLETE = object()
 
 
 def pack(*words: bytes) -> bytes:
@@ -69,7 +69,7 @@ class Wire(asyncio.Protocol):
         if reader.at_eof() or reader.exception() or self.transport.is_closing():
             raise ConnectionError("Redis has closed the connection")
         connection._reader = connection._writer = None
-        self.replies = hiredis.Reader(notEnoughData=_INCOMPLETE)
+        self.replies = hiredis.Reader(notEnoughData=INCOMPLETE)
         self.ended: asyncio.Future[str] = self.loop.create_future()
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self.cause = ""
@@ -92,11 +92,9 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self.link.heard_at = self.loop.time()
-        take, gets = self.link.take, self.replies.gets
         try:
             self.replies.feed(data)
-            while (reply := gets()) is not _INCOMPLETE:
-                take(self, reply)
+            self.link.take_all(self, self.replies.gets)
         except hiredis.ProtocolError as exc:
             self.abort(text_of(exc))
         self.asked_at = self.heard_at if self.link.awaits_reply() else None
@@ -322,6 +320,11 @@ class Link:
 
     def ping(self, wire: Wire) -> None:
         raise NotImplementedError
+
+    def take_all(self, wire: Wire, gets: Callable[[], Any]) -> None:
+        """Take the replies that are whole."""
+        while (reply := gets()) is not INCOMPLETE:
+            self.take(wire, reply)
 
     def take(self, wire: Wire, reply: Any) -> None:
         """Take a reply."""

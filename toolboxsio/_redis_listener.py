@@ -7,15 +7,20 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ._redis_link import Link, Wire, hiredis, pack, settle, text_of
+from ._redis_link import INCOMPLETE, Link, Wire, hiredis, pack, settle, text_of
 
 if TYPE_CHECKING:
     from .redis import AsyncRedisManager
 
 HELD_SIZE = 1024 * 1024  # bytes of messages that wait for others, before reading pauses
 ENTER_SECONDS = 1.0  # for the subscription of a room's channel
+
+
+def is_message(reply: Any) -> bool:
+    """Whether a reply is ``[b"message", channel, payload]``."""
+    return isinstance(reply, list) and len(reply) == 3 and reply[0] == b"message"
 
 
 class Listener(Link):
@@ -33,6 +38,7 @@ class Listener(Link):
         self.held: deque[tuple[bytes, bool]] = deque()
         self.held_bytes = 0
         self.is_busy = False
+        self.hub: Any = None
         self.tasks: set[asyncio.Task[Any]] = set()
         # channels: subscribed (as was asked for), to be looked at, confirmations that are due
         self.channels: set[bytes] = set()
@@ -83,13 +89,37 @@ class Listener(Link):
     def ping(self, wire: Wire) -> None:
         wire.write(pack(b"PING"))
 
+    def take_all(self, wire: Wire, gets: Callable[[], Any]) -> None:
+        deliver, host_id = self._fast_deliver(), self.manager.host_id
+        while (reply := gets()) is not INCOMPLETE:
+            if deliver is None or self.is_busy or self.held or not is_message(reply):
+                self.take(wire, reply)
+                continue
+            try:
+                outcome = deliver(reply[2], host_id)
+                step = None if outcome is None else self.manager._heard(reply[2], outcome)
+            except Exception:
+                self._report()
+                continue
+            if outcome is not None:  # Python was at work
+                self._go_on_with(step)
+                deliver = self._fast_deliver()
+
+    def _fast_deliver(self) -> Callable[[bytes, str], Any] | None:
+        """What handles messages in C, when Python has no look at them before."""
+        manager = self.manager
+        hub = None if manager._uses_room_channels() else manager._hearing_hub()
+        return hub and cast("Callable[[bytes, str], Any]", hub.deliver)
+
     def take(self, wire: Wire, reply: Any) -> None:
-        if isinstance(reply, list) and len(reply) == 3:
-            kind, channel, value = reply
-            if kind == b"message":
-                self.heard(value, channel == self.main)
-            elif kind in (b"subscribe", b"unsubscribe"):
-                self._confirmed(channel)
+        if is_message(reply):
+            is_main = reply[1] == self.main
+            if self.is_busy or self.held:
+                self._hold(reply[2], is_main)
+            else:
+                self._go_on_with(self._hear(reply[2], is_main))
+        elif isinstance(reply, list) and reply[0] in (b"subscribe", b"unsubscribe"):
+            self._confirmed(reply[1])
         elif isinstance(reply, hiredis.ReplyError):
             wire.abort(text_of(reply))
 
@@ -140,16 +170,11 @@ class Listener(Link):
 
     # --- messages ---
 
-    def heard(self, payload: bytes, is_main: bool) -> None:
-        """Handle a message, or hold it while another is being handled."""
-        if self.is_busy or self.held:
-            self.held.append((payload, is_main))
-            self.held_bytes += len(payload)
-            if self.held_bytes > HELD_SIZE and self.wire is not None:
-                self.wire.read(False)
-        elif (step := self._hear(payload, is_main)) is not None:
-            self.is_busy = True
-            self.start(self._work, step)
+    def _hold(self, payload: bytes, is_main: bool) -> None:
+        self.held.append((payload, is_main))
+        self.held_bytes += len(payload)
+        if self.held_bytes > HELD_SIZE and self.wire is not None:
+            self.wire.read(False)
 
     def _hear(self, payload: bytes, is_main: bool) -> Any:
         try:
@@ -183,6 +208,11 @@ class Listener(Link):
             if self.held:  # it was cancelled
                 self.loop.call_soon(self._go_on)
 
+    def _go_on_with(self, step: Any) -> None:
+        if step is not None:
+            self.is_busy = True
+            self.start(self._work, step)
+
     def _next(self) -> tuple[bytes, bool]:
         message = self.held.popleft()
         self.held_bytes -= len(message[0])
@@ -192,15 +222,18 @@ class Listener(Link):
 
     def _go_on(self) -> None:
         while self.held and not self.is_busy:
-            step = self._hear(*self._next())
-            if step is not None:
-                self.is_busy = True
-                self.start(self._work, step)
+            self._go_on_with(self._hear(*self._next()))
+
+    def find_hub(self) -> Any:
+        """What the connections of this event loop share; None when the server has no such thing."""
+        server = self.manager.server
+        if hasattr(type(server), "_emit_hub"):
+            self.hub = server._emit_hub()
+        return self.hub
 
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """Run this in a task of its own, whose first step comes before anything else."""
-        server = self.manager.server
-        hub = server._emit_hub() if hasattr(type(server), "_emit_hub") else None
+        hub = self.hub or self.find_hub()
         if hub is not None:
             hub.start(self._run(function, *args), copy_context())
         else:

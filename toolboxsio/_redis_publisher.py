@@ -49,7 +49,7 @@ class Publisher(Link):
         self.drained: list[asyncio.Future[bool]] = []
         self.dropped = 0  # since it went down
         self.untold = 0  # of them, not in the log yet
-        self.tell_at = 0.0
+        self.teller: asyncio.TimerHandle | None = None
 
     @property
     def is_external(self) -> bool:
@@ -179,15 +179,25 @@ class Publisher(Link):
         return n
 
     def _tell(self, n: int, what: str) -> None:
-        """Count messages as dropped, with a line in the log unless there was one just now."""
+        """Count messages as dropped: a line in the log at once, or together with later ones."""
         self.manager.dropped += n
         self.dropped += n
         self.untold += n
-        now = self.loop.time()
-        if self.untold and now >= self.tell_at:
-            self.tell_at = now + QUIET_SECONDS
+        if n and self.teller is None:
+            self._tell_untold(what)
+
+    def _tell_untold(self, what: str) -> None:
+        self.teller = None
+        if self.untold:
             self.manager._get_logger().error(f"{what}; messages dropped: {self.untold}")
             self.untold = 0
+            self.teller = self.loop.call_later(QUIET_SECONDS, self._tell_untold, what)
+
+    def _all_told(self) -> None:
+        self.dropped = self.untold = 0
+        if self.teller is not None:
+            self.teller.cancel()
+            self.teller = None
 
     def lost(self, cause: str) -> None:
         n = sum(min(batch.messages, batch.replies) for batch in self.in_flight)
@@ -213,7 +223,7 @@ class Publisher(Link):
             )
         elif self.was_up and not self.is_external:
             logger.warning(f"Redis takes messages again after {seconds:.1f} secs")
-        self.dropped = self.untold = 0
+        self._all_told()
         self.failures = 0 if self.is_external else self.failures
         self.write_pending()
 
@@ -240,6 +250,7 @@ class Publisher(Link):
         self.manager.dropped += n
         if n:
             self.manager._get_logger().error(f"Messages that redis did not get: {n}")
+        self._all_told()
         for batch in self.in_flight:
             settle(batch.waiters, False)
         self.in_flight.clear()
@@ -254,3 +265,4 @@ class Publisher(Link):
         n = self._drop_oldest(0)
         n += sum(min(batch.messages, batch.replies) for batch in self.in_flight)
         self.manager.dropped += n
+        self._all_told()

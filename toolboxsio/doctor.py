@@ -28,6 +28,13 @@ def direct() -> str:
     return f"uvicorn with ws={WebSocketProtocol.__module__}:{WebSocketProtocol.__name__}"
 
 
+def redis() -> str:
+    """Which Redis manager there is."""
+    if toolboxsio.AsyncRedisManager.__module__ == "toolboxsio.redis":
+        return "toolboxsio.AsyncRedisManager"
+    return 'python-socketio\'s: pip install "toolboxsio[redis]" brings a faster one'
+
+
 def report() -> dict[str, str]:
     """One line each: a name and what there is of it."""
     lines = {
@@ -36,6 +43,7 @@ def report() -> dict[str, str]:
         "extension": str(core.__file__) if core is not None else "none",
         "SIMD": core.simd() if core is not None else "none",
         "direct path": direct(),
+        "Redis manager": redis(),
         "JSON": "C (toolboxsio.json)" if core is not None else "the standard library's",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "machine": f"{platform.system()} {platform.machine()}",

@@ -10,13 +10,14 @@ import base64
 import contextlib
 import functools
 import json as _json
+import logging
 import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import engineio.json
-import socketio
 from socketio.async_pubsub_manager import AsyncPubSubManager as _PubSubManager
+from socketio.async_redis_manager import AsyncRedisManager as _UpstreamManager
 
 from . import json as _own_json
 from ._load import core
@@ -31,6 +32,9 @@ __all__ = ["AsyncRedisManager", "is_available"]
 SID_LENGTH = 20
 
 _STANDARD_JSON = (_json, engineio.json, _own_json)
+_LISTEN = {
+    name: getattr(_UpstreamManager, name) for name in ("_listen", "_redis_listen_with_retries")
+}
 _HEADER = re.compile(
     rb'\{"method":"[a-z_]*","host_id":"[^"\\]*","channels":(true|false)(,"volatile":true)?[,}]'
 )
@@ -41,7 +45,7 @@ def is_available() -> bool:
     return hiredis is not None
 
 
-class AsyncRedisManager(socketio.AsyncRedisManager, AsyncManager):  # type: ignore[misc]
+class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
     """A ``socketio.AsyncRedisManager`` that is faster, and notices when Redis is away.
 
     Takes the parameters of python-socketio's, and:
@@ -61,6 +65,7 @@ class AsyncRedisManager(socketio.AsyncRedisManager, AsyncManager):  # type: igno
     """
 
     # For managers that were built as upstream's, too.
+    json: Any = engineio.json
     room_channels = False
     max_pending = 8 * 1024 * 1024
     health_check_interval: float = 10
@@ -83,13 +88,14 @@ class AsyncRedisManager(socketio.AsyncRedisManager, AsyncManager):  # type: igno
         max_pending: int = 8 * 1024 * 1024,
         health_check_interval: float = 10,
     ) -> None:
+        more = {} if json is None else {"json": json}  # which the first 5.16 did not have
         super().__init__(
             url,
             channel=channel,
             write_only=write_only,
             logger=logger,
-            json=json,
             redis_options=redis_options,
+            **more,
         )
         if hiredis is None:
             raise RuntimeError(
@@ -355,9 +361,7 @@ class AsyncRedisManager(socketio.AsyncRedisManager, AsyncManager):  # type: igno
         Mirrors: ``socketio.async_pubsub_manager.AsyncPubSubManager._thread``.
         """
         cls, own = type(self), self.__dict__
-        stock = socketio.AsyncRedisManager
-        names = ("_listen", "_redis_listen_with_retries")
-        if any(name in own or getattr(cls, name) is not getattr(stock, name) for name in names):
+        if any(name in own or getattr(cls, name) is not stock for name, stock in _LISTEN.items()):
             await super()._thread()
             return
         self._listener = Listener(self, asyncio.get_running_loop())
@@ -374,7 +378,14 @@ class AsyncRedisManager(socketio.AsyncRedisManager, AsyncManager):  # type: igno
         coroutine to wait for."""
         if is_main and self._uses_room_channels():
             self._check_sender(payload)
-        outcome = self._deliver_in_c(payload)
+        hub = self._hearing_hub()
+        return self._heard(payload, hub is not None and hub.deliver(payload, self.host_id))
+
+    def _heard(self, payload: bytes, outcome: Any) -> Any:
+        """Do what C has left to do of a message.
+
+        :param outcome: of ``Hub.deliver``; False: all is left.
+        """
         if outcome is None or outcome is True:
             return outcome
         if outcome is not False:  # some clients are left
@@ -390,13 +401,14 @@ class AsyncRedisManager(socketio.AsyncRedisManager, AsyncManager):  # type: igno
             return None
         return self._dispatch(message)
 
-    def _deliver_in_c(self, payload: bytes) -> Any:
-        """Let C handle a message. False: it cannot; else as ``Hub.emit``."""
-        server = self.server
-        hub = server._emit_hub() if hasattr(type(server), "_emit_hub") else None
-        if hub is None or self.logger or not self._is_stock():
-            return False
-        return hub.deliver(payload, self.host_id)
+    def _hearing_hub(self) -> Any:
+        """What handles messages in C; None: Python has to look at each."""
+        if type(self)._handle_emit is not _handle_emit or "_handle_emit" in self.__dict__:
+            return None
+        if self.logger and _is_told(self.logger):
+            return None
+        listener = self._listener
+        return listener and (listener.hub or listener.find_hub())
 
     def _dispatch(self, message: dict[str, Any]) -> Coroutine[Any, Any, None] | None:
         """Handle what another server has published; what runs the application's code does so in a
@@ -520,6 +532,11 @@ class AsyncRedisManager(socketio.AsyncRedisManager, AsyncManager):  # type: igno
 def _has_channel(room: Any) -> bool:
     """Whether a room can have a channel of its own: it is none of a single client."""
     return isinstance(room, str) and len(room) != SID_LENGTH
+
+
+def _is_told(logger: Any) -> bool:
+    """Whether a manager's own logger is told of each message."""
+    return not isinstance(logger, logging.Logger) or logger.isEnabledFor(logging.DEBUG)
 
 
 _publish = AsyncRedisManager._publish

@@ -28,6 +28,20 @@ def test_report_of_a_missing_distribution(monkeypatch):
     assert report["neither-this-one"] == "not installed"
 
 
+def test_the_redis_manager_is_told(run):
+    assert doctor.report()["Redis manager"] == "toolboxsio.AsyncRedisManager"
+    code = (
+        "import sys; sys.modules['hiredis'] = None\n"
+        "import socketio, toolboxsio, toolboxsio.doctor as doctor\n"
+        "assert toolboxsio.AsyncRedisManager is socketio.AsyncRedisManager\n"
+        "sio = toolboxsio.AsyncServer(client_manager=socketio.AsyncRedisManager())\n"
+        "assert isinstance(sio.manager, toolboxsio.AsyncManager)\n"
+        "print(doctor.report()['Redis manager'])"
+    )
+    done = run(sys.executable, "-c", code)
+    assert "toolboxsio[redis]" in done.stdout, done.stderr
+
+
 def test_pure_mode_is_reported_and_fails(run):
     done = run(sys.executable, "-m", "toolboxsio", "doctor", TOOLBOXSIO_PURE="1")
     assert done.returncode == 1

@@ -56,6 +56,17 @@ PLACES = {
     "socketio.base_manager.BaseManager.basic_enter_room": "3f509586d2d7f47e",
     "socketio.base_manager.BaseManager.basic_leave_room": "e27f3eea06d1c6a6",
     "socketio.base_manager.BaseManager.basic_disconnect": "2933b50bc4b2ea7b",
+    # toolboxsio/redis.py, csrc/conn/pubsub.c
+    "socketio.async_redis_manager.AsyncRedisManager._publish": "033e4da7cc8768b4",
+    "socketio.async_redis_manager.AsyncRedisManager._redis_connect": "da4530c936323c25",
+    "socketio.async_redis_manager.AsyncRedisManager._listen": "3e74fdd1084b4e13",
+    "socketio.async_redis_manager.AsyncRedisManager._redis_listen_with_retries": "ad347f253fd3423a",
+    "socketio.async_pubsub_manager.AsyncPubSubManager.emit": "6cc46e0ff9b6d7cf",
+    "socketio.async_pubsub_manager.AsyncPubSubManager._handle_emit": "4284671be955f644",
+    "socketio.async_pubsub_manager.AsyncPubSubManager._handle_callback": "e637e7708127b711",
+    "socketio.async_pubsub_manager.AsyncPubSubManager._thread": "fa8d075729aac64d",
+    "socketio.async_pubsub_manager.AsyncPubSubManager.enter_room": "839498e1ae603f2b",
+    "socketio.async_pubsub_manager.AsyncPubSubManager.initialize": "e8a2b026ecea320f",
     # toolboxsio/packet.py, csrc/codec
     "socketio.packet.Packet": "e1660ba64e4e31fc",
     "engineio.packet.Packet": "a0d70ee4777b3af6",
