@@ -22,7 +22,7 @@ typedef struct {
     PyObject *skip;   /* str, list or anything: who gets nothing */
     PyObject *new_id; /* sid -> id of the acknowledgement, or None */
     bool is_volatile;
-    tbx_buf text;      /* gap, header, array */
+    tbx_buf *text;     /* borrowed: gap, header, array */
     size_t array;      /* where the array begins */
     size_t start;      /* where the packet begins; with ids: undefined */
     PyObject *parts;   /* list: attachments */
@@ -43,14 +43,14 @@ emission_encode(emission *e, PyObject *event, PyObject *data)
     PyObject *hook = Py_NewRef(plan->emit_default); /* which may have the plan made anew */
     e->parts = PyList_New(0);
     int status = -1;
-    if (e->parts != NULL && tbx_packet_begin(&e->text, e->ns, false, 0) == 0) {
+    if (e->parts != NULL && tbx_packet_begin(e->text, e->ns, false, 0) == 0) {
         tbx_json_enc_options options = {hook, plan->emit_depth - 1, e->parts};
-        e->array = e->text.len;
-        status = tbx_packet_put_array(e->hub->state, &e->text, event, data, &options);
+        e->array = e->text->len;
+        status = tbx_packet_put_array(e->hub->state, e->text, event, data, &options);
     }
     Py_DECREF(hook);
     if (status == 0) {
-        e->start = tbx_packet_finish(e->text.data, '2', PyList_GET_SIZE(e->parts));
+        e->start = tbx_packet_finish(e->text->data, '2', PyList_GET_SIZE(e->parts));
     }
     return status;
 }
@@ -58,7 +58,7 @@ emission_encode(emission *e, PyObject *event, PyObject *data)
 static void
 emission_free(emission *e)
 {
-    tbx_buf_free(&e->text);
+    tbx_buf_free(e->text);
     Py_XDECREF(e->parts);
     Py_XDECREF(e->message);
     Py_XDECREF(e->left);
@@ -173,7 +173,7 @@ put_with_id(emission *e, TbxConnObject *conn, PyObject *sid)
     tbx_buf_init(&text);
     int status = tbx_packet_begin(&text, e->ns, true, (uint64_t)id);
     if (status == 0 &&
-        (status = tbx_buf_put(&text, e->text.data + e->array, e->text.len - e->array)) < 0) {
+        (status = tbx_buf_put(&text, e->text->data + e->array, e->text->len - e->array)) < 0) {
         PyErr_NoMemory();
     }
     if (status == 0 && is_ready(conn)) {
@@ -232,7 +232,7 @@ deliver(emission *e, const recipient *to)
         unsigned bits = is_direct ? conn->window_bits % WINDOWS : 0;
         status = e->new_id != Py_None
                      ? put_with_id(e, conn, to->sid)
-                     : put_packet(e, conn, e->text.data + e->start, e->text.len - e->start,
+                     : put_packet(e, conn, e->text->data + e->start, e->text->len - e->start,
                                   &e->frames[bits], &e->message);
         if (status < 0) { /* the client lacks a part: an error of its own */
             PyErr_WriteUnraisable((PyObject *)conn);
@@ -362,8 +362,8 @@ outcome(emission *e)
             return PyTuple_Pack(2, e->left, Py_None);
         }
         size_t start = e->start + 1; /* behind the type of the Engine.IO message */
-        PyObject *text = PyUnicode_DecodeUTF8((const char *)e->text.data + start,
-                                              (Py_ssize_t)(e->text.len - start), "surrogatepass");
+        PyObject *text = PyUnicode_DecodeUTF8((const char *)e->text->data + start,
+                                              (Py_ssize_t)(e->text->len - start), "surrogatepass");
         int status = text != NULL ? PyList_Insert(e->parts, 0, text) : -1;
         Py_XDECREF(text);
         return status < 0 ? NULL : PyTuple_Pack(2, e->left, e->parts);
@@ -387,23 +387,23 @@ emission_splice(emission *e, const tbx_emit_text *text)
     bool is_none =
         text->args_len == 0 || (text->args_len == 4 && memcmp(text->args, "null", 4) == 0);
     e->parts = PyList_New(0);
-    if (e->parts == NULL || tbx_packet_begin(&e->text, e->ns, false, 0) < 0) {
+    if (e->parts == NULL || tbx_packet_begin(e->text, e->ns, false, 0) < 0) {
         return -1;
     }
-    e->array = e->text.len;
-    if (tbx_buf_room(&e->text, text->event_len + text->args_len + 3) < 0) {
+    e->array = e->text->len;
+    if (tbx_buf_room(e->text, text->event_len + text->args_len + 3) < 0) {
         PyErr_NoMemory();
         return -1;
     }
-    (void)tbx_buf_put_byte(&e->text, '[');
-    (void)tbx_buf_put(&e->text, text->event, text->event_len);
+    (void)tbx_buf_put_byte(e->text, '[');
+    (void)tbx_buf_put(e->text, text->event, text->event_len);
     if (!is_none) {
-        (void)tbx_buf_put_byte(&e->text, ',');
-        e->text.len += tbx_pub_compact((const uint8_t *)text->args, text->args_len,
-                                       e->text.data + e->text.len);
+        (void)tbx_buf_put_byte(e->text, ',');
+        e->text->len += tbx_pub_compact((const uint8_t *)text->args, text->args_len,
+                                        e->text->data + e->text->len);
     }
-    (void)tbx_buf_put_byte(&e->text, ']');
-    e->start = tbx_packet_finish(e->text.data, '2', 0);
+    (void)tbx_buf_put_byte(e->text, ']');
+    e->start = tbx_packet_finish(e->text->data, '2', 0);
     return 0;
 }
 
@@ -414,7 +414,9 @@ emit(emission *e, PyObject *room, const tbx_emit_text *text, PyObject *event, Py
     TbxHubObject *hub = e->hub;
     PyObject *result = NULL;
     PyObject *members = NULL;
-    tbx_buf_init(&e->text);
+    tbx_buf buf;
+    tbx_buf_init(&buf);
+    e->text = &buf;
     if (text != NULL &&
         (members = find_members(hub, e->ns, room)) == NULL) { /* before it is built */
         result = PyErr_Occurred() ? NULL : Py_NewRef(Py_None);

@@ -146,13 +146,13 @@ hub_meth_emit_directly(PyObject *self, PyObject *const *args, Py_ssize_t n_args)
 }
 
 static PyObject *
-hub_meth_deliver(PyObject *self, PyObject *args)
+hub_meth_deliver(PyObject *self, PyObject *const *args, Py_ssize_t n_args)
 {
-    PyObject *payload, *host_id;
-    if (!PyArg_ParseTuple(args, "OU:deliver", &payload, &host_id)) {
+    if (n_args != 2 || !PyUnicode_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "deliver() takes a payload and a str");
         return NULL;
     }
-    return tbx_hub_deliver((TbxHubObject *)self, payload, host_id);
+    return tbx_hub_deliver((TbxHubObject *)self, args[0], args[1]);
 }
 
 static PyObject *
@@ -364,7 +364,7 @@ static PyMethodDef hub_methods[] = {
     {"emit_encoded", hub_meth_emit_encoded, METH_VARARGS,
      "emit_encoded($self, event, args, namespace, room, skip_sid, is_volatile, /)\n--\n\n"
      "The same for what encode_event() gave; without callbacks."},
-    {"deliver", hub_meth_deliver, METH_VARARGS,
+    {"deliver", (PyCFunction)(void (*)(void))hub_meth_deliver, METH_FASTCALL,
      "deliver($self, payload, host_id, /)\n--\n\n"
      "Emit what another server has published: as emit(), but False when all of it is Python's."},
     {"_flush", hub_meth_flush, METH_NOARGS, NULL},

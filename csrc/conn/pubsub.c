@@ -30,8 +30,14 @@ value_of(TbxHubObject *hub, const tbx_pub *message, tbx_pub_field field)
 {
     tbx_pub_span span = message->fields[field];
     tbx_err err;
-    if (span.text == NULL) {
+    if (span.text == NULL || (span.len == 4 && memcmp(span.text, "null", 4) == 0)) {
         return Py_NewRef(Py_None);
+    }
+    if (span.len == 3 && memcmp(span.text, "\"/\"", 3) == 0) {
+        return Py_NewRef(hub->state->str_root);
+    }
+    if (span.text[0] == '"' && memchr(span.text, '\\', span.len) == NULL) { /* valid UTF-8 */
+        return PyUnicode_DecodeUTF8((const char *)span.text + 1, (Py_ssize_t)span.len - 2, NULL);
     }
     PyObject *value = tbx_json_decode(hub->state, span.text, span.len, hub->plan.emit_depth, &err);
     PyErr_Clear();

@@ -20,6 +20,23 @@ bad(reader *r, tbx_code code, const uint8_t *at)
     return tbx_json_bad(&r->src, code, at);
 }
 
+#define SHORT 24 /* bytes of a string that are looked at one by one */
+
+/* The rest of a string whose first byte behind the quote is *p: what follows it, or NULL. */
+static inline const uint8_t *
+skip_string(reader *r, const uint8_t *p)
+{
+    const uint8_t *end = r->src.end;
+    const uint8_t *stop = end - p > SHORT ? p + SHORT : end;
+    for (const uint8_t *q = p; q < stop && *q != '\\' && *q >= ' '; q++) {
+        if (*q == '"') {
+            return q + 1;
+        }
+    }
+    tbx_json_str text;
+    return tbx_json_lex_string(&r->src, p, &text);
+}
+
 /* A string, a number or a literal at p: what follows it, or NULL. */
 static const uint8_t *
 skip_scalar(reader *r, const uint8_t *p)
@@ -31,8 +48,7 @@ skip_scalar(reader *r, const uint8_t *p)
                  {"NaN", 3},  {"Infinity", 8}, {"-Infinity", 9}};
     const uint8_t *end = r->src.end;
     if (p < end && *p == '"') {
-        tbx_json_str text;
-        return tbx_json_lex_string(&r->src, p + 1, &text);
+        return skip_string(r, p + 1);
     }
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         const uint8_t *next = tbx_json_lex_literal(p, end, words[i].word, words[i].len);
@@ -53,11 +69,10 @@ static const uint8_t *
 skip_key(reader *r, const uint8_t *p)
 {
     const uint8_t *end = r->src.end;
-    tbx_json_str key;
     if (p >= end || *p != '"') {
         return bad(r, TBX_E_JSON_KEY, p);
     }
-    p = tbx_json_lex_string(&r->src, p + 1, &key);
+    p = skip_string(r, p + 1);
     if (p == NULL) {
         return NULL;
     }
@@ -125,12 +140,21 @@ skip_value(reader *r, const uint8_t *p)
 static void
 note(tbx_pub *out, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
 {
-    static const char *const names[TBX_PUB_FIELDS] = {
-        "method", "host_id",  "namespace", "room",  "skip_sid", "callback",
-        "binary", "volatile", "channels",  "event", "data",
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+    static const struct {
+        const char *text;
+        size_t len;
+    } names[TBX_PUB_FIELDS] = {
+        NAME("method"),   NAME("host_id"),  NAME("namespace"), NAME("room"),
+        NAME("skip_sid"), NAME("callback"), NAME("binary"),    NAME("volatile"),
+        NAME("channels"), NAME("event"),    NAME("data"),
     };
+#undef NAME
     for (size_t i = 0; i < TBX_PUB_FIELDS; i++) {
-        if (strlen(names[i]) == key_len && memcmp(names[i], key, key_len) == 0) {
+        if (names[i].len == key_len && memcmp(names[i].text, key, key_len) == 0) {
             out->fields[i].text = value;
             out->fields[i].len = len;
             return;
