@@ -69,8 +69,6 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
     room_channels = False
     max_pending = 8 * 1024 * 1024
     health_check_interval: float = 10
-    dropped = 0
-    reconnects = 0
     _is_mixed = False  # another process publishes without room channels
     _publisher: Publisher | None = None
     _listener: Listener | None = None
@@ -104,6 +102,29 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         self.room_channels = room_channels
         self.max_pending = max_pending
         self.health_check_interval = health_check_interval
+
+    # Kept aside: what is watched for changes, the manager's attributes, does not change with them.
+    @functools.cached_property
+    def _counts(self) -> dict[str, int]:
+        return {"dropped": 0, "reconnects": 0}
+
+    @property
+    def dropped(self) -> int:
+        """Messages that were dropped or may not have arrived."""
+        return self._counts["dropped"]
+
+    @dropped.setter
+    def dropped(self, n: int) -> None:
+        self._counts["dropped"] = n
+
+    @property
+    def reconnects(self) -> int:
+        """How often the main connection was made anew."""
+        return self._counts["reconnects"]
+
+    @reconnects.setter
+    def reconnects(self, n: int) -> None:
+        self._counts["reconnects"] = n
 
     # --- what the application may ask for ---
 

@@ -979,3 +979,16 @@ def test_it_ends_with_the_event_loop(shared):
                 runner.run(main())
             tap.take(1)
         gc.collect()
+
+
+async def test_counting_makes_no_plan_anew() -> None:
+    """The manager's attributes are watched; what is dropped is counted beside them."""
+    manager = toolboxsio.AsyncRedisManager("redis://127.0.0.1:1/0")
+    sio = toolboxsio.AsyncServer(async_mode="asgi", client_manager=manager)
+    hub = sio.eio.hub()
+    manager.dropped += 1
+    reasons = hub.reasons
+    manager.dropped += 1
+    manager.reconnects += 1
+    assert hub.reasons is reasons
+    assert (manager.dropped, manager.reconnects) == (2, 1)
