@@ -453,7 +453,9 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         if packet_type in (EVENT, BINARY_EVENT) and data[0] in self.reserved_events:
             raise PacketError(f'reserved event name "{data[0]}"')
         if partial is not None:
-            if not self.manager.sid_from_eio_sid(eio_sid, namespace or "/"):
+            # one that has just lost this namespace may have sent it before it knew
+            is_here = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
+            if not is_here and not self.eio.has_joined(eio_sid):
                 raise PacketError("binary packet from a client that is not connected")
             self._binary_packet[eio_sid] = partial
         elif packet_type in (EVENT, BINARY_EVENT):

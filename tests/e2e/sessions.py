@@ -7,9 +7,14 @@ where others receive something too, steps follow in which they do the same. So t
 is the server's own doing, and a correct server has no choice in it.
 
 Handlers that do not wait for anything are called in bursts; those that do are called alone.
+
+What is emitted to the others may wait for them for several steps: in their sockets, in what they
+poll, and in an upgrade that has begun. A client that sees the event "asked" acknowledges it when it
+has the answer it waits for; "called" is acknowledged by a step of its own.
 """
 
 import base64
+import hashlib
 import json
 import random
 import re
@@ -18,6 +23,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
+from .emits_programs import ASKED, HOMES, Programs, answered_calls, asked_answer
+from .emits_values import SPEAKING
 from .harness import Server
 from .raw import CLOSE, PING, TEXT, WebSocket, Wire, encode
 
@@ -25,12 +32,13 @@ CLIENTS = 8
 STEPS = 45
 ROOMS = ("r1", "r2", "\u00e9")
 KINDS = ("websocket", "websocket", "polling", "upgrade")
-NAMESPACES = ("/", "/", "/chat", "/wild", "/refuse", "/legacy", "/nowhere")
+NAMESPACES = ("/", "/", "/chat", "/wild", "/refuse", "/legacy", "/nowhere", SPEAKING)
 #: Where an event is acknowledged at once: what is sent and what comes back, by namespace.
 SYNC = {
     "/": ('42999["one","sync"]', '43999["sync"]'),
     "/wild": ('42/wild,999["sync"]', '43/wild,999["sync"]'),
     "/legacy": ('42/legacy,999["x"]', '43/legacy,999["legacy"]'),
+    SPEAKING: (f'42{SPEAKING},999["sync"]', f'43{SPEAKING},999["sync"]'),
 }
 SYNC_ENGINE = ("5", "6")  # works without a namespace
 #: Engine.IO packets without effect.
@@ -212,6 +220,8 @@ class Generator:
             return
         kinds: list[Any] = [self.several, self.several, self.several]
         kinds += [self.reconnect, self.leave]
+        if self.homes(state):
+            kinds += [self.emits] * 4
         if "/" in state.namespaces:
             kinds += [self.alone, self.question, self.to_room, self.to_room, self.kick]
         if "/chat" in state.namespaces:
@@ -269,6 +279,8 @@ class Generator:
             return self.event(namespace, self.id(), "any " + values.text(), values.value())
         if namespace == "/legacy":
             return [f'42/legacy,{self.id()}["x"]']
+        if namespace == SPEAKING:
+            return [f'42{SPEAKING},{self.id()}["sync"]']
         if namespace == "/chat":
             return [f'42/chat,{self.id()}["unknown",1]']
         choice = rng.randrange(15)
@@ -325,6 +337,11 @@ class Generator:
         """Connect to a namespace, among other packets where nothing overtakes them."""
         rng = self.rng
         namespace = rng.choice(NAMESPACES)
+        if namespace == SPEAKING:  # its handlers wait for what they emit
+            refused = SPEAKING in state.namespaces
+            frames = self.connect(state, SPEAKING)
+            self.alone_until(number, frames, f"{44 if refused else 40}{SPEAKING},")
+            return
         packets = []
         if state.transport == "websocket" and rng.random() < 0.5:
             packets.append(self.pure(state))
@@ -336,6 +353,10 @@ class Generator:
 
     def leave(self, number: int, state: State) -> None:
         namespace = self.rng.choice(NAMESPACES)
+        if namespace == SPEAKING and SPEAKING in state.namespaces:
+            state.namespaces.discard(SPEAKING)
+            self.alone_until(number, [f"41{SPEAKING},"], f'42{SPEAKING},["goodbye"]')
+            return
         is_websocket = state.transport == "websocket"  # in one payload the end would come first
         before = [self.pure(state)] if is_websocket and self.rng.random() < 0.5 else []
         state.namespaces.discard(namespace)
@@ -353,8 +374,12 @@ class Generator:
                 lambda: [f'42{id}["send_message"]'],
             )
         )()
+        self.alone_until(number, frames, f"43{id}[")
+
+    def alone_until(self, number: int, frames: list[Frame], answer: str) -> None:
+        """Send what is handled in several turns, and nothing before its last packet is there."""
         self.add(number, "send", frames=frames, how="frames")
-        self.add(number, "until", answer=f"43{id}[")
+        self.add(number, "until", answer=answer)
         self.sync(number)
 
     def question(self, number: int, state: State) -> None:
@@ -412,6 +437,54 @@ class Generator:
         self.add(number, "until", answer=f"43{prefix(namespace)}{id}[")
         self.sync(number)
 
+    # emits
+
+    def homes(self, state: State) -> list[str]:
+        return [namespace for namespace in HOMES if namespace in state.namespaces]
+
+    def emits(self, number: int, state: State, busy: int | None = None) -> None:
+        """A program of emits.
+
+        :param busy: a client that is amid an upgrade, and does nothing else.
+        """
+        rng = self.rng
+        home = rng.choice(self.homes(state))
+        members = {
+            namespace: {n for n, other in enumerate(self.clients) if namespace in other.namespaces}
+            for namespace in {*NAMESPACES, "/nowhere"}
+        }
+        programs = Programs(rng, self.values, CLIENTS, members)
+        operations = []
+        for _ in range(rng.randrange(1, 8)):
+            alike = self.is_one_transport([n for group in members.values() for n in group])
+            operations.append(programs.operation(number, home, alike and busy is None))
+        for operation in operations:
+            if busy in (client for client, _ in answered_calls([operation])):
+                operation["timeout"] = 0.01
+        id = str(rng.randrange(10))
+        frames: list[Frame] = [f"42{prefix(home)}{id}{json.dumps(['emits', operations])}"]
+        self.add(number, "send", frames=frames, how="segment")
+        for client, namespace in answered_calls(operations):
+            answer: list[Frame] = [f"43{prefix(namespace)}ID{self.values.dump([client, None])}"]
+            if rng.random() < 0.3:
+                answer = self.binary("46", namespace, "ID", [client])
+            self.add(client, "answer", answer=answer)
+        self.add(number, "until", answer=f"43{prefix(home)}{id}[")
+        for client, other in enumerate(self.clients):
+            other.namespaces &= {name for name, group in members.items() if client in group}
+            other.remembered &= "/" in other.namespaces
+        if any('"$bytes' in json.dumps(operation) for operation in operations):
+            self.sync_all(busy)  # what polls must not be upgraded with bytes that others poll, too
+        elif rng.random() < 0.3:
+            self.sync_all(busy)
+        elif busy != number:
+            self.sync(number)
+
+    def sync_all(self, busy: int | None) -> None:
+        for number, state in enumerate(self.clients):
+            if state.transport not in ("none", "closed") and number != busy:
+                self.sync(number)
+
     def ping(self, number: int, state: State) -> None:
         payload = self.rng.randbytes(self.rng.choice((0, 1, 125)))
         self.add(number, "ping", payload=payload)
@@ -436,7 +509,13 @@ class Generator:
         if fails:
             last = rng.choice(("2probe", "4x", "6"))
         first = rng.choice(("2", "3probe", "4x")) if fails and rng.random() < 0.5 else "2probe"
-        self.add(number, "upgrade", first=first, last=last, waiting=rng.random() < 0.5)
+        self.add(number, "upgrade_begin", first=first, waiting=rng.random() < 0.5)
+        others = [n for n, s in enumerate(self.clients) if n != number and self.homes(s)]
+        if first == "2probe":
+            if others and rng.random() < 0.6:
+                other = rng.choice(others)
+                self.emits(other, self.clients[other], busy=number)
+            self.add(number, "upgrade_end", last=last)
         if not fails:
             state.transport = "websocket"
         self.sync(number)
@@ -457,6 +536,10 @@ class Generator:
         elif way == "half a packet":
             arguments["connected"] = "/" in state.namespaces
         self.add(number, "end", **arguments)
+        if any(
+            other.transport not in ("none", "closed") for other in self.clients if other != state
+        ):
+            self.add(number, "settle")  # what the others are told of it comes before their turn
         state.transport = "closed"
         state.namespaces.clear()
 
@@ -468,6 +551,9 @@ def generate(seed: int) -> list[Step]:
 # --- the player -----------------------------------------------------------------------------------
 
 QUESTION = re.compile(r'4[25](?:(\d+)-)?(\d+)\["question"')
+LARGE = 1000
+#: Acknowledge at once: the kernel would wait for more to come, and the server for that.
+QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Client:
@@ -479,6 +565,9 @@ class Client:
         self.ws: WebSocket | None = None
         self.sid = ""
         self.polled: list[str] = []
+        self.asked: list[tuple[str, list[Frame]]] = []  # namespace, answer that is not sent yet
+        self.upgrading: WebSocket | None = None
+        self.was_polling = False
         self.ended = False
 
     # frames
@@ -488,7 +577,9 @@ class Client:
         if self.ws is not None:
             if self.ws.ended:
                 return None
-            return self.ws.receive()
+            if QUICKACK is not None:
+                self.ws.connection.setsockopt(socket.IPPROTO_TCP, QUICKACK, 1)
+            return self.seen(self.ws.receive())
         if self.ended:
             return None
         if not self.polled:
@@ -500,7 +591,23 @@ class Client:
                 return None
         packet = self.polled.pop(0)
         self.wire.note("packet", packet if len(packet) < 2000 else len(packet))
+        return self.seen(packet)
+
+    def seen(self, packet: Frame | None) -> Frame | None:
+        """Note what is in a packet of which the line tells only the length; remember questions."""
+        if packet is not None and len(packet) >= LARGE:
+            data = self.wire.label(packet).encode() if isinstance(packet, str) else packet
+            self.wire.note("content", hashlib.sha1(data).hexdigest())
+        if isinstance(packet, str) and (match := ASKED.match(packet)) and match[4] == "asked":
+            namespace = match[2] or ""
+            self.asked.append((namespace, asked_answer(namespace, int(match[3]))))
+        self.forget(packet)
         return packet
+
+    def forget(self, packet: Frame | None) -> None:
+        """Answer nothing any more in a namespace that a DISCONNECT packet ends."""
+        if isinstance(packet, str) and packet.startswith("41"):
+            self.asked = [asked for asked in self.asked if asked[0] != packet[2:]]
 
     def until(self, start: str, inside: str = "") -> str | None:
         """Receive up to a packet with such a start, and with `inside` in it."""
@@ -538,6 +645,8 @@ class Client:
 
     def step_send(self, frames: list[Frame], how: str) -> None:
         self.send(frames, how)
+        for frame in frames:
+            self.forget(frame)
 
     def step_until(self, answer: str) -> None:
         """Wait for an ack, with attachments or without."""
@@ -551,6 +660,23 @@ class Client:
     def step_sync(self, packet: str, answer: str) -> None:
         self.send([packet])
         self.until(answer)
+        while self.asked:
+            answers, self.asked = self.asked, []
+            for _, frames in answers:
+                self.send(frames)
+            self.send([packet])
+            self.until(answer)
+
+    def step_answer(self, answer: list[Frame]) -> None:
+        """Wait for the event "called" and acknowledge it."""
+        match = ASKED.match(self.until("4", '["called"') or "")
+        if match is None:
+            return
+        for _ in range(int(match[1] or 0)):
+            self.next()
+        head = answer[0]
+        assert isinstance(head, str)
+        self.send([head.replace("ID", match[3], 1), *answer[1:]])
 
     def step_question(
         self, frames: list[Frame], answer: list[Frame], last: str, acked_first: bool
@@ -584,18 +710,31 @@ class Client:
             self.ws.frame(part, 0, fin=number == len(parts))
 
     def step_upgrade(self, first: str, last: str, waiting: bool) -> None:
+        self.step_upgrade_begin(first, waiting)
+        if first == "2probe":
+            self.step_upgrade_end(last)
+
+    def step_upgrade_begin(self, first: str, waiting: bool) -> None:
+        """Begin an upgrade; one that does not begin with a probe has failed already."""
         poll = self.wire.poll(self.sid) if waiting and first == "2probe" else None
-        ws = self.wire.websocket(self.sid)
+        self.upgrading = ws = self.wire.websocket(self.sid)
         ws.frame(first)
+        self.was_polling = poll is not None
         if first == "2probe":
             ws.until("3probe")
             if poll is not None:
                 self.wire.finish(poll)
-            ws.frame(last)
+        else:
+            ws.until("")
+
+    def step_upgrade_end(self, last: str) -> None:
+        ws = self.upgrading
+        assert ws is not None
+        ws.frame(last)
         if last == "5":
             self.ws = ws
-            if poll is None:  # what would have ended the poll
-                ws.until("6")
+            if not self.was_polling:  # what would have ended the poll
+                self.until("6")
         else:
             ws.until("")
 
@@ -639,6 +778,9 @@ def play(server: Server, steps: list[Step], name: str) -> list[list[Any]]:
         for number, step in enumerate(steps):
             client = clients[step.client]
             client.wire.note("step", number, step.action)
+            if step.action == "settle":
+                server.transcript(client.run)
+                continue
             try:
                 getattr(client, f"step_{step.action}")(**step.arguments)
             except OSError as exc:  # a server that does not answer: the transcripts tell
@@ -653,9 +795,3 @@ def play(server: Server, steps: list[Step], name: str) -> list[list[Any]]:
     finally:
         for client in clients:
             client.wire.__exit__()
-
-
-def describe_step(step: Step) -> str:
-    """One line about a step."""
-    shown = {key: value for key, value in step.arguments.items() if value is not None}
-    return f"client {step.client}: {step.action} {str(shown)[:300]}"

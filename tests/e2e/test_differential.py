@@ -5,13 +5,16 @@ Another seed: TOOLBOXSIO_SEED=number plays that session alone.
 
 import os
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from .emits_programs import HOMES, WEIGHTS, kinds_of, program_of
+from .emits_values import ODD
 from .harness import Server, Trio, serving_all, wait_until
-from .sessions import VIOLATIONS, Client, Step, describe_step, generate, play
+from .sessions import VIOLATIONS, Client, Step, generate, play
 
 NIGHTLY = os.environ.get("TOOLBOXSIO_NIGHTLY") == "1"
 SEED = os.environ.get("TOOLBOXSIO_SEED")
@@ -29,9 +32,17 @@ def seeds(first: int) -> list[int]:
     return list(range(first, first + SESSIONS))
 
 
+def describe_step(step: Step) -> str:
+    """One line about a step."""
+    shown = {key: value for key, value in step.arguments.items() if value is not None}
+    return f"client {step.client}: {step.action} {str(shown)[:300]}"
+
+
 def difference(steps: list[Step], upstream: list[list[Any]], ours: list[list[Any]]) -> str:
     """Say where a client is treated otherwise, the first in time; "" when none is."""
-    if any(client[-1][0] == "failed" for client in upstream + ours):  # then some know no handlers
+    if any(
+        client[-1:] and client[-1][0] == "failed" for client in upstream + ours
+    ):  # then some know no handlers
         upstream, ours = ([before_handlers(client) for client in side] for side in (upstream, ours))
     found = []
     for client, (expected, got) in enumerate(zip(upstream, ours, strict=True)):
@@ -72,17 +83,45 @@ def check(servers: Trio, pool: ThreadPoolExecutor, seed: int) -> None:
 
 @pytest.mark.parametrize(("loop", "first"), [("uvloop", 0), ("asyncio", 1000)])
 def test_random_sessions(loop: str, first: int) -> None:
-    kept = ("sockets", "environs", "half packets", "rooms", "callbacks")
-    with serving_all(loop=loop) as servers, ThreadPoolExecutor(len(servers)) as pool:
+    kept = ("sockets", "environs", "half packets", "callbacks")
+    trio_of_loop = serving_all(loop=loop, handlers="emits_handlers")
+    with trio_of_loop as servers, ThreadPoolExecutor(len(servers)) as pool:
         for seed in seeds(first):
             check(servers, pool, seed)
+        rooms = []
         for server in servers:
 
-            def empty(server: Any = server) -> bool:
+            def emptied(server: Any = server) -> Any:
                 facts = server.get("/facts")
-                return not any(facts[key] for key in kept)
+                return None if any(facts[key] for key in kept) else facts
 
-            wait_until(f"{server.name} has let go of its clients", empty)
+            facts = wait_until(f"{server.name} has let go of its clients", emptied)
+            rooms.append(facts["rooms"])  # those that somebody entered who was not there
+        assert rooms[1] == rooms[2] == rooms[0]
+
+
+def test_programs_of_every_kind_are_played() -> None:
+    """The default sessions emit all there is, in every namespace, and amid upgrades."""
+    found: Counter[str] = Counter()
+    for seed in (*range(SESSIONS), *range(1000, 1000 + SESSIONS)):
+        previous = ""
+        for step in generate(seed):
+            found["amid an upgrade"] += previous == "upgrade_begin" and step.action == "send"
+            previous = step.action
+            for operation in program_of(step.arguments):
+                found.update(kinds_of(operation))
+    expected = [
+        *(WEIGHTS.keys() - {"odd"}),
+        *ODD,
+        *HOMES,
+        "by namespace",
+        "amid an upgrade",
+        "answered call",
+    ]
+    expected += ["list", "tuple", "set", "client", "skip_sid", "to", "room", "callback"]
+    expected += ["$bytes", "$text", "$tuple", "None"]
+    missing = [kind for kind in expected if found[kind] < 5]
+    assert not missing, found
 
 
 @pytest.mark.parametrize("name", VIOLATIONS)

@@ -173,10 +173,12 @@ async def test_a_call_without_an_answer():
     assert list(sio.manager.callbacks[sids[0]]) == [0]  # the counter
 
 
-async def test_what_json_does_not_know_reaches_nobody():
+@pytest.mark.parametrize("callback", [None, print])
+async def test_what_json_does_not_know_reaches_nobody(callback):
     clients, _ = crowd(server(), 2)
     with pytest.raises(TypeError):
-        await clients[0].sio.emit("e", [1, object()])
+        await clients[0].sio.emit("e", [1, object()], callback=callback)
+    assert clients[0].sio.manager.callbacks == {}
     await asyncio.sleep(0)
     assert [client.taken() for client in clients] == [[], []]
 
@@ -591,3 +593,18 @@ async def test_clients_of_an_asgi_server(is_uvicorn):
     assert await clients[1].exchange() == ['42["e",3]']
     for client in clients[:2]:
         await client.end()
+
+
+async def test_a_binary_answer_to_a_namespace_that_is_lost():
+    """It crosses the DISCONNECT: the client keeps its other namespaces."""
+    sio = server(namespaces="*")
+    [client], [sid] = crowd(sio, 1)
+    other = client.join("40/n,")
+    await sio.emit("ask", to=other, namespace="/n", callback=print)
+    assert await client.until() == ['42/n,1["ask"]']
+    await sio.disconnect(other, namespace="/n")
+    client.send('461-/n,1[{"_placeholder":true,"num":0}]', b"x", '421["nobody"]')
+    assert await client.until() == ["41/n,"]
+    await sio.emit("e", to=sid)
+    assert await client.until() == ['42["e"]']
+    assert sio._binary_packet == {}
