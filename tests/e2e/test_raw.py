@@ -532,7 +532,6 @@ REFUSED = {
     "placeholder number negative": ['451-["one",{"_placeholder":true,"num":-1}]', b"x"],
     "placeholder number too big": ['451-["one",{"_placeholder":true,"num":7}]', b"x"],
     "placeholder number a string": ['451-["one",{"_placeholder":true,"num":"a"}]', b"x"],
-    "binary packet before connect": [f"451-/chat,2{ONE}", b"x"],
     "event an object": ["42{}"],
     "event empty": ["42[]"],
     "event without data": ["42"],

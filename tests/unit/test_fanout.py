@@ -608,3 +608,11 @@ async def test_a_binary_answer_to_a_namespace_that_is_lost():
     await sio.emit("e", to=sid)
     assert await client.until() == ['42["e"]']
     assert sio._binary_packet == {}
+
+
+async def test_a_binary_packet_of_a_client_that_is_nowhere():
+    sio = server()
+    client = Client(sio)
+    client.send('451-["e",{"_placeholder":true,"num":0}]')
+    assert await client.until(2) == ["1", (8, b"\x03\xe8")]
+    assert sio._binary_packet == {}
