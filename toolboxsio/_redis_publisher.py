@@ -28,9 +28,10 @@ _Command = tuple[tuple[bytes, ...], int, "asyncio.Future[bool] | None"]
 class Batch:
     """What was written at once: replies that are due, messages in it, and who waits for them."""
 
-    __slots__ = ("messages", "replies", "waiters")
+    __slots__ = ("has_failed", "messages", "replies", "waiters")
 
     def __init__(self, messages: int, replies: int, waiters: list[asyncio.Future[bool]]) -> None:
+        self.has_failed = False  # Redis has refused one
         self.messages = messages
         self.replies = replies
         self.waiters = waiters
@@ -44,6 +45,7 @@ class Publisher(Link):
         self.pending: deque[_Command] = deque()
         self.pending_bytes = 0
         self.in_flight: deque[Batch] = deque()
+        self.is_closed = False  # it makes no connection any more
         self.is_flush_due = False
         self.has_written = False  # in this turn of the loop
         self.drained: list[asyncio.Future[bool]] = []
@@ -58,7 +60,7 @@ class Publisher(Link):
 
     def begin(self) -> None:
         """See to it that there is a connection, or that one is being made."""
-        if self.starting is None or self.starting.done():
+        if not self.is_closed and (self.starting is None or self.starting.done()):
             # not in the context of whoever emits first
             self.starting = Context().run(self.loop.create_task, self.run())
 
@@ -68,8 +70,9 @@ class Publisher(Link):
         """Queue a command, whose parts have so many bytes."""
         self.pending.append((parts, size, waiter))
         self.pending_bytes += size
+        limit = self.manager.max_pending
         if self.is_up:
-            if self.pending_bytes > WRITE_SIZE:
+            if self.pending_bytes > min(WRITE_SIZE, limit):
                 self.write_pending()
                 self.has_written = True
             elif not self.is_flush_due:
@@ -77,7 +80,6 @@ class Publisher(Link):
                 self._write_soon()
         else:
             self.begin()
-        limit = self.manager.max_pending
         if self.pending_bytes > limit and not self.is_external:
             n = self._drop_oldest(limit)
             self._tell(n, f"Cannot publish to redis... more than {limit} bytes wait")
@@ -159,6 +161,7 @@ class Publisher(Link):
             return
         batch = self.in_flight[0]
         if isinstance(reply, hiredis.ReplyError) and batch.messages:
+            batch.has_failed = True
             self._tell(1, f"Cannot publish to redis... giving up: {reply}")
         batch.replies -= 1
         if batch.replies <= 0:
@@ -166,7 +169,8 @@ class Publisher(Link):
 
     def _settle_front(self) -> None:
         while self.in_flight and self.in_flight[0].replies <= 0:
-            settle(self.in_flight.popleft().waiters, True)
+            batch = self.in_flight.popleft()
+            settle(batch.waiters, not batch.has_failed)
 
     def _drop_oldest(self, limit: int) -> int:
         """Let at most so many bytes wait; the number of messages that do not any more."""
@@ -257,12 +261,32 @@ class Publisher(Link):
         self._wake()
 
     async def close(self) -> None:
+        self.is_closed = True
         await super().close()
-        self.abandon()
+        self.drop_all()
 
     def abandon(self) -> None:
-        """It is used no more, or its event loop is gone: what is left was not sent."""
+        """It is used no more: another event loop has a publisher of its own. That of this one, if
+        it still runs, ends it."""
+        self.is_closed = True
+        if self.loop.is_closed():
+            self.drop_all()
+        else:
+            self.loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        task = self.task or self.starting
+        if task is not None and not task.done():
+            task.cancel()  # which drops what is left
+        else:
+            self.drop_all()
+
+    def drop_all(self) -> None:
+        """Count what is left, and was not sent."""
         n = self._drop_oldest(0)
         n += sum(min(batch.messages, batch.replies) for batch in self.in_flight)
+        for batch in self.in_flight:
+            settle(batch.waiters, False)
+        self.in_flight.clear()
         self.manager.dropped += n
         self._all_told()

@@ -52,6 +52,8 @@ _UPSTREAM_METHODS = {
 #: Where a socket has one of these on itself, each of its packets takes the long way.
 _WATCHED = frozenset(("receive", "send", "close", "_receive_encoded"))
 
+_COUNTED = (str, bytes, bytearray)
+
 _AsgiWebSocket = engineio.async_drivers.asgi.WebSocket
 
 
@@ -158,6 +160,8 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             conn.close(1000)
         elif conn.path == "asgi":
             self._interrupt()
+        elif conn.path == "polling" and self.closed:
+            self._let_go()
 
     def _interrupt(self) -> None:
         """Let the reader of messages come to its end; what it handles just now, it handles."""
@@ -223,12 +227,18 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             self._hang_up()
 
     def _too_slow(self, waiting: int) -> None:
-        """More output waits than may; called by the connection, which drops all of it."""
+        """More output waits than may; called by the connection, which drops all of it.
+
+        The application's handler runs later: an emit may be at work for other clients.
+        """
         server = self.server
         server.logger.error(
             "%s: Client is too slow, %s bytes wait for it, closing socket", self.sid, waiting
         )
-        server.hub().start(self._drop(), copy_context())
+        asyncio.get_running_loop().call_soon(self._start_drop)
+
+    def _start_drop(self) -> None:
+        self.server.hub().start(self._drop(), copy_context())
 
     def _slow(self, waiting: int) -> None:
         """More output waits than may, and slow clients are kept; called by the connection."""
@@ -318,7 +328,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         conn = self.conn
         if conn is None or conn.path == "polling":
             await super().send(pkt)
-            if conn is not None and not self.closed and isinstance(pkt.data, (str, bytes)):
+            if conn is not None and not self.closed and isinstance(pkt.data, _COUNTED):
                 conn.queued(len(pkt.data))
             return
         if _is_replaced("send"):
@@ -345,7 +355,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         except (TimeoutError, asyncio.CancelledError):
             raise engineio.exceptions.QueueEmpty from None
         if self.conn is not None:
-            self.conn.queued(0)
+            self.conn.fetched()
         if packet is None:
             return []
         packets = [packet]

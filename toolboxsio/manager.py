@@ -69,6 +69,7 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         elif left is not None:
             recipients, parts = left
             await self._send_each(recipients, parts, event, data, namespace, callback, is_volatile)
+            await asyncio.sleep(0)
 
     def _new_id(self, callback: Any, sid: Any) -> Any:
         return self._generate_ack_id(sid, callback)
@@ -100,6 +101,7 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
             if sid not in skipped
         ]
         await self._send_each(recipients, parts, event, data, namespace, callback, is_volatile)
+        await asyncio.sleep(0)
 
     async def _send_each(
         self,
@@ -111,27 +113,44 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         callback: Any,
         is_volatile: bool,
     ) -> None:
-        """Send an event to each of these, one after the other: sending waits for nothing.
+        """Send an event to each of these, one after the other: sending waits for nothing. Only
+        where the application has replaced how a socket sends there is a task, as upstream has.
 
         :param parts: the encoded packet and its attachments; None: each gets an id of its own.
         """
         server = self.server
         packets = [EnginePacket(MESSAGE, data=part) for part in parts or ()]
+        tasks = []
         for sid, eio_sid in recipients:
             if is_volatile and server._is_behind(eio_sid):
                 continue
-            try:
-                if parts is None:
-                    id = self._generate_ack_id(sid, callback)
-                    args = [event, *_args_of(data)]
-                    packet = server.packet_class(EVENT, namespace=namespace, data=args, id=id)
-                    await server._send_packet(eio_sid, packet)
-                for packet in packets:
+            own = packets
+            if parts is None:
+                id = self._generate_ack_id(sid, callback)
+                args = [event, *_args_of(data)]
+                own = [server.packet_class(EVENT, namespace=namespace, data=args, id=id)]
+            sending = self._send_to(sid, eio_sid, own)
+            conn = getattr(server.eio.sockets.get(eio_sid), "conn", None)
+            if conn is None or conn.stock:
+                await sending
+            else:
+                tasks.append(asyncio.create_task(sending))
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _send_to(self, sid: Any, eio_sid: str, packets: list[Any]) -> None:
+        """Send Engine.IO packets, or one Socket.IO packet, to a client."""
+        server = self.server
+        try:
+            for packet in packets:
+                if isinstance(packet, EnginePacket):
                     await server._send_eio_packet(eio_sid, packet)
-            except Exception as exc:  # one client's; upstream has a task for it
-                asyncio.get_running_loop().call_exception_handler(
-                    {"message": f"an emit to {sid} failed", "exception": exc}
-                )
+                else:
+                    await server._send_packet(eio_sid, packet)
+        except Exception as exc:  # one client's; upstream has a task for it
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"an emit to {sid} failed", "exception": exc}
+            )
 
     def get_rooms(self, sid: Any, namespace: str) -> list[Any]:
         """The rooms of a client: its own first, then in the order in which it has entered them.

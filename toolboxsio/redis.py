@@ -13,7 +13,7 @@ import json as _json
 import logging
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import engineio.json
 from socketio.async_pubsub_manager import AsyncPubSubManager as _PubSubManager
@@ -260,11 +260,8 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
             if left is NotImplemented:
                 await self._emit_here(event, data, namespace, room, skip_sid, None, volatile)
         publisher, waiter = self._put(self._channel_for(namespace, room), message)
-        if left is True:
-            await asyncio.sleep(0)  # who only emits does not keep the others waiting
-        elif left is not None and left is not NotImplemented:
-            recipients, parts = left
-            await self._send_each(recipients, parts, event, data, namespace, None, volatile)
+        if left is not NotImplemented:
+            await self._finish_emit(left, event, data, namespace, None, volatile)
         await publisher.wait(waiter)
 
     def _deliver_here(
@@ -330,13 +327,12 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         return header.encode(), texts[0], b',"data":', texts[1], b"}"
 
     def _put(
-        self, channel: str, message: tuple[bytes, ...]
+        self, channel: bytes, message: tuple[bytes, ...]
     ) -> tuple[Publisher, asyncio.Future[bool] | None]:
         """Queue a message for Redis."""
         publisher = self._publisher_here()
-        name = channel.encode()
         size = sum(map(len, message))
-        head = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n" % (len(name), name, size)
+        head = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n" % (len(channel), channel, size)
         waiter = publisher.loop.create_future() if self.server is None else None
         publisher.put((head, *message, b"\r\n"), len(head) + size + 2, waiter)
         return publisher, waiter
@@ -361,7 +357,7 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         message = {name: stamped[name] for name in first if name in stamped}
         message |= {name: v for name, v in stamped.items() if name not in (*first, *last)}
         message |= {name: stamped[name] for name in last if name in stamped}
-        channel = self.channel
+        channel = self.channel.encode()
         if data.get("method") == "emit":
             channel = self._channel_for(data.get("namespace"), data.get("room"))
         try:
@@ -483,13 +479,13 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         return self.room_channels and not self._is_mixed
 
     def _channel_of(self, namespace: str, room: str) -> bytes:
-        return f"{self.channel}#{namespace}#{room}#".encode()
+        return f"{self.channel}#{namespace}#{room}#".encode("utf-8", "surrogatepass")
 
-    def _channel_for(self, namespace: Any, room: Any) -> str:
+    def _channel_for(self, namespace: Any, room: Any) -> bytes:
         """Where a message to this room is published."""
         if self._uses_room_channels() and _has_channel(room):
-            return f"{self.channel}#{namespace}#{room}#"
-        return str(self.channel)
+            return self._channel_of(namespace, room)
+        return cast("bytes", self.channel.encode())
 
     def _room_channels_here(self) -> list[bytes]:
         """The channels of the rooms that have somebody in them here."""

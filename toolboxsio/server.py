@@ -231,13 +231,23 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         return args if len(args) > 1 else args[0] if args else None
 
     def _forget_callback(self, room: Any, callback: Callable[..., Any]) -> None:
-        """Let go of a callback that nobody waits for any more."""
+        """Let go of a callback that nobody waits for any more, and of what leads to it."""
         tables = self.manager.callbacks
-        owners = [room] if isinstance(room, str) and room in tables else list(tables)
-        for owner in owners:
-            table = tables[owner]
-            for id in [id for id, waiting in table.items() if waiting is callback]:
-                del table[id]
+        gone = set()
+        for owner in [room] if isinstance(room, str) and room in tables else list(tables):
+            for id in [id for id, found in tables[owner].items() if found is callback]:
+                del tables[owner][id]
+                gone.add((owner, id))
+            if list(tables[owner]) == [0] and not any(
+                owner in rooms.get(None, ()) for rooms in self.manager.rooms.values()
+            ):  # a client of another server
+                del tables[owner]
+        # Pub/sub managers: what a client here answers to. (host_id, room, namespace, id)
+        for table in tables.values():
+            for id, found in list(table.items()):
+                args = found.args if isinstance(found, functools.partial) else ()
+                if len(args) == 4 and (args[1], args[3]) in gone:
+                    del table[id]
 
     async def _handle_event_internal(
         self, server: Any, sid: str, eio_sid: str, data: list[Any], namespace: str, id: int | None
@@ -348,7 +358,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         socket = self.eio.sockets.get(eio_sid)
         conn = getattr(socket, "conn", None)
         if conn is None or conn.path != "polling":
-            return bool(conn is not None and conn.draining)
+            return bool(conn is not None and conn.is_behind)
         queue = vars(socket).get("queue")
         return queue is not None and not queue.empty()
 

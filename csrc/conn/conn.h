@@ -288,6 +288,8 @@ void tbx_conn_has_output(TbxConnObject *conn);
 /* The transport has paused us, or there is more to wait: too much of it ends the session, or is told to
  * Python when the hub keeps slow clients (up to twice as much). Escapes into toolboxsio's Python. */
 void tbx_conn_check_backlog(TbxConnObject *conn);
+/* Whether something waits for the client that its transport has not taken. */
+bool tbx_conn_is_behind(const TbxConnObject *conn);
 /* The client lets too much wait: its session ends, what waits for it is dropped. Escapes. */
 void tbx_conn_give_up(TbxConnObject *conn);
 /* Writes now what the transport takes. Escapes into the transport. */

@@ -201,6 +201,12 @@ tbx_conn_backlog(TbxConnObject *conn)
     return waiting;
 }
 
+bool
+tbx_conn_is_behind(const TbxConnObject *conn)
+{
+    return conn->path == TBX_PATH_DIRECT ? !conn->can_write : conn->draining;
+}
+
 void
 tbx_conn_give_up(TbxConnObject *conn)
 {

@@ -98,10 +98,13 @@ conn_meth_pause_writing(PyObject *self, PyObject *Py_UNUSED(none))
 static PyObject *
 conn_meth_resume_writing(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    CONN(self)->can_write = true;
-    CONN(self)->in_transport = 0;
-    CONN(self)->is_slow = false;
-    tbx_conn_write(CONN(self));
+    TbxConnObject *conn = CONN(self);
+    conn->can_write = true;
+    conn->in_transport = 0;
+    tbx_conn_write(conn);
+    if (conn->can_write) { /* still: it has caught up */
+        conn->is_slow = false;
+    }
     Py_RETURN_NONE;
 }
 
@@ -194,6 +197,23 @@ handle_message(TbxConnObject *conn, PyObject *message)
     return handled;
 }
 
+#define SENT_MAX 32 /* messages that are sent, before they are taken out of the outbox */
+
+/* Bytes of a message of the outbox. */
+static size_t
+size_of(PyObject *message)
+{
+    Py_ssize_t len = 0;
+    if (PyBytes_Check(message)) {
+        return (size_t)PyBytes_GET_SIZE(message);
+    }
+    if (PyUnicode_AsUTF8AndSize(message, &len) == NULL) { /* it was, when it was put */
+        PyErr_Clear();
+        return 0;
+    }
+    return (size_t)len;
+}
+
 /* What ASGI's send() is to be called with next, or None; then nothing is on its way. */
 static PyObject *
 next_message(TbxConnObject *conn)
@@ -210,6 +230,7 @@ next_message(TbxConnObject *conn)
         Py_RETURN_NONE;
     }
     PyObject *message = PyList_GET_ITEM(conn->outbox, conn->sent);
+    size_t len = size_of(message);
     bool is_text = PyUnicode_Check(message);
     PyObject *event = PyDict_New();
     if (event == NULL || PyDict_SetItem(event, state->str_type, state->str_websocket_send) < 0 ||
@@ -218,8 +239,16 @@ next_message(TbxConnObject *conn)
         Py_XDECREF(event);
         return NULL;
     }
-    conn->sent++;
+    conn->sent++; /* it is the server's now, and waits here no more */
+    conn->out_len -= len < conn->out_len ? len : conn->out_len;
     conn->draining = true;
+    if (conn->sent >= SENT_MAX && conn->sent > PyList_GET_SIZE(conn->outbox) / 2) {
+        if (PyList_SetSlice(conn->outbox, 0, conn->sent, NULL) < 0) {
+            Py_DECREF(event);
+            return NULL;
+        }
+        conn->sent = 0;
+    }
     return event;
 }
 
@@ -321,7 +350,7 @@ conn_meth_send(PyObject *self, PyObject *encoded)
     Py_RETURN_NONE;
 }
 
-/* Polling: packets wait for the client's next request; 0: it has fetched them. */
+/* Polling: a packet waits for the client's next request. */
 static PyObject *
 conn_meth_queued(PyObject *self, PyObject *arg)
 {
@@ -334,7 +363,14 @@ conn_meth_queued(PyObject *self, PyObject *arg)
         conn->out_len += (size_t)n;
         tbx_conn_check_backlog(conn);
     }
-    else if (conn->path == TBX_PATH_POLLING) {
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_fetched(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    TbxConnObject *conn = CONN(self);
+    if (conn->path == TBX_PATH_POLLING) {
         conn->out_len = 0;
         conn->is_slow = false;
     }
@@ -480,6 +516,12 @@ conn_get_draining(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+conn_get_is_behind(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(tbx_conn_is_behind(CONN(self)));
+}
+
+static PyObject *
 conn_get_must_wait(PyObject *self, void *Py_UNUSED(closure))
 {
     TbxConnObject *conn = CONN(self);
@@ -612,7 +654,9 @@ static PyMethodDef conn_methods[] = {
      "to."},
     {"send", conn_meth_send, METH_O, "send($self, encoded, /)\n--\n\nSend one Engine.IO packet."},
     {"queued", conn_meth_queued, METH_O,
-     "queued($self, size, /)\n--\n\nSo many bytes more wait for a poll; 0: they were fetched."},
+     "queued($self, size, /)\n--\n\nSo many bytes more wait for a poll."},
+    {"fetched", conn_meth_fetched, METH_NOARGS,
+     "fetched($self, /)\n--\n\nNothing waits for a poll any more."},
     {"give_up", conn_meth_give_up, METH_NOARGS,
      "give_up($self, /)\n--\n\nEnd the session of a client that is too slow."},
     {"next_message", conn_meth_next_message, METH_NOARGS,
@@ -638,6 +682,8 @@ static PyGetSetDef conn_getset[] = {
     {"path", conn_get_path, NULL, "'polling', 'asgi', 'direct' or 'over'.", NULL},
     {"backlog", conn_get_backlog, NULL, "Bytes that wait for the client.", NULL},
     {"draining", conn_get_draining, NULL, "Whether a message is being sent (ASGI).", NULL},
+    {"is_behind", conn_get_is_behind, NULL,
+     "Whether something waits that the transport has not taken.", NULL},
     {"must_wait", conn_get_must_wait, NULL, "Whether the client's next message has to wait.", NULL},
     {"server", conn_get_server, NULL, "What attach() was given.", NULL},
     {"close_sent", conn_get_close_sent, NULL, "Whether nothing can be sent any more.", NULL},

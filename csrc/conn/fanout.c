@@ -15,12 +15,15 @@
 
 #define WINDOWS 16 /* bits of a compressor's window; 0: not compressed */
 
-/* An emit. Everything is owned but hub, ns, skip and new_id. */
+/* An emit. Everything is owned but hub, ns, skip, new_id and text. */
 typedef struct {
     TbxHubObject *hub;
     PyObject *ns;
     PyObject *skip;   /* str, list or anything: who gets nothing */
     PyObject *new_id; /* sid -> id of the acknowledgement, or None */
+    PyObject *rooms;  /* dict: of the plan, as the next two; it may be made anew meanwhile */
+    PyObject *hook;   /* json_default */
+    Py_ssize_t max_depth;
     bool is_volatile;
     tbx_buf *text;     /* borrowed: gap, header, array */
     size_t array;      /* where the array begins */
@@ -39,16 +42,13 @@ typedef struct {
 static int
 emission_encode(emission *e, PyObject *event, PyObject *data)
 {
-    const tbx_plan *plan = &e->hub->plan;
-    PyObject *hook = Py_NewRef(plan->emit_default); /* which may have the plan made anew */
     e->parts = PyList_New(0);
     int status = -1;
     if (e->parts != NULL && tbx_packet_begin(e->text, e->ns, false, 0) == 0) {
-        tbx_json_enc_options options = {hook, plan->emit_depth - 1, e->parts};
+        tbx_json_enc_options options = {e->hook, e->max_depth - 1, e->parts};
         e->array = e->text->len;
         status = tbx_packet_put_array(e->hub->state, e->text, event, data, &options);
     }
-    Py_DECREF(hook);
     if (status == 0) {
         e->start = tbx_packet_finish(e->text->data, '2', PyList_GET_SIZE(e->parts));
     }
@@ -125,13 +125,6 @@ is_ready(const TbxConnObject *conn)
            (conn->path == TBX_PATH_DIRECT || (conn->path == TBX_PATH_ASGI && conn->outbox != NULL));
 }
 
-/* Something waits for the client that its transport has not taken. */
-static bool
-is_behind(const TbxConnObject *conn)
-{
-    return conn->path == TBX_PATH_DIRECT ? !conn->can_write : conn->draining;
-}
-
 /* Puts a packet and its attachments. 0, or -1 with an exception. Escapes. */
 static int
 put_packet(emission *e, TbxConnObject *conn, const uint8_t *text, size_t len, PyObject **frames,
@@ -155,19 +148,23 @@ put_packet(emission *e, TbxConnObject *conn, const uint8_t *text, size_t len, Py
     return status;
 }
 
-/* The same with an id of its own, which the answer will bear. Escapes. */
-static int
-put_with_id(emission *e, TbxConnObject *conn, PyObject *sid)
+/* The id of an acknowledgement, or -1 with an exception. Escapes. */
+static long long
+make_id(emission *e, PyObject *sid)
 {
     PyObject *number = PyObject_CallOneArg(e->new_id, sid);
     long long id = number != NULL ? PyLong_AsLongLong(number) : -1;
     Py_XDECREF(number);
-    if (id < 0) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_ValueError, "the id of a callback must not be negative");
-        }
-        return -1;
+    if (id < 0 && !PyErr_Occurred()) {
+        PyErr_SetString(PyExc_ValueError, "the id of a callback must not be negative");
     }
+    return id;
+}
+
+/* The same with an id of its own, which the answer will bear. Escapes. */
+static int
+put_with_id(emission *e, TbxConnObject *conn, long long id)
+{
     tbx_buf text;
     PyObject *frames = NULL, *message = NULL;
     tbx_buf_init(&text);
@@ -176,7 +173,7 @@ put_with_id(emission *e, TbxConnObject *conn, PyObject *sid)
         (status = tbx_buf_put(&text, e->text->data + e->array, e->text->len - e->array)) < 0) {
         PyErr_NoMemory();
     }
-    if (status == 0 && is_ready(conn)) {
+    if (status == 0) {
         size_t start = tbx_packet_finish(text.data, '2', PyList_GET_SIZE(e->parts));
         status = put_packet(e, conn, text.data + start, text.len - start, &frames, &message);
     }
@@ -217,6 +214,23 @@ find_connection(TbxHubObject *hub, PyObject *eio_sid)
     return (TbxConnObject *)conn;
 }
 
+/* Puts the packet for a connection that is ready. */
+static void
+put(emission *e, TbxConnObject *conn, long long id)
+{
+    unsigned bits = conn->path == TBX_PATH_DIRECT ? conn->window_bits % WINDOWS : 0;
+    int status = id >= 0 ? put_with_id(e, conn, id)
+                         : put_packet(e, conn, e->text->data + e->start, e->text->len - e->start,
+                                      &e->frames[bits], &e->message);
+    if (status < 0) { /* the client lacks a part: an error of its own */
+        PyErr_WriteUnraisable((PyObject *)conn);
+        tbx_conn_abort(conn);
+    }
+    else {
+        tbx_conn_has_output(conn);
+    }
+}
+
 /* One recipient. 0, or -1 with an exception that ends the emit. Escapes. */
 static int
 deliver(emission *e, const recipient *to)
@@ -227,23 +241,17 @@ deliver(emission *e, const recipient *to)
         return leave(e, to);
     }
     int status = 0;
-    if (!(e->is_volatile && is_behind(conn))) {
-        bool is_direct = conn->path == TBX_PATH_DIRECT;
-        unsigned bits = is_direct ? conn->window_bits % WINDOWS : 0;
-        status = e->new_id != Py_None
-                     ? put_with_id(e, conn, to->sid)
-                     : put_packet(e, conn, e->text->data + e->start, e->text->len - e->start,
-                                  &e->frames[bits], &e->message);
-        if (status < 0) { /* the client lacks a part: an error of its own */
-            PyErr_WriteUnraisable((PyObject *)conn);
-            tbx_conn_abort(conn);
+    if (!e->is_volatile || !tbx_conn_is_behind(conn)) {
+        long long id = e->new_id != Py_None ? make_id(e, to->sid) : -1;
+        if (id < 0 && e->new_id != Py_None) {
+            status = -1;
         }
-        else {
-            tbx_conn_has_output(conn);
+        else if (is_ready(conn)) { /* still */
+            put(e, conn, id);
         }
     }
     Py_DECREF(conn);
-    return 0;
+    return status;
 }
 
 /* 1 when a client is to get nothing; 0; -1 with an exception. */
@@ -280,9 +288,10 @@ members_of(TbxHubObject *hub, PyObject *rooms, PyObject *room)
 
 /* The members of a room or of several, each once. As members_of. */
 static PyObject *
-find_members(TbxHubObject *hub, PyObject *ns, PyObject *room)
+find_members(const emission *e, PyObject *room)
 {
-    PyObject *rooms = Py_XNewRef(PyDict_GetItemWithError(hub->plan.emit_rooms, ns));
+    TbxHubObject *hub = e->hub;
+    PyObject *rooms = Py_XNewRef(PyDict_GetItemWithError(e->rooms, e->ns));
     if (rooms == NULL || !PyDict_CheckExact(rooms)) {
         Py_XDECREF(rooms);
         return NULL;
@@ -411,20 +420,18 @@ emission_splice(emission *e, const tbx_emit_text *text)
 static PyObject *
 emit(emission *e, PyObject *room, const tbx_emit_text *text, PyObject *event, PyObject *data)
 {
-    TbxHubObject *hub = e->hub;
     PyObject *result = NULL;
     PyObject *members = NULL;
     tbx_buf buf;
     tbx_buf_init(&buf);
     e->text = &buf;
-    if (text != NULL &&
-        (members = find_members(hub, e->ns, room)) == NULL) { /* before it is built */
+    if (text != NULL && (members = find_members(e, room)) == NULL) { /* before it is built */
         result = PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
     }
     else if ((text ? emission_splice(e, text) : emission_encode(e, event, data)) == 0) {
         /* The encoder may have run anything: only now is looked at who is there. */
-        if (members == NULL && hub->plan.emit_rooms != NULL) {
-            members = find_members(hub, e->ns, room);
+        if (members == NULL) {
+            members = find_members(e, room);
         }
         if (members != NULL ? deliver_all(e, members) == 0 : !PyErr_Occurred()) {
             result = outcome(e);
@@ -444,18 +451,39 @@ take_room(PyObject **room)
     return *room == NULL ? -1 : is_known_room(*room);
 }
 
+/* The same, with the plan's tables held. Nothing that may collect stands between the check of the plan
+ * and that. */
+static PyObject *
+emit_by_plan(emission *e, PyObject *room, const tbx_emit_text *text, PyObject *event,
+             PyObject *data)
+{
+    TbxHubObject *hub = e->hub;
+    if (!tbx_hub_sends(hub)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    e->rooms = Py_NewRef(hub->plan.emit_rooms);
+    e->hook = Py_NewRef(hub->plan.emit_default);
+    e->max_depth = hub->plan.emit_depth;
+    PyObject *result = NULL;
+    if (PyDict_GetItemWithError(e->rooms, e->ns) != NULL) {
+        result = emit(e, room, text, event, data);
+    }
+    else if (!PyErr_Occurred()) {
+        result = Py_NewRef(Py_None);
+    }
+    Py_DECREF(e->rooms);
+    Py_DECREF(e->hook);
+    return result;
+}
+
 static PyObject *
 emit_to(emission *e, PyObject *room, const tbx_emit_text *text, PyObject *event, PyObject *data)
 {
-    TbxHubObject *hub = e->hub;
-    if (!PyUnicode_CheckExact(e->ns) || !tbx_hub_sends(hub)) {
+    if (!PyUnicode_CheckExact(e->ns)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    if (PyDict_GetItemWithError(hub->plan.emit_rooms, e->ns) == NULL) {
-        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
-    }
     int is_known = take_room(&room);
-    PyObject *result = is_known > 0    ? emit(e, room, text, event, data)
+    PyObject *result = is_known > 0    ? emit_by_plan(e, room, text, event, data)
                        : is_known == 0 ? Py_NewRef(Py_NotImplemented)
                                        : NULL;
     Py_XDECREF(room);

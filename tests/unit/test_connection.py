@@ -1020,6 +1020,7 @@ async def test_backlog_of_messages(packet):
     for _ in range(1000):
         client.conn.send(packet)
     assert client.conn.backlog < 2000 + 2 * len(packet)
+    await asyncio.sleep(0)
     assert client.socket.closing
     blocked.set()
     await until(lambda: client.socket.closed)

@@ -146,7 +146,6 @@ ATTACK = [
     ['51-["x",{"_placeholder":true,"num":-1}]', b"1"],
     ['51-["x",{"_placeholder":true,"num":7}]', b"1"],
     ['51-["x",{"_placeholder":true,"num":"a"}]', b"1"],
-    [f'51-/other,["x",{PLACEHOLDER}]'],
 ]
 
 
