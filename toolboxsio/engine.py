@@ -161,7 +161,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         elif conn.path == "asgi":
             self._interrupt()
         elif conn.path == "polling" and self.closed:
-            self._let_go()
+            conn.expect(DUE_LEAVE, max(self.server.ping_timeout, 0.1))  # a poll may be on its way
 
     def _interrupt(self) -> None:
         """Let the reader of messages come to its end; what it handles just now, it handles."""
@@ -185,7 +185,10 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
     def _deadline(self, kind: int) -> None:
         """A deadline has passed; called by the timer."""
         if kind in (DUE_LEAVE, DUE_CLOSE):
-            self._hang_up()
+            if self.conn.path == "polling":
+                self._let_go()
+            else:
+                self._hang_up()
         else:
             self.server.hub().start(self._late(kind), copy_context())
 
@@ -200,7 +203,7 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         elif kind == DUE_PONG:
             await self._late_pong()
         elif kind == DUE_CONNECT:
-            if not server.has_joined(self.sid):
+            if not server.owner._has_joined(self.sid):
                 server.logger.info("%s: Client joins no namespace, closing socket", self.sid)
                 await self.close(wait=False, abort=False, reason=server.reason.TRANSPORT_ERROR)
                 self._hang_up()
@@ -247,6 +250,10 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
 
     async def _drop(self) -> None:
         await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+        queue = vars(self).get("queue")
+        while queue is not None and not queue.empty():
+            queue.get_nowait()
+            queue.task_done()
         if self.conn is not None:
             self.conn.abort()
 
@@ -664,11 +671,6 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     def awaits_attachments(self, sid: str) -> bool:
         """Whether a client has announced binary attachments that are not here yet."""
         return self.owner is not None and sid in self.owner._binary_packet
-
-    def has_joined(self, sid: str) -> bool:
-        """Whether a client is in a namespace."""
-        manager = self.owner.manager
-        return any(manager.sid_from_eio_sid(sid, name) for name in list(manager.get_namespaces()))
 
     async def send(self, sid: str, data: Any) -> None:
         """Send a message to a client. Mirrors: ``engineio.async_server.AsyncServer.send``."""

@@ -271,6 +271,12 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         packet = self.packet_class(ACK, namespace=namespace, id=id, data=args)
         await self._send_packet(eio_sid, packet)
 
+    def _has_joined(self, eio_sid: str) -> bool:
+        """Whether a client is in a namespace."""
+        manager = self.manager
+        names = list(manager.get_namespaces())
+        return any(manager.sid_from_eio_sid(eio_sid, name) for name in names)
+
     def acceleration(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
         """Tell how the packets of a client are handled.
 
@@ -465,7 +471,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         if partial is not None:
             # one that has just lost this namespace may have sent it before it knew
             is_here = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
-            if not is_here and not self.eio.has_joined(eio_sid):
+            if not is_here and not self._has_joined(eio_sid):
                 raise PacketError("binary packet from a client that is not connected")
             self._binary_packet[eio_sid] = partial
         elif packet_type in (EVENT, BINARY_EVENT):
