@@ -52,7 +52,7 @@ def environment():
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": git("rev-parse", "HEAD"),
-        "dirty": git("status", "--porcelain") != "",
+        "dirty": git("status", "--porcelain", "--", ".", ":!benchmarks/records") != "",
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": cpu_model(),
