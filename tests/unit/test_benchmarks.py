@@ -181,7 +181,7 @@ def test_memory_record(memory_record):
             assert wave["idle"]["server_cpu_seconds"] >= 0
             for phase in ("connect", "disconnect"):
                 assert wave[phase]["seconds"] > 0
-                assert wave[phase]["server_cpu_seconds"] > 0
+                assert wave[phase]["server_cpu_seconds"] >= 0  # counted in ticks of 10 ms
         both = taken["connect_cpu_us"] + taken["disconnect_cpu_us"]
         assert taken["cpu_us"] == pytest.approx(both)
         assert taken["every"]["idle"]["seconds"] >= 0.2
