@@ -241,6 +241,8 @@ def fleet_session(port: int, sides: tuple[str, str]) -> list[Any]:
         sockets[0].until('42["to late"]')
         second.do("leave_room", sid=sids[0], room="late")
         first.do("close_room", room="r")
+        first.do("emit", event="mark closed")  # the other process has heard of both
+        everyone("mark closed")
         second.do("emit", event="to late again", room="late")
         second.do("emit", event="room is closed", room="r")
         second.do("emit", event="mark 3")
