@@ -22,6 +22,7 @@ from .manager import AsyncManager
 from .packet import Packet
 from .redis import AsyncRedisManager, is_available
 from .server import AsyncServer, accelerate, install, uninstall
+from .status import status
 
 _OWN = ("ASGIApp", "AsyncManager", "AsyncRedisManager", "AsyncServer")
 
@@ -40,6 +41,7 @@ __all__ = [
     "install",
     "json",
     "packet",
+    "status",
     "uninstall",
 ]
 

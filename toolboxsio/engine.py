@@ -634,6 +634,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     owner: Any = None
     #: Seconds for an upgrade to WebSocket; 0: without an end.
     upgrade_timeout: float = 10
+    #: What a client without a session here is told besides: a fleet may have sent it astray.
+    session_hint = ""
     _hub: Any = None
     _hub_loop: Any = None
     _sequence: list[int]
@@ -719,6 +721,12 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
                 "maxPayload": self.max_http_buffer_size,
             },
         )
+
+    def _bad_request(self, message: str | None = None) -> Any:
+        """Answer 400. Mirrors: ``engineio.base_server.BaseServer._bad_request``."""
+        if message is not None and message.startswith("Invalid session ") and self.session_hint:
+            message = f"{message} ({self.session_hint})"
+        return super()._bad_request(message)
 
     def _cookie_headers(self, sid: str) -> list[tuple[str, str]] | None:
         if not self.cookie:

@@ -25,6 +25,7 @@ tbx_call_new(TbxConnObject *conn, tbx_call_kind kind)
     if (call != NULL) {
         call->conn = (TbxConnObject *)Py_NewRef(conn);
         call->kind = (uint8_t)kind;
+        call->event = -1;
     }
     return call;
 }
@@ -58,6 +59,19 @@ find_method(PyObject *namespace_handler, PyObject *event)
         PyErr_Clear();
     }
     return method;
+}
+
+/* The entry of the call's event. Names that the application does not know are counted with its
+ * catch-alls: clients make no entries. Escapes. */
+static Py_ssize_t
+find_event(TbxCallObject *call, PyObject *event)
+{
+    TbxHubObject *hub = call->conn->hub;
+    PyObject *star = hub->state->str_star;
+    PyObject *ns = Py_NewRef(call->with_ns ? star : call->ns);
+    Py_ssize_t number = tbx_event_find(hub, ns, call->with_event ? star : event);
+    Py_DECREF(ns);
+    return number;
 }
 
 /* What inspect.iscoroutinefunction says; -1 with an exception. */
@@ -164,6 +178,7 @@ begin(TbxCallObject *call, PyObject **answer)
             goto done;
         }
     }
+    call->event = find_event(call, PyList_GET_ITEM(data, 0));
     int is_async = call->kind == TBX_CALL_TRIGGER ? 1 : is_coroutine_function(state, callee);
     if (is_async < 0) {
         goto done;
@@ -298,11 +313,15 @@ go_on(TbxCallObject *call, PySendResult status, PyObject **result)
             next = failed(call, &answer);
         }
         Py_CLEAR(call->inner);
-        if (next == 1 && call->phase == TBX_PHASE_WAITING && call->kind != TBX_CALL_LANE) {
+        bool is_handler = call->phase == TBX_PHASE_WAITING && call->kind != TBX_CALL_LANE;
+        if (next == 1 && is_handler) {
             next = answered(call, answer);
         }
         else if (next == 1) {
             Py_DECREF(answer);
+        }
+        if (is_handler) {
+            tbx_event_count(call->conn->hub, call->event, tbx_now_ns() - call->began, next < 0);
         }
         if (next < 0) {
             no_stop_iteration();

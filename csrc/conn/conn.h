@@ -15,6 +15,7 @@
 
 #include "py/state.h" /* Python.h comes first */
 
+#include "base/histogram.h"
 #include "codec/json_enc.h"
 #include "conn/watch.h"
 #include "wire/sio.h"
@@ -73,6 +74,20 @@ typedef struct {
     bool manager_emits; /* the manager's emit() is ours: an emit of the server may pass it by */
 } tbx_plan;
 
+/* The handling of one event: its durations, from its reading to its answer. */
+typedef struct {
+    PyObject *ns;    /* owned str; "*": of a catch-all */
+    PyObject *event; /* the same */
+    uint64_t n_failed;
+    tbx_histogram durations;
+} tbx_event_entry;
+
+typedef struct {
+    PyObject *numbers;         /* owned dict: namespace -> event -> number of the entry */
+    tbx_event_entry **entries; /* owned, as what it points to */
+    Py_ssize_t n, cap;
+} tbx_event_stats;
+
 typedef struct TbxConnObject TbxConnObject;
 
 typedef struct {
@@ -112,6 +127,7 @@ typedef struct {
     Py_ssize_t compression_threshold;
     Py_ssize_t n_connections;
     size_t n_emits, emitted; /* emits, and bytes put by them, since the loop has turned */
+    tbx_event_stats events;
 } TbxHubObject;
 
 struct TbxConnObject {
@@ -167,7 +183,9 @@ typedef struct {
     PyObject *inner;  /* owned: the coroutine that is awaited, or NULL */
     PyObject *task;   /* borrowed from the hub's tasks, where it is until the end; or NULL */
     PyObject *weakrefs;
+    Py_ssize_t event; /* its number for tbx_event_count, -1: none */
     uint64_t id;
+    uint64_t began; /* tbx_now_ns() */
     bool has_id;
     uint8_t kind;    /* tbx_call_kind */
     uint8_t phase;   /* tbx_call_phase */
@@ -196,6 +214,7 @@ typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DON
 #define TBX_EMITS_MAX 256            /* in a turn of the loop, before their task lets it turn */
 #define TBX_EMITTED_MAX (256 * 1024) /* bytes put by them */
 #define TBX_HELD_MAX (256 * 1024)    /* bytes that wait for a handler before reading pauses */
+#define TBX_EVENTS_MAX 1000          /* events that are counted by themselves */
 
 /* ---- hub_type.c, plan.c ---- */
 
@@ -355,6 +374,20 @@ PyObject *tbx_hub_emit_text(TbxHubObject *hub, const tbx_emit_text *text, PyObje
 /* A message that was published, as bytes. None: there is nothing more to do; False: all of it is
  * Python's; else as tbx_hub_emit. NULL with an exception. Escapes. */
 PyObject *tbx_hub_deliver(TbxHubObject *hub, PyObject *payload, PyObject *host_id);
+
+/* ---- event_stats.c ---- */
+
+uint64_t tbx_now_ns(void); /* of the monotonic clock */
+
+/* The number of an event's entry, which is made when it is not there; -1: it is not counted. May collect,
+ * and so escapes. */
+Py_ssize_t tbx_event_find(TbxHubObject *hub, PyObject *ns, PyObject *event);
+/* Counts an event that was handled. */
+void tbx_event_count(TbxHubObject *hub, Py_ssize_t number, uint64_t ns, bool has_failed);
+/* A list of (namespace, event, count, failed, seconds in all, p50, p99, longest, (count up to each bound)),
+ * or NULL with an exception. bounds is a tuple of seconds. */
+PyObject *tbx_event_list(TbxHubObject *hub, PyObject *bounds);
+void tbx_event_stats_free(tbx_event_stats *stats);
 
 /* ---- conn_dispatch.c ---- */
 

@@ -5,6 +5,7 @@
  *         def connection(self, socket, sid) -> Connection: ...
  *         def start(self, coro, context): ...                # a task whose first step runs at once
  *         def emit(self, event, data, namespace, room, skip_sid, new_id, is_volatile): ...
+ *         def events(self, bounds): ...                     # how often, how long
  *         is_fast, reasons, emit_reasons, n_connections
  */
 #include "conn/conn.h"
@@ -83,7 +84,8 @@ hub_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         (hub->tick_call = PyObject_GetAttrString((PyObject *)hub, "_tick")) == NULL ||
         (hub->catcher = PyObject_GetAttrString((PyObject *)hub, "_catch")) == NULL ||
         (hub->add_catcher = PyObject_GetAttrString((PyObject *)hub, "_catch_add")) == NULL ||
-        (hub->compressors = PyDict_New()) == NULL || tbx_task_init(hub) < 0) {
+        (hub->compressors = PyDict_New()) == NULL || (hub->events.numbers = PyDict_New()) == NULL ||
+        tbx_task_init(hub) < 0) {
         Py_DECREF(hub);
         return NULL;
     }
@@ -174,6 +176,35 @@ hub_meth_emit_encoded(PyObject *self, PyObject *args)
     text.args++; /* between the brackets */
     text.args_len = (size_t)args_len - 2;
     return tbx_hub_emit_text((TbxHubObject *)self, &text, ns, room, skip, is_volatile != 0);
+}
+
+static PyObject *
+hub_meth_count_event(PyObject *self, PyObject *args)
+{
+    TbxHubObject *hub = (TbxHubObject *)self;
+    PyObject *ns, *event;
+    double seconds;
+    int has_failed;
+    if (!PyArg_ParseTuple(args, "UUdp:count_event", &ns, &event, &seconds, &has_failed)) {
+        return NULL;
+    }
+    if (!(seconds >= 0 && seconds <= 1e9)) {
+        PyErr_SetString(PyExc_ValueError, "a duration must be between 0 and 1e9 seconds");
+        return NULL;
+    }
+    Py_ssize_t number = tbx_event_find(hub, ns, event);
+    tbx_event_count(hub, number, (uint64_t)(seconds * 1e9), has_failed != 0);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+hub_meth_events(PyObject *self, PyObject *args)
+{
+    PyObject *bounds;
+    if (!PyArg_ParseTuple(args, "O!:events", &PyTuple_Type, &bounds)) {
+        return NULL;
+    }
+    return tbx_event_list((TbxHubObject *)self, bounds);
 }
 
 void
@@ -288,6 +319,7 @@ hub_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(hub->timer);
     Py_VISIT(hub->bytes);
     Py_VISIT(hub->view);
+    Py_VISIT(hub->events.numbers);
     for (TbxConnObject *conn = hub->dirty; conn != NULL; conn = conn->next_dirty) {
         Py_VISIT(conn);
     }
@@ -344,6 +376,7 @@ hub_tp_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     hub_tp_clear(self);
+    tbx_event_stats_free(&((TbxHubObject *)self)->events);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -367,6 +400,14 @@ static PyMethodDef hub_methods[] = {
     {"deliver", (PyCFunction)(void (*)(void))hub_meth_deliver, METH_FASTCALL,
      "deliver($self, payload, host_id, /)\n--\n\n"
      "Emit what another server has published: as emit(), but False when all of it is Python's."},
+    {"count_event", hub_meth_count_event, METH_VARARGS,
+     "count_event($self, namespace, event, seconds, has_failed, /)\n--\n\n"
+     "Count an event that was handled in Python."},
+    {"events", hub_meth_events, METH_VARARGS,
+     "events($self, bounds, /)\n--\n\n"
+     "The events that were handled: a list of (namespace, event, count, failed, seconds in all, "
+     "p50, "
+     "p99,\nlongest, counts up to each of the bounds), all durations in seconds."},
     {"_flush", hub_meth_flush, METH_NOARGS, NULL},
     {"_tick", hub_meth_tick, METH_NOARGS, NULL},
     {"_catch", (PyCFunction)(void (*)(void))hub_meth_catch, METH_FASTCALL | METH_KEYWORDS, NULL},

@@ -671,7 +671,16 @@ async def test_status():
     sio = server()
     client = Client(sio)
     client.join()
-    assert sio.status() == {"sessions": 1, "events": [], "emits": [], "redis": None}
+    assert sio.status() == {
+        "sessions": 1,
+        "acceleration": {"paths": {"direct": 1}, "events": [], "emits": []},
+        "events": {},
+        "redis": None,
+    }
     sio.eio.send_packet = sio.eio.send_packet
-    assert sio.status()["events"] == ["EngineServer.send_packet is the application's"]
-    assert sio.status()["emits"] == ["EngineServer.send_packet is the application's"]
+    assert sio.status()["acceleration"]["events"] == [
+        "EngineServer.send_packet is the application's"
+    ]
+    assert sio.status()["acceleration"]["emits"] == [
+        "EngineServer.send_packet is the application's"
+    ]

@@ -373,11 +373,16 @@ async def many_emits(sio, client, sid):
         hub.deliver(payload, "own")
     hub.deliver(PUBLISHED % b"null", "h")
     hub.emit_encoded(b'"e"', b"[null]", "/", None, None, False)
+    hub.count_event("/", "counted", 0.1, False)
+    hub.events((0.1, 1.0))
     for wrong in (
         (hub.emit, "e"),
         (hub.emit_directly, "e"),
         (hub.emit_encoded, b'"e"', b"", "/", None, None, False),
         (hub.deliver, b"", 1),
+        (hub.count_event, "/", "e", -1.0, False),
+        (hub.events, (-1.0,)),
+        (hub.events, ("x",)),
         (client.conn.queued, "x"),
     ):
         with pytest.raises((TypeError, ValueError)):
