@@ -20,10 +20,10 @@ demo: $(VENV)/demo ## install, serve the example application, show that it works
 	$(PY) -m toolboxsio.backend.demo
 
 serve: $(VENV)/demo ## install and serve the example application
-	$(PY) -m toolboxsio serve
+	$(PY) -m toolboxsio serve --debug
 
 test: build node_modules ## install everything and run the Python tests, upstream's own among them
-	@PYTHON=$(PYTHON) .ci/need redis stdlib-tests
+	@PYTHON=$(PYTHON) .ci/need redis chromium stdlib-tests
 	$(MAKE) -k -j 2 -O test-e2e test-rest
 
 .PHONY: test-e2e test-rest

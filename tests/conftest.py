@@ -1,12 +1,8 @@
 """What the tests of every folder share."""
 
-import json
 import os
 import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -56,25 +52,3 @@ def run():
         )
 
     return run
-
-
-@pytest.fixture(scope="module")
-def backend(free_port):
-    """The address of a running `toolboxsio serve`."""
-    url = f"http://127.0.0.1:{(port := free_port())}"
-    server = subprocess.Popen([sys.executable, "-m", "toolboxsio", "serve", "--port", str(port)])
-    try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                with urllib.request.urlopen(f"{url}/health", timeout=5) as response:
-                    assert json.load(response)["status"] == "ok"
-                break
-            except OSError:
-                assert server.poll() is None, "the server has ended"
-                assert time.monotonic() < deadline, "the server does not answer"
-                time.sleep(0.02)  # between two questions
-        yield url
-    finally:
-        server.terminate()
-        server.wait(10)

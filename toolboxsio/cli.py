@@ -1,4 +1,4 @@
-"""The command line: `toolboxsio serve | bench | doctor`."""
+"""The command line: `toolboxsio serve | token | nginx | bench | doctor`."""
 
 import argparse
 import subprocess
@@ -12,27 +12,15 @@ from toolboxsio.doctor import doctor
 SHUTDOWN_SECONDS = 5  # for the connected clients, which uvicorn would wait for without an end
 
 
-def serve(args: argparse.Namespace) -> int:
+def backend(args: argparse.Namespace) -> int:
+    """Run a command of the application, which needs the extra `backend`."""
     try:
-        import uvicorn
-
-        from toolboxsio.backend import Settings, create_app
-        from toolboxsio.uvicorn import WebSocketProtocol
+        from toolboxsio.backend import commands
     except ModuleNotFoundError as exc:
-        print(f"toolboxsio serve: {exc}: pip install 'toolboxsio[backend]'", file=sys.stderr)
+        print(f"toolboxsio {args.name}: {exc}: pip install 'toolboxsio[backend]'", file=sys.stderr)
         return 1
-    given = {name: getattr(args, name) for name in ("host", "port")}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        loop=args.loop,
-        ws=WebSocketProtocol,
-        log_level=args.log_level,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
-    return 0
+    code: int = getattr(commands, args.name)(args)
+    return code
 
 
 def bench(args: argparse.Namespace) -> int:
@@ -43,19 +31,41 @@ def bench(args: argparse.Namespace) -> int:
     return subprocess.call([sys.executable, "-m", "benchmarks", *args.arguments])
 
 
+def add_settings(command: argparse.ArgumentParser) -> None:
+    """The settings that are options, too."""
+    command.add_argument("--host", help="default: SIO_HOST, else 127.0.0.1")
+    command.add_argument("--port", type=int, help="default: SIO_PORT, else 8008")
+    command.add_argument("--debug", action="store_true", help="as SIO_DEBUG=true: for development")
+    command.add_argument("--workers", type=int, help="default: SIO_WORKERS, else 1")
+    command.add_argument("--redis", metavar="URL", help="default: SIO_REDIS_URL")
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="toolboxsio", description=toolboxsio.__doc__)
     parser.add_argument("--version", action="version", version=toolboxsio.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("serve", help="serve the ToolboxAI application")
-    command.add_argument("--host", help="default: SIO_HOST, else 127.0.0.1")
-    command.add_argument("--port", type=int, help="default: SIO_PORT, else 8008")
+    add_settings(command)
     command.add_argument("--loop", choices=("auto", "asyncio", "uvloop"), default="auto")
     command.add_argument(
         "--log-level", choices=("debug", "info", "warning", "error"), default="info"
     )
-    command.set_defaults(run=serve)
+    command.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    command.add_argument("--fd", type=int, help=argparse.SUPPRESS)
+    command.set_defaults(run=backend, name="serve")
+
+    command = commands.add_parser("token", help="print a token to connect with")
+    command.add_argument("--sub", required=True, help="whose token it is")
+    command.add_argument("--role", choices=("student", "teacher", "admin"), default="student")
+    command.add_argument("--username", help="default: the same as --sub")
+    command.add_argument("--minutes", type=float, default=60, help="default: 60")
+    command.set_defaults(run=backend, name="token")
+
+    command = commands.add_parser("nginx", help="print the configuration of a reverse proxy")
+    add_settings(command)
+    command.add_argument("--listen", default="80", help="default: 80")
+    command.set_defaults(run=backend, name="nginx")
 
     command = commands.add_parser("bench", help="run the benchmarks of a source checkout")
     command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")

@@ -127,7 +127,9 @@ def test_archives(run, source, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     modules = {name for name in files if name.startswith("toolboxsio/") and name.endswith(".py")}
-    wanted = modules | {"toolboxsio/py.typed", "toolboxsio/_core.pyi"}
+    assets = {name for name in files if "/page_assets/" in name}
+    assert len(assets) == 3
+    wanted = modules | assets | {"toolboxsio/py.typed", "toolboxsio/_core.pyi"}
     got = {name for name in names if ".dist-info/" not in name}
     [extension] = got - wanted
     assert wanted - got == set()

@@ -1,11 +1,14 @@
 """toolboxsio/cli.py and the demonstration."""
 
+import os
 import sys
 
 import pytest
 
 import toolboxsio
 from toolboxsio import cli
+from toolboxsio.backend import Application, Settings
+from toolboxsio.backend.tokens import InvalidToken, Tokens
 
 
 def test_version(capsys):
@@ -42,19 +45,80 @@ def test_bench_elsewhere_says_so(run, tmp_path):
 
 
 def test_serve_without_the_extra_names_it(capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "toolboxsio.backend.commands", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert cli.main(["serve"]) == 1
     assert "toolboxsio[backend]" in capsys.readouterr().err
 
 
-def test_serve_takes_its_address_from_the_options(monkeypatch):
-    asked = {}
-    monkeypatch.setattr("uvicorn.run", lambda app, **options: asked.update(options, app=app))
-    monkeypatch.setenv("SIO_PORT", "9001")
-    monkeypatch.setenv("SIO_HOST", "192.0.2.1")
-    assert cli.main(["serve", "--host", "127.0.0.2", "--loop", "asyncio"]) == 0
-    assert (asked["host"], asked["port"], asked["loop"]) == ("127.0.0.2", 9001, "asyncio")
-    assert isinstance(asked["app"], toolboxsio.ASGIApp)
+@pytest.fixture
+def environment(monkeypatch, tmp_path):
+    """An environment of the test's own, and no `.env` of others."""
+    monkeypatch.setattr(os, "environ", {**os.environ, "XDG_STATE_HOME": str(tmp_path)})
+    monkeypatch.chdir(tmp_path)
+    return os.environ
+
+
+def test_serve_takes_its_address_from_the_options(monkeypatch, environment):
+    asked = []
+
+    def run(server):
+        asked.append(server.config)
+        server.started = True
+
+    monkeypatch.setattr("uvicorn.Server.run", run)
+    monkeypatch.setattr("logging.config.dictConfig", lambda config: None)
+    environment.update(SIO_PORT="9001", SIO_HOST="192.0.2.1")
+    assert cli.main(["serve", "--debug", "--host", "127.0.0.2", "--loop", "asyncio"]) == 0
+    [config] = asked
+    assert (config.host, config.port, config.loop) == ("127.0.0.2", 9001, "asyncio")
+    assert isinstance(config.app, Application)
+    assert config.app.settings.debug
+
+
+def test_serve_says_what_is_wrong_with_the_settings(capsys, environment):
+    environment.update(SIO_PATH="/socket.io/", SIO_CORS_ORIGINS='["*"]')
+    assert cli.main(["serve"]) == 2
+    assert "serve: SIO_PATH: write /socket.io (" in capsys.readouterr().err
+    del environment["SIO_PATH"]
+    assert cli.main(["serve"]) == 2
+    told = capsys.readouterr().err
+    assert [line.split(": ")[1] for line in told.splitlines()] == [
+        "SIO_JWT_SECRET",
+        "SIO_CORS_ORIGINS",
+        "SIO_TRUSTED_HOSTS",
+    ]
+    environment["SIO_CORS_ORIGINS"] = "https://a.example"
+    assert cli.main(["serve"]) == 2
+    assert "cors_origins" in capsys.readouterr().err
+
+
+def test_a_token_is_that_of_debug_mode(capsys, environment):
+    assert cli.main(["token", "--role", "teacher", "--sub", "u-1", "--username", "Ann"]) == 0
+    token = capsys.readouterr().out.strip()
+    identity = Tokens(Settings(debug=True)).check(token)
+    assert (identity.sub, identity.username, identity.role) == ("u-1", "Ann", "teacher")
+    environment["SIO_JWT_SECRET"] = "s" * 40
+    with pytest.raises(InvalidToken):
+        Tokens(Settings(debug=True)).check(token)
+    assert cli.main(["token", "--sub", "u-2"]) == 0
+    identity = Tokens(Settings(debug=True)).check(capsys.readouterr().out.strip())
+    assert (identity.sub, identity.username, identity.role) == ("u-2", "u-2", "student")
+
+
+def test_keys_sign_no_tokens(capsys, environment):
+    environment.update(SIO_JWT_ALGORITHMS='["RS256"]', SIO_JWT_SECRET="a public key")
+    assert cli.main(["token", "--sub", "u-1"]) == 1
+    assert "RS256" in capsys.readouterr().err
+
+
+def test_nginx_prints_the_configuration(capsys, environment):
+    environment.update(SIO_JWT_SECRET="s" * 40, SIO_TRUSTED_HOSTS='["api.example.com"]')
+    assert cli.main(["nginx", "--listen", "8080", "--workers", "2"]) == 0
+    text = capsys.readouterr().out
+    assert "listen 8080;" in text
+    assert "server_name api.example.com;" in text
+    assert "ip_hash;" in text
 
 
 def test_demo_shows_that_it_works(run, free_port):

@@ -14,6 +14,8 @@ import urllib.request
 from typing import Any
 
 import toolboxsio as socketio
+from toolboxsio.backend import Settings
+from toolboxsio.backend.tokens import Tokens
 
 START_SECONDS = 20.0
 
@@ -40,7 +42,8 @@ async def talk(url: str) -> None:
     client = socketio.AsyncClient()
     connected: asyncio.Queue[Any] = asyncio.Queue()
     client.on("connected", connected.put)
-    await client.connect(url, socketio_path=socketio.SIO_PATH, transports=["websocket"])
+    auth = {"token": Tokens(Settings(debug=True)).make("demo", "teacher", 600)}
+    await client.connect(url, auth=auth, socketio_path=socketio.SIO_PATH, transports=["websocket"])
     print("connected   ", await asyncio.wait_for(connected.get(), 5))
     answer = await client.call("message", {"type": "ping"}, timeout=5)
     print("message ping", answer)
@@ -55,7 +58,7 @@ def main() -> int:
     port = os.environ.get("DEMO_PORT", "8008")
     seconds = os.environ.get("DEMO_SECONDS")
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "toolboxsio", "serve", "--port", port]
+    command = [sys.executable, "-m", "toolboxsio", "serve", "--debug", "--port", port]
     server = subprocess.Popen([*command, "--host", "127.0.0.1", "--log-level", "warning"])
     try:
         health = wait_until_up(server, url)
@@ -63,6 +66,7 @@ def main() -> int:
         if not health["accelerated"]:
             raise SystemExit("demo: the extension is not in use: toolboxsio doctor says why")
         asyncio.run(talk(url))
+        print(f"page         {url}/socketio/debug (`toolboxsio token --sub u-1` prints a token)")
         end = "Ctrl-C ends it" if seconds is None else f"for {seconds} s"
         print(f"It works. Serving on {url} (Socket.IO at {socketio.SIO_PATH}), {end}.", flush=True)
         server.wait(None if seconds is None else float(seconds))

@@ -1,0 +1,390 @@
+"""The ConnectionStatus page in a real Chromium, against `toolboxsio serve`.
+
+Screenshots are left in build/screenshots.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toolboxsio.backend import Settings, page
+from toolboxsio.backend.tokens import Tokens
+
+from .harness import JS, ROOT, START_SECONDS, stop, wait_until
+
+CLIENT = JS / "node_modules" / "sio48" / "dist" / "socket.io.min.js"
+SCREENSHOTS = ROOT / "build" / "screenshots"
+SECRET = "a secret of the tests, longer than 32 bytes"
+STEP_SECONDS = 20
+
+DESKTOP = {"viewport": {"width": 1280, "height": 900}, "colorScheme": "light"}
+PHONE = {
+    "viewport": {"width": 375, "height": 812},
+    "colorScheme": "dark",
+    "deviceScaleFactor": 2,
+    "isMobile": True,
+    "hasTouch": True,
+}
+
+
+class Backend:
+    """`toolboxsio serve` on a port of its own; it can be stopped and started again."""
+
+    def __init__(self, folder: Path, *options: str, **env: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._command = [sys.executable, "-m", "toolboxsio", "serve", "--port", str(self.port)]
+        self._command += ["--log-level", "warning", *options]
+        # `env` starts it without the environment's own settings.
+        self._env = [f"{name}={value}" for name, value in env.items()]
+        self._env += [f"XDG_STATE_HOME={folder}", f"SIO_JWT_SECRET={SECRET}"]
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = ["env", *self._env, *self._command]
+        process = self._process = subprocess.Popen(command, cwd=self._folder)
+
+        def is_up() -> bool:
+            assert process.poll() is None, "the server has ended"
+            try:
+                return self.get("/health")[0] == 200
+            except OSError:
+                return False
+
+        wait_until("the server answers", is_up, START_SECONDS)
+
+    def stop(self) -> None:
+        assert self._process is not None
+        stop(self._process)
+
+    def kill(self) -> None:
+        """End it at once: a graceful end waits for the requests of clients that have polled."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def get(self, path: str) -> tuple[int, str, Any]:
+        """Status, body and headers of the answer."""
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=5) as response:
+                return response.status, response.read().decode(), response.headers
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode(), error.headers
+
+    def connected(self) -> int:
+        return json.loads(self.get("/socketio/status")[1])["connected"]
+
+
+class Browser:
+    """Chromium with one page, by way of tests/js/page.mjs; what it complains of fails the test."""
+
+    def __init__(self, node: str) -> None:
+        chromium = shutil.which("chromium")
+        assert chromium is not None, "chromium is needed: apt-get install chromium"
+        self._process = subprocess.Popen(
+            [node, str(JS / "page.mjs"), json.dumps({"browser": chromium})],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.may_complain = False
+
+    def __call__(self, method: str, *arguments: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([method, *arguments]), file=self._process.stdin, flush=True)
+        ready, _, _ = select.select([self._process.stdout], [], [], STEP_SECONDS)
+        line = self._process.stdout.readline() if ready else ""
+        assert line, f"no answer to {method} {arguments}"
+        answer = json.loads(line)
+        assert "error" not in answer, f"{method} {arguments}: {answer['error']}"
+        assert self.may_complain or answer["problems"] == []
+        return answer.get("value")
+
+    def open(self, backend: Backend, options: dict[str, Any], **files: str) -> None:
+        """Open the page anew, once the one before has gone; its first connection is awaited."""
+        self.may_complain = True
+        self("open", "about:blank")
+        wait_until("nobody is connected", lambda: backend.connected() == 0)
+        self.may_complain = False
+        self("open", backend.url + page.PAGE, options, files)
+        self.await_text("#state", "connected")
+
+    def text(self, selector: str) -> str:
+        return self("textContent", selector) or ""
+
+    def await_text(self, selector: str, pattern: str) -> str:
+        """The text of an element, once the pattern matches the whole of it."""
+        seen = ""
+
+        def probe() -> str | None:
+            nonlocal seen
+            seen = self.text(selector)
+            return seen if re.fullmatch(pattern, seen, re.DOTALL) else None
+
+        try:
+            return wait_until(f"{selector} is {pattern!r}", probe) or ""
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {seen!r}") from None
+
+    def details(self, selector: str) -> dict[str, str]:
+        """What a list of terms (dl) says."""
+        script = "(dl) => [...dl.children].map((item) => item.textContent)"
+        texts = self("$eval", f"dl{selector}", script)
+        return dict(zip(texts[::2], texts[1::2], strict=True))
+
+    def emit(self, event: str, data: str, namespace: str = "/") -> Any:
+        """Emit by the console; the acknowledgement that it shows."""
+        self("selectOption", "#namespace", namespace)
+        self("fill", "#event", event)
+        self("fill", "#data", data)
+        self("click", "#emit")
+        return json.loads(self.await_text("#answer", r"[^w].*"))
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # the script ends its browser and itself
+        try:
+            self._process.wait(10)
+        finally:
+            stop(self._process)
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory, javascript: str) -> Iterator[Backend]:
+    folder = tmp_path_factory.mktemp("backend")
+    backend = Backend(folder, "--debug", SIO_CLIENT_SCRIPT=str(CLIENT))
+    try:
+        backend.start()
+        yield backend
+    finally:
+        backend.kill()
+
+
+@pytest.fixture(scope="module")
+def browser(javascript: str) -> Iterator[Browser]:
+    browser = Browser(javascript)
+    try:
+        yield browser
+    finally:
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def token() -> str:
+    settings = Settings(_env_file=None, debug=True, jwt_secret=SECRET)
+    return Tokens(settings).make("teacher-7", "teacher", 600)
+
+
+def test_the_cdn_client_is_that_of_npm(javascript: str) -> None:
+    version = json.loads((CLIENT.parent.parent / "package.json").read_text())["version"]
+    assert f"/socket.io-client@{version}/dist/{CLIENT.name}" in page.CDN_CLIENT
+    digest = hashlib.sha384(CLIENT.read_bytes()).digest()
+    assert f"sha384-{base64.b64encode(digest).decode()}" == page.CDN_INTEGRITY
+
+
+@pytest.mark.parametrize("name", ["", "/page.css", "/page.js", "/client.js"])
+def test_headers(backend: Backend, name: str) -> None:
+    status, body, headers = backend.get(page.PAGE + name)
+    assert status == 200
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    if name == "":
+        policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+        assert policy["default-src"] == "'none'"
+        assert policy["script-src"] == "'self'"
+        assert policy["connect-src"] == "'self' ws:"
+        assert page.CDN_CLIENT not in body
+    if name == "/client.js":
+        assert body == CLIENT.read_text()
+
+
+def test_production_has_no_page(tmp_path: Path) -> None:
+    backend = Backend(
+        tmp_path, SIO_TRUSTED_HOSTS='["127.0.0.1"]', SIO_CLIENT_SCRIPT=str(Path(__file__))
+    )
+    try:
+        backend.start()
+        for name in ("", "/page.css", "/page.js", "/client.js"):
+            assert backend.get(page.PAGE + name)[0] == 404
+    finally:
+        backend.kill()
+
+
+def test_shows_connection_and_status(backend: Backend, browser: Browser) -> None:
+    browser.open(backend, DESKTOP)
+    browser.await_text("#latency", r"\d+\.\d ms")
+    browser.await_text("#fetched", "As of .*")
+    assert browser.text("#transport") == "websocket"
+    assert browser.text("#client") == "anonymous"
+    assert browser.text("#attempts") == "0"
+    assert int(browser.text("#up")) >= 1
+    assert int(browser.text("#down")) >= 2  # `connected` and the acknowledgement of the heartbeat
+    status = browser.details("#status")
+    assert status["Clients"] == "1"
+    assert status["Authenticated"] == "0"
+    assert status["Roles"] == "none"
+    assert status["Path"] == "/socket.io"
+    assert status["Acknowledgements"] == "enabled"
+    assert status["Acceleration"] == "direct 1"
+    assert status["Events"] == status["Emits"] == "through C"
+    assert status["Redis"] == "not used"
+
+
+def test_a_token_with_the_connection(backend: Backend, browser: Browser, token: str) -> None:
+    browser.open(backend, DESKTOP)
+    browser("click", "#disconnect")
+    browser.await_text("#state", "disconnected")
+    browser("fill", "#token", token)
+    browser("click", "#connect")
+    browser.await_text("#client", "authenticated")
+    browser.await_text("#status", ".*Rolesteacher 1.*")
+    ack = browser.emit("message", '{"type": "ping"}')
+    assert (ack["ok"], ack["type"]) == (True, "ping")
+    assert token not in browser("content")
+    assert browser("evaluate", "() => [...Object.keys(localStorage), location.href]") == [
+        backend.url + page.PAGE
+    ]
+
+
+def test_a_token_later(backend: Backend, browser: Browser, token: str) -> None:
+    browser.open(backend, DESKTOP)
+    browser("fill", "#token", "not a token")
+    browser("click", "#authenticate")
+    browser.await_text("#client", "refused: invalid_token")
+    browser("fill", "#token", token)
+    browser("click", "#authenticate")
+    browser.await_text("#client", "authenticated: teacher-7, teacher")
+    assert token not in browser.text("#log")
+
+
+def test_console(backend: Backend, browser: Browser, token: str) -> None:
+    browser.open(backend, DESKTOP)
+    ack = browser.emit("message", '{"type": "ping"}')
+    assert (ack["ok"], ack["error"]) == (False, "forbidden")
+    browser("fill", "#token", token)
+    browser("click", "#authenticate")
+    browser.await_text("#client", "authenticated: .*")
+    ack = browser.emit("subscribe", '{"channel": "no such name"}')
+    assert (ack["ok"], ack["error"]) == (False, "invalid_channel")
+    ack = browser.emit("echo", '["<b>markup</b>", 1]', namespace="/debug")
+    assert ack["data"] == [["<b>markup</b>", 1]]
+    assert browser.emit("ping", "", namespace="/debug")["ok"] is True
+    assert browser("$$eval", "#log b", "(found) => found.length") == 0
+
+    browser("selectOption", "#namespace", "/")
+    browser("fill", "#event", "content_request")
+    browser("fill", "#data", '{"topic": "volcanoes"}')
+    browser("uncheck", "#with-ack")
+    browser("click", "#emit")
+    browser.await_text("#answer", "sent, without an ack")
+    browser.await_text("#log li:first-child", ".*content_progress.*volcanoes.*")
+    browser("fill", "#data", "{no JSON")
+    browser("click", "#emit")
+    browser.await_text("#answer", "not JSON: .*")
+
+    browser("fill", "#event", "message")
+    browser("fill", "#data", '{"type": "note"}')
+    browser("$eval", "#emit", "(button) => { for (let i = 0; i < 90; i += 1) button.click(); }")
+    browser.await_text("#log li:first-child", ".*ack.*")
+    wait_until("a full log", lambda: log_length(browser) > 150)
+    browser("$eval", "#emit", "(button) => { for (let i = 0; i < 60; i += 1) button.click(); }")
+    wait_until("a full log", lambda: log_length(browser) == 200)
+
+
+def log_length(browser: Browser) -> int:
+    length: int = browser("$$eval", "#log li", "(entries) => entries.length")
+    return length
+
+
+def test_reconnects(backend: Backend, browser: Browser) -> None:
+    browser.open(backend, DESKTOP)
+    browser.may_complain = True  # of requests that are not answered
+    backend.stop()
+    try:
+        browser.await_text("#state", "reconnecting")
+        assert browser.text("#latency") == "\N{EN DASH}"
+        browser.await_text("#attempts", r"[1-9]\d*")
+    finally:
+        backend.start()
+    browser.await_text("#state", "connected")
+    browser.await_text("#latency", r"\d+\.\d ms")
+    browser.await_text("#fetched", "As of .*")
+    assert browser.details("#status")["Clients"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("transports", "name"),
+    [("websocket", "websocket"), ("polling", "polling"), ("polling, websocket", "websocket")],
+)
+def test_transports(backend: Backend, browser: Browser, transports: str, name: str) -> None:
+    browser.open(backend, DESKTOP)
+    browser("click", "#disconnect")
+    browser("selectOption", "#transports", transports)
+    browser("click", "#connect")
+    browser.await_text("#state", "connected")
+    browser.await_text("#transport", name)
+    browser.await_text("#latency", r"\d+\.\d ms")
+    browser("click", "#disconnect")
+    wait_until("the server knows", lambda: backend.connected() == 0)
+
+
+def test_the_client_of_the_cdn(tmp_path: Path, browser: Browser) -> None:
+    # The browser checks the policy and the integrity of the file that stands for the CDN's.
+    backend = Backend(tmp_path, "--debug", SIO_PATH="/other.path")
+    try:
+        backend.start()
+        browser.open(backend, DESKTOP, **{page.CDN_CLIENT: str(CLIENT)})
+        browser.await_text("#status", r".*Path/other\.path.*")
+        assert backend.get(f"{page.PAGE}/client.js")[0] == 404
+        tampered = tmp_path / "tampered.js"
+        tampered.write_text(CLIENT.read_text() + "\n")
+        browser.may_complain = True
+        browser("open", backend.url + page.PAGE, DESKTOP, {page.CDN_CLIENT: str(tampered)})
+        browser.await_text("#state", ".*not loaded; SIO_CLIENT_SCRIPT.*")
+    finally:
+        backend.kill()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "ground"),
+    [("desktop-light", DESKTOP, "rgb(243, 244, 246)"), ("phone-dark", PHONE, "rgb(18, 21, 26)")],
+)
+def test_looks(
+    backend: Backend, browser: Browser, token: str, name: str, options: Any, ground: str
+) -> None:
+    browser.open(backend, options)
+    browser("fill", "#token", token)
+    browser("click", "#authenticate")
+    browser.await_text("#client", "authenticated: .*")
+    browser.emit("echo", '["hello"]', namespace="/debug")
+    browser.emit("collaboration_message", '{"roomId": "7", "message": "' + "x" * 300 + '"}')
+    browser.emit("broadcast", '{"channel": "admin_news", "data": null}')
+    browser("click", "#disconnect")
+    browser("click", "#connect")  # the status is fetched anew
+    browser.await_text("#status", ".*Rolesteacher 1.*")
+    browser.await_text("#latency", r"\d+\.\d ms")
+    script = "(body) => getComputedStyle(body).backgroundColor"
+    assert browser("$eval", "body", script) == ground
+    widths = browser("$eval", "html", "(html) => [html.scrollWidth, html.clientWidth]")
+    assert widths[0] <= widths[1] == options["viewport"]["width"]
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    browser("screenshot", {"path": str(SCREENSHOTS / f"{name}.png"), "fullPage": True})

@@ -1,0 +1,285 @@
+"""Who gets in: tokens, origins, hosts; and what becomes of a token."""
+
+import asyncio
+import contextlib
+import time
+
+import pytest
+import socketio
+import websockets
+
+from .serving import SECRET, Polling, open_url, serving, sign, token
+
+TRANSPORTS = ("websocket", "polling")
+
+
+def tampered():
+    head, body, signature = token("u-1").split(".")
+    other = token("u-2", "admin").split(".")[1]
+    assert body != other
+    return f"{head}.{other}.{signature}"
+
+
+BAD_TOKENS = {
+    "alg none": (
+        lambda: token("u", "admin", aud="toolboxai", algorithm="none"),
+        "invalid_token",
+    ),
+    "another algorithm": (
+        lambda: token("u", "admin", aud="toolboxai", algorithm="HS512"),
+        "invalid_token",
+    ),
+    "another secret": (
+        lambda: token("u", "admin", aud="toolboxai", secret="x" * 40),
+        "invalid_token",
+    ),
+    "tampered": (tampered, "invalid_token"),
+    "wrong audience": (lambda: token("u", "admin", aud="elsewhere"), "invalid_token"),
+    "no audience": (lambda: token("u", "admin"), "invalid_token"),
+    "expired": (lambda: token("u", "admin", -1, aud="toolboxai"), "token_expired"),
+    "not yet": (lambda: token("u", aud="toolboxai", nbf=time.time() + 60), "invalid_token"),
+    "without an end": (lambda: token("u", aud="toolboxai", exp=None), "invalid_token"),
+    "no subject": (lambda: token("", aud="toolboxai"), "invalid_token"),
+    "a number for a subject": (
+        lambda: sign({"sub": 7, "aud": "toolboxai", "exp": time.time() + 600}),
+        "invalid_token",
+    ),
+    "unknown role": (lambda: token("u", "root", aud="toolboxai"), "invalid_token"),
+    "a role that is no text": (
+        lambda: token("u", aud="toolboxai", role=["admin"]),
+        "invalid_token",
+    ),
+    "junk": (lambda: "junk", "invalid_token"),
+    "no text": (lambda: {"$gt": ""}, "invalid_token"),
+    "very long": (lambda: "x" * 10_000, "invalid_token"),
+}
+
+
+@pytest.fixture(scope="module")
+def audience_backend(free_port):
+    with serving(free_port(), SIO_JWT_AUDIENCE="toolboxai") as running:
+        yield running
+
+
+async def try_to_connect(backend, transport, query="", headers=None, auth=None):
+    """What a client is told: the greeting, or why it may not connect."""
+    if transport == "polling":
+        session = await asyncio.to_thread(Polling, backend, query, **(headers or {}))
+        told = await asyncio.to_thread(session.connect, auth)
+        if "connected" in told:
+            await asyncio.to_thread(session.close)
+        return told.get("connected", told)
+    client = socketio.AsyncClient(reconnection=False)
+    told = asyncio.Queue()
+    client.on("connect_error", told.put)
+    client.on("connected", told.put)
+    with contextlib.suppress(socketio.exceptions.ConnectionError):
+        await client.connect(
+            backend.url + query, transports=[transport], headers=headers or {}, auth=auth
+        )
+    answer = await asyncio.wait_for(told.get(), 5)
+    await client.disconnect()
+    return answer
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("name", BAD_TOKENS)
+async def test_an_invalid_token_is_refused(audience_backend, name, transport):
+    make, code = BAD_TOKENS[name]
+    told = await try_to_connect(audience_backend, transport, auth={"token": make()})
+    assert told["message"] == code
+    assert told["data"]["error"] == code
+
+
+async def connected(backend, **options):
+    """(client, greeting)"""
+    client = socketio.AsyncClient(reconnection=False)
+    greetings = asyncio.Queue()
+    client.on("connected", greetings.put)
+    await client.connect(backend.url, transports=["websocket"], **options)
+    return client, await asyncio.wait_for(greetings.get(), 5)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+async def test_a_token_may_come_three_ways_in_this_order(backend, transport):
+    good, bad = token("u-1"), "bad"
+    for query, headers, auth in (
+        ("", {}, {"token": good}),
+        ("", {"Authorization": f"Bearer {good}"}, None),
+        ("", {"Authorization": f"bearer {good}"}, {"token": ""}),
+        (f"?token={good}", {}, None),
+        (f"?token={bad}", {"Authorization": f"Bearer {good}"}, None),
+        (f"?token={bad}", {"Authorization": f"Bearer {bad}"}, {"token": good}),
+    ):
+        told = await try_to_connect(backend, transport, query, headers, auth)
+        assert told["authenticated"] is True
+    for query, headers, auth in (
+        (f"?token={good}", {"Authorization": f"Bearer {bad}"}, None),
+        ("", {"Authorization": f"Bearer {good}"}, {"token": bad}),
+        (f"?token={bad}", {}, None),
+        ("?%74oken=bad", {}, None),
+    ):
+        told = await try_to_connect(backend, transport, query, headers, auth)
+        assert told["message"] == "invalid_token"
+    told = await try_to_connect(backend, transport)
+    assert told["authenticated"] is False
+
+
+async def test_an_invalid_token_connects_in_debug_mode(debug_backend):
+    client, greeting = await connected(debug_backend, auth={"token": "junk"})
+    assert greeting["authenticated"] is False
+    assert (await client.call("ping", timeout=5))["error"] == "forbidden"
+    await client.disconnect()
+
+
+async def test_the_end_of_a_token_is_the_end_of_its_privileges(backend):
+    failed, heard = asyncio.Queue(), asyncio.Queue()
+    client, _ = await connected(backend, auth={"token": token("t-9", "teacher", 2.5)})
+    client.on("auth_failed", failed.put)
+    client.on("message", heard.put)
+    ack = await client.call("subscribe", {"channels": ["teacher_room", "lobby"]}, timeout=5)
+    assert (ack["ok"], ack["total"]) == (True, 2)
+    admin, _ = await connected(backend, auth={"token": token("a-9", "admin")})
+    await admin.call("broadcast", {"channel": "teacher_room", "data": "before"}, timeout=5)
+    assert (await asyncio.wait_for(heard.get(), 5))["payload"] == "before"
+    assert (await asyncio.wait_for(failed.get(), 8))["error"] == "token_expired"
+    for channel in ("teacher_room", "lobby"):
+        await admin.call("broadcast", {"channel": channel, "data": "after"}, timeout=5)
+    ack = await client.call("broadcast", {"channel": "lobby", "data": 1}, timeout=5)
+    assert ack["ok"] is False
+    assert (ack["error"], ack["reason"]) == ("forbidden", "token_expired")
+    ack = await client.call("refresh_token", {"token": token("t-9", "student")}, timeout=5)
+    assert (ack["ok"], ack["user_id"]) == (True, "t-9")
+    ack = await client.call("subscribe", "teacher_room", timeout=5)
+    assert (ack["error"], ack["required_role"]) == ("forbidden", "teacher")
+    ack = await client.call("subscribe", "lobby", timeout=5)
+    assert (ack["ok"], ack["total"]) == (True, 1)
+    await admin.call("broadcast", {"channel": "lobby", "data": "again"}, timeout=5)
+    assert (await asyncio.wait_for(heard.get(), 5))["payload"] == "again"
+    await client.disconnect()
+    await admin.disconnect()
+
+
+async def test_another_token_takes_the_rooms_of_the_first_away(backend):
+    client, _ = await connected(backend, auth={"token": token("a-8", "admin")})
+    ack = await client.call(
+        "subscribe", {"channels": ["admin_room", "private_x", "lobby"]}, timeout=5
+    )
+    assert ack["total"] == 3
+    ack = await client.call("authenticate", {"token": token("a-8", "student")}, timeout=5)
+    assert ack["ok"] is True
+    assert (await client.call("unsubscribe", "x", timeout=5))["total"] == 2
+    await client.disconnect()
+
+
+@pytest.fixture(scope="module")
+def strict_backend(free_port):
+    with serving(
+        free_port(),
+        SIO_CORS_ORIGINS='["https://dashboard.example"]',
+        SIO_TRUSTED_HOSTS='["127.0.0.1", "*.example.com"]',
+    ) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "is_let_in"),
+    [
+        ("127.0.0.1", None, True),
+        ("127.0.0.1:8008", "https://dashboard.example", True),
+        ("api.example.com", "https://dashboard.example", True),
+        ("127.0.0.1", "https://elsewhere.example", False),
+        ("127.0.0.1", "https://dashboard.example.evil", False),
+        ("127.0.0.1", "null", False),
+        ("evil.example", None, False),
+        ("evil.example", "https://dashboard.example", False),
+        ("example.com.evil", None, False),
+    ],
+)
+async def test_hosts_and_origins(strict_backend, host, origin, is_let_in):
+    headers = {"Host": host, **({"Origin": origin} if origin else {})}
+    path = "/socket.io/?EIO=4&transport="
+    code, body = await asyncio.to_thread(open_url, f"{strict_backend.url}{path}polling", **headers)
+    assert code == (200 if is_let_in else 400), body
+    async with (
+        websockets.connect(
+            f"ws://127.0.0.1:{strict_backend.port}{path}websocket",
+            additional_headers={k: v for k, v in headers.items() if k != "Host"},
+            proxy=None,
+        )
+        if host.startswith("127") and is_let_in
+        else Refusal(strict_backend.port, path, headers) as ws
+    ):
+        assert is_let_in == (ws is not None and (await ws.recv()).startswith("0{"))
+    code, _ = await asyncio.to_thread(open_url, f"{strict_backend.url}/health", Host=host)
+    assert (code == 200) == (host.startswith("127.0.0.1") or host == "api.example.com")
+
+
+class Refusal:
+    """A WebSocket handshake by hand: any Host may stand in it. Gives what it was let in to."""
+
+    def __init__(self, port, path, headers):
+        self.port = port
+        self.lines = [
+            f"GET {path}websocket HTTP/1.1",
+            *(f"{name}: {value}" for name, value in headers.items()),
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        ]
+
+    async def __aenter__(self):
+        self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writer.write("\r\n".join([*self.lines, "", ""]).encode())
+        head = await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
+        if not head.startswith(b"HTTP/1.1 101"):
+            assert head.split()[1] in (b"400", b"403"), head
+            return None
+        return self
+
+    async def recv(self):
+        head = await self.reader.readexactly(2)
+        return (await self.reader.readexactly(head[1] & 127)).decode()
+
+    async def __aexit__(self, *_):
+        self.writer.close()
+
+
+async def test_a_token_is_in_no_log_and_in_no_table(free_port):
+    with serving(free_port(), "--log-level", "debug") as backend:
+        secrets = [token(f"u-{number}") for number in range(4)]
+        for transport in TRANSPORTS:
+            for query, headers, auth in (
+                (f"?token={secrets[0]}&x=1", {}, None),
+                ("", {"Authorization": f"Bearer {secrets[1]}"}, None),
+                ("", {}, {"token": secrets[2]}),
+            ):
+                await try_to_connect(backend, transport, query, headers, auth)
+        client, _ = await connected(backend, auth={"token": secrets[2]})
+        await client.call("refresh_token", {"token": secrets[3]}, timeout=5)
+        await client.disconnect()
+        bad = "bad" + secrets[0]
+        await try_to_connect(backend, "websocket", auth={"token": bad})
+        await asyncio.to_thread(backend.get, f"/health?token={secrets[0]}")
+        await asyncio.to_thread(backend.get, f"/health?%74OKEN={secrets[0]}")
+        log = backend.log()
+    assert "GET /health" in log
+    assert "[redacted]" in log
+    for secret in (*secrets, bad, SECRET):
+        assert secret not in log
+        assert secret.split(".")[-1] not in log
+
+
+async def test_no_line_of_a_log_is_a_clients(free_port):
+    nasty = "x\r\nERROR: forged"
+    with serving(free_port()) as backend:
+        client, _ = await connected(backend, auth={"token": token(nasty, username=nasty)})
+        for event in ("message", "subscribe", "content_request", nasty):
+            data = {"type": nasty, "channel": nasty, "topic": nasty}
+            await client.emit(event, data)
+        await client.call("ping", nasty, timeout=5)
+        await client.disconnect()
+        await try_to_connect(backend, "websocket", auth={"token": nasty})
+        log = backend.log()
+    assert not any(line.startswith("ERROR: forged") for line in log.splitlines())

@@ -1,0 +1,244 @@
+"""toolboxsio/backend: the guard, the rate limits, the table of clients, the log."""
+
+import asyncio
+import logging
+import subprocess
+import time
+
+import pytest
+
+from toolboxsio.backend import events
+from toolboxsio.backend.clients import Clients
+from toolboxsio.backend.guard import Guard, Rules
+from toolboxsio.backend.limiter import Limiter, LimiterFailed, RateLimited
+from toolboxsio.backend.logs import printable, redact
+from toolboxsio.backend.settings import Settings
+from toolboxsio.backend.tokens import Identity, take_tokens
+
+SECRET = "s" * 32
+
+
+def settings(**more):
+    return Settings(jwt_secret=SECRET, trusted_hosts=["localhost"], **more)
+
+
+@pytest.fixture
+def redis(free_port, tmp_path):
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    yield port, process
+    process.kill()
+    process.wait(10)
+
+
+async def hit_until_up(limiter, seconds=10):
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return await limiter.hit("somebody", "probe")
+        except LimiterFailed:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)  # between two questions
+
+
+async def test_events_of_a_user_are_limited():
+    limiter = Limiter(settings(rate_limit_per_minute=3))
+    for _ in range(3):
+        await limiter.hit("u-1", "ping")
+    with pytest.raises(RateLimited) as refusal:
+        await limiter.hit("u-1", "ping")
+    assert 59 <= refusal.value.retry_after <= 60
+    await limiter.hit("u-1", "message")
+    await limiter.hit("u-2", "ping")
+    await limiter.close()
+
+
+async def test_counters_that_are_over_are_let_go(monkeypatch):
+    limiter = Limiter(settings(rate_limit_per_minute=3))
+    for number in range(500):
+        await limiter.hit(f"u-{number}", "ping")
+    storage = limiter._storage
+    assert len(storage.storage) == 500
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 61)
+    storage._next = 0
+    await limiter.hit("u-1", "ping")
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(storage.storage) == 1
+
+
+async def test_a_hit_does_not_go_through_all_counters():
+    """What it costs does not depend on how many users there are."""
+    limiter = Limiter(settings(rate_limit_per_minute=1000))
+    looked = []
+    storage = limiter._storage
+
+    class Expirations(dict):
+        def keys(self):
+            looked.append(len(self))
+            return super().keys()
+
+    storage.expirations = Expirations()
+    for number in range(1000):
+        await limiter.hit(f"u-{number}", "ping")
+        await asyncio.sleep(0)
+    assert sum(looked) < 3000
+
+
+async def test_workers_count_together_in_redis(redis):
+    port, _ = redis
+    limiters = [
+        Limiter(settings(rate_limit_per_minute=4, redis_url=f"redis://127.0.0.1:{port}/0"))
+        for _ in range(2)
+    ]
+    await hit_until_up(limiters[0])
+    for limiter in limiters * 2:
+        await limiter.hit("u-1", "ping")
+    for limiter in limiters:
+        with pytest.raises(RateLimited) as refusal:
+            await limiter.hit("u-1", "ping")
+        assert 1 <= refusal.value.retry_after <= 60
+        await limiter.close()
+
+
+async def test_a_limiter_that_fails_refuses_and_says_so(redis, caplog):
+    port, process = redis
+    limiter = Limiter(settings(redis_url=f"redis://:secret@127.0.0.1:{port}/0"))
+    with pytest.raises(LimiterFailed):  # Redis has no password, or is not up yet
+        await limiter.hit("u-1", "ping")
+    await limiter.close()
+    limiter = Limiter(settings(redis_url=f"redis://127.0.0.1:{port}/0"))
+    await hit_until_up(limiter)
+    process.kill()
+    process.wait(10)
+    caplog.clear()
+    limiter._logged = -100
+    limiter.failures = 0
+    for _ in range(5):
+        with pytest.raises(LimiterFailed):
+            await limiter.hit("u-1", "ping")
+    assert limiter.failures == 5
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "events are refused" in record.getMessage()
+    assert "secret" not in caplog.text
+    await limiter.close()
+
+
+async def test_a_limiter_that_hangs_refuses(free_port):
+    async def say_nothing(reader, writer):
+        await reader.read()
+        writer.close()
+
+    port = free_port()
+    server = await asyncio.start_server(say_nothing, "127.0.0.1", port)
+    limiter = Limiter(settings(redis_url=f"redis://127.0.0.1:{port}/0"))
+    begun = time.monotonic()
+    with pytest.raises(LimiterFailed):
+        await limiter.hit("u-1", "ping")
+    assert time.monotonic() - begun < 4
+    await limiter.close()
+    server.close()
+
+
+rules = Rules()
+
+
+@rules.on("fail", events.Nothing, is_open=True)
+async def fail(owner, client, data):
+    raise RuntimeError("on purpose")
+
+
+@rules.on("good", events.Nothing, is_open=True)
+async def good(owner, client, data):
+    return {"event": "good"}
+
+
+class Broken:
+    async def hit(self, user, event):
+        raise LimiterFailed
+
+
+async def answer(guard, event, *data):
+    clients = Clients(lambda client: None)
+    ack = await guard.answer(event, clients.add("sid", None), data)
+    assert ack.pop("ts")
+    return ack
+
+
+async def test_a_failing_handler_is_answered(caplog):
+    guard = Guard(None, rules, Limiter(settings()), {})
+    assert await answer(guard, "good") == {"ok": True, "event": "good"}
+    expected = {"ok": False, "error": "internal_error", "event": "fail"}
+    assert await answer(guard, "fail") == expected
+    assert "on purpose" in caplog.text
+    assert guard.refusals == {("fail", "internal_error"): 1}
+
+
+async def test_a_failing_limiter_is_answered():
+    guard = Guard(None, rules, Broken(), {})
+    expected = {"ok": False, "error": "rate_limiter_unavailable", "event": "good"}
+    assert await answer(guard, "good") == expected
+
+
+async def test_who_is_gone_is_answered():
+    guard = Guard(None, rules, Limiter(settings()), {})
+    ack = await guard.answer("good", None, ())
+    assert (ack["ok"], ack["error"]) == (False, "not_connected")
+
+
+async def test_a_token_ends_with_the_clock_of_the_wall(monkeypatch):
+    ended = []
+    clients = Clients(ended.append)
+    client = clients.add("sid", Identity("u", "u", "admin", time.time() + 3600))
+    gone = clients.add("gone", Identity("u", "u", "admin", time.time() + 0.05))
+    clients.remove("gone")
+    assert (client.role, client.is_expired) == ("admin", False)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3601)
+    assert (client.role, client.is_expired) == (None, True)
+    assert clients.roles() == {}
+    clients.identify(client, client.identity)  # the timer is due at once
+    await asyncio.sleep(0.1)
+    assert ended == [client]
+    assert gone.timer is not None
+    assert gone.timer.cancelled()
+
+
+async def test_a_timer_that_is_early_is_set_anew(monkeypatch):
+    ended = []
+    clients = Clients(ended.append)
+    client = clients.add("sid", Identity("u", "u", "admin", time.time() + 3600))
+    clients._due(client)
+    assert ended == []
+    assert client.timer.when() > asyncio.get_running_loop().time() + 3000
+
+
+def test_texts_of_clients_are_one_line():
+    assert printable("a\r\nb\x00\u2028\x1b[31m\x85") == "a\\r\\nb\\x00\\u2028\\x1b[31m\\x85"
+    assert printable("x" * 1000) == "x" * 200 + "..."
+    assert printable("\u00e9\U0001f600 \u4e2d") == "\u00e9\U0001f600 \u4e2d"
+    assert printable(7) == "7"
+
+
+def test_tokens_are_taken_out_of_requests():
+    for text in ("/x?token=abc.d-e_f&a=1", "/x?%74oken=abc.d-e_f&a=1", "/x?TOKEN%3Dabc.d-e_f&a=1"):
+        assert "abc" not in redact(text)
+        assert redact(text).endswith("[redacted]&a=1")
+    scope = {
+        "headers": [(b"Authorization", b"Bearer abc"), (b"x", b"y")],
+        "query_string": b"a=1&token=abc&token=d",
+    }
+    environ = {
+        "HTTP_AUTHORIZATION": "bearer  abc",
+        "QUERY_STRING": "a=1&token=abc&token=d",
+        "RAW_URI": "/socket.io/?a=1&token=abc&token=d",
+        "PATH_INFO": "/socket.io/",
+        "asgi.scope": scope,
+    }
+    assert take_tokens(environ) == ("abc", "abc")
+    assert "abc" not in str(environ)
+    assert environ["QUERY_STRING"].startswith("a=1&token=")
+    assert take_tokens(environ)[0] == ""

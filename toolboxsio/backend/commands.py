@@ -1,0 +1,113 @@
+"""`toolboxsio serve`, `token` and `nginx`: what needs the extra `backend`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import logging.config
+import os
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from toolboxsio.backend.app import create_app
+from toolboxsio.backend.logs import log_config
+from toolboxsio.backend.nginx import configuration
+from toolboxsio.backend.settings import PREFIX, Settings, explain
+from toolboxsio.backend.tokens import Tokens
+from toolboxsio.backend.workers import end_with_parent, supervise
+from toolboxsio.uvicorn import WebSocketProtocol
+
+logger = logging.getLogger(__name__)
+
+SHUTDOWN_SECONDS = 5  # for the connected clients, which uvicorn would wait for without an end
+
+#: Options that stand for a setting; workers are told by the environment.
+OPTIONS = {
+    "host": "host",
+    "port": "port",
+    "debug": "debug",
+    "workers": "workers",
+    "redis": "redis_url",
+}
+
+
+def read_settings(args: argparse.Namespace, **more: Any) -> Settings | None:
+    """The settings; None when they are not fit, which is said."""
+    for option, name in OPTIONS.items():
+        value = getattr(args, option, None)
+        if value is not None and value is not False:
+            os.environ[PREFIX + name.upper()] = str(value)
+    try:
+        return Settings(**more)
+    except ValidationError as exc:
+        lines = explain(exc)
+    except SettingsError as exc:  # a list or a table that is not JSON
+        lines = [str(exc)]
+    for line in lines:
+        print(f"toolboxsio {args.name}: {line}", file=sys.stderr)
+    return None
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Serve the application until a signal ends it. 2: the settings are not fit for it."""
+    settings = read_settings(args)
+    if settings is None:
+        return 2
+    logging.config.dictConfig(log_config(args.log_level))
+    is_worker = args.worker is not None
+    if not is_worker:
+        for line in settings.warnings():
+            logger.warning("%s", line)
+        if settings.workers > 1:
+            command = [sys.executable, "-m", "toolboxsio", "serve"]
+            return supervise(
+                settings, [*command, "--loop", args.loop, "--log-level", args.log_level]
+            )
+    else:
+        end_with_parent()
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop=args.loop,
+        ws=WebSocketProtocol,
+        # at debug it tells headers and frames, and tokens with them
+        log_level="info" if args.log_level == "debug" else args.log_level,
+        log_config=log_config(args.log_level),
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    if args.fd is not None:
+        server.run(sockets=[socket.socket(fileno=args.fd)])
+    else:
+        server.run()
+    return 0 if server.started else 3
+
+
+def token(args: argparse.Namespace) -> int:
+    """Print a token, signed with the secret of the settings, or with that of debug mode."""
+    settings = read_settings(args, debug=True)
+    if settings is None:
+        return 2
+    try:
+        text = Tokens(settings).make(args.sub, args.role, args.minutes * 60, args.username)
+    except ValueError as exc:
+        print(f"toolboxsio token: {exc}", file=sys.stderr)
+        return 1
+    print(text)
+    return 0
+
+
+def nginx(args: argparse.Namespace) -> int:
+    """Print the proxy's configuration for the settings in force."""
+    settings = read_settings(args)
+    if settings is None:
+        return 2
+    print(configuration(settings, args.listen), end="")
+    return 0
