@@ -1,11 +1,17 @@
 """toolboxsio/backend: the guard, the rate limits, the table of clients, the log."""
 
 import asyncio
+import base64
+import hmac
+import json
 import logging
 import subprocess
 import time
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from toolboxsio.backend import events
 from toolboxsio.backend.clients import Clients
@@ -13,7 +19,7 @@ from toolboxsio.backend.guard import Guard, Rules
 from toolboxsio.backend.limiter import Limiter, LimiterFailed, RateLimited
 from toolboxsio.backend.logs import printable, redact
 from toolboxsio.backend.settings import Settings
-from toolboxsio.backend.tokens import Identity, take_tokens
+from toolboxsio.backend.tokens import Identity, InvalidToken, Tokens, take_tokens
 
 SECRET = "s" * 32
 
@@ -242,3 +248,40 @@ def test_tokens_are_taken_out_of_requests():
     assert "abc" not in str(environ)
     assert environ["QUERY_STRING"].startswith("a=1&token=")
     assert take_tokens(environ)[0] == ""
+
+
+def key_pair():
+    """(private, public) as PEM."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    kept = private.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    given = private.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return kept.decode(), given.decode()
+
+
+def test_tokens_that_are_signed_with_a_key():
+    (private, public), (other, _) = key_pair(), key_pair()
+    tokens = Tokens(
+        Settings(jwt_secret=public, jwt_algorithms=["ES256"], trusted_hosts=["localhost"])
+    )
+    claims = {"sub": "u-1", "role": "teacher", "exp": int(time.time()) + 60}
+    assert tokens.check(jwt.encode(claims, private, "ES256")).role == "teacher"
+    with pytest.raises(InvalidToken):
+        tokens.check(jwt.encode(claims, other, "ES256"))
+    # the public key is no secret
+    head, body = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in ({"alg": "HS256", "typ": "JWT"}, claims)
+    )
+    text = b"%s.%s" % (head, body)
+    digest = hmac.digest(public.encode(), text, "sha256")
+    forged = text + b"." + base64.urlsafe_b64encode(digest).rstrip(b"=")
+    with pytest.raises(InvalidToken):
+        tokens.check(forged.decode())
+    with pytest.raises(ValueError, match="private key"):
+        tokens.make("u-1", "student", 60)
