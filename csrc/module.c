@@ -15,6 +15,7 @@
 #include "codec/sio_codec.h"
 #include "conn/conn.h"
 #include "base/clock.h"
+#include "wire/resp.h"
 #include "wire/json_scan.h"
 
 static int
@@ -245,6 +246,27 @@ core_encode_event(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
 }
 
 static PyObject *
+core_resp_size(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
+{
+    if (check_count("resp_size", n_args, 2) < 0) {
+        return NULL;
+    }
+    Py_ssize_t start = PyLong_AsSsize_t(args[1]);
+    if (start == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (!PyBytes_Check(args[0]) || start < 0 || start > PyBytes_GET_SIZE(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "resp_size() takes bytes and a place in them");
+        return NULL;
+    }
+    tbx_resp reply;
+    size_t need = 0;
+    const uint8_t *p = (const uint8_t *)PyBytes_AS_STRING(args[0]) + start;
+    ptrdiff_t size = tbx_resp_parse(p, (size_t)(PyBytes_GET_SIZE(args[0]) - start), &reply, &need);
+    return Py_BuildValue("(nn)", (Py_ssize_t)size, size == TBX_MORE ? (Py_ssize_t)need : 0);
+}
+
+static PyObject *
 core_ws_whole(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
 {
     Py_buffer view;
@@ -343,6 +365,11 @@ static PyMethodDef core_methods[] = {
      "The JSON of an event's name, and of its arguments as servers publish them; None when there "
      "are "
      "bytes in it."},
+    {FAST(resp_size), METH_FASTCALL,
+     "resp_size(data, start, /)\n--\n\n"
+     "The bytes of the reply of Redis that begins at start, and 0; (0, the bytes it takes at "
+     "least) "
+     "when it\nis not whole; (-1, 0) when it is none."},
     {FAST(ws_whole), METH_FASTCALL,
      "ws_whole(data, may_inflate, /)\n--\n\n"
      "How many of a client's bytes are whole WebSocket messages, and how many are whole frames."},

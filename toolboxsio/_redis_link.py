@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -70,6 +70,8 @@ class Wire(asyncio.Protocol):
             raise ConnectionError("Redis has closed the connection")
         connection._reader = connection._writer = None
         self.replies = hiredis.Reader(notEnoughData=INCOMPLETE)
+        self.begun = bytearray()  # a reply that is not whole, where the link looks for their ends
+        self.need = 0  # bytes that it takes at least
         self.ended: asyncio.Future[str] = self.loop.create_future()
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self.cause = ""
@@ -93,8 +95,7 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard_at = self.link.heard_at = self.loop.time()
         try:
-            self.replies.feed(data)
-            self.link.take_all(self, self.replies.gets)
+            self.link.take_data(self, data)
         except hiredis.ProtocolError as exc:
             self.abort(text_of(exc))
         self.asked_at = self.heard_at if self.link.awaits_reply() else None
@@ -321,9 +322,13 @@ class Link:
     def ping(self, wire: Wire) -> None:
         raise NotImplementedError
 
-    def take_all(self, wire: Wire, gets: Callable[[], Any]) -> None:
-        """Take the replies that are whole."""
-        while (reply := gets()) is not INCOMPLETE:
+    def take_data(self, wire: Wire, data: bytes) -> None:
+        """Take what was read.
+
+        :raises hiredis.ProtocolError: when it is not what Redis says.
+        """
+        wire.replies.feed(data)
+        while (reply := wire.replies.gets()) is not INCOMPLETE:
             self.take(wire, reply)
 
     def take(self, wire: Wire, reply: Any) -> None:

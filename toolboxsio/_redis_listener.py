@@ -7,8 +7,9 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from ._load import core
 from ._redis_link import INCOMPLETE, Link, Wire, hiredis, pack, settle, text_of
 
 if TYPE_CHECKING:
@@ -89,27 +90,53 @@ class Listener(Link):
     def ping(self, wire: Wire) -> None:
         wire.write(pack(b"PING"))
 
-    def take_all(self, wire: Wire, gets: Callable[[], Any]) -> None:
-        deliver, host_id = self._fast_deliver(), self.manager.host_id
-        while (reply := gets()) is not INCOMPLETE:
-            if deliver is None or self.is_busy or self.held or not is_message(reply):
+    def take_data(self, wire: Wire, data: bytes) -> None:
+        """Let C deliver the messages, and hiredis read the other replies, each whole."""
+        if core is None:
+            super().take_data(wire, data)
+            return
+        if wire.begun:
+            wire.begun += data
+            if len(wire.begun) < wire.need:
+                return
+            data = bytes(wire.begun)
+            wire.begun.clear()
+        elif data.__class__ is not bytes:
+            data = bytes(data)
+        start, size, host_id = 0, 1, self.manager.host_id
+        while size > 0:
+            hub = None if self.is_busy or self.held else self._fast_hub()
+            if hub is not None:
+                start, wire.need, left = hub.deliver_replies(data, start, host_id)
+                if left.__class__ is tuple:
+                    self._deliver_rest(*left)
+                    continue
+                size = left or 0
+            else:
+                size, wire.need = core.resp_size(data, start)
+            wire.replies.feed(data[start : start + size] if size >= 0 else data[start:])
+            while (reply := wire.replies.gets()) is not INCOMPLETE:
                 self.take(wire, reply)
-                continue
-            try:
-                outcome = deliver(reply[2], host_id)
-                step = None if outcome is None else self.manager._heard(reply[2], outcome)
-            except Exception:
-                self._report()
-                continue
-            if outcome is not None:  # Python was at work
-                self._go_on_with(step)
-                deliver = self._fast_deliver()
+            start += size
+        if size < 0:
+            raise hiredis.ProtocolError("a reply that Redis does not give")
+        wire.begun += data[start:]
 
-    def _fast_deliver(self) -> Callable[[bytes, str], Any] | None:
-        """What handles messages in C, when Python has no look at them before."""
+    def _deliver_rest(self, payload: bytes, outcome: Any) -> None:
+        """Do what C has left to do of a message."""
+        try:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            step = self.manager._heard(payload, outcome)
+        except Exception:
+            self._report()
+        else:
+            self._go_on_with(step)
+
+    def _fast_hub(self) -> Any:
+        """What delivers messages in C, when Python has no look at them before."""
         manager = self.manager
-        hub = None if manager._uses_room_channels() else manager._hearing_hub()
-        return hub and cast("Callable[[bytes, str], Any]", hub.deliver)
+        return None if manager._uses_room_channels() else manager._hearing_hub()
 
     def take(self, wire: Wire, reply: Any) -> None:
         if is_message(reply):

@@ -158,6 +158,21 @@ hub_meth_deliver(PyObject *self, PyObject *const *args, Py_ssize_t n_args)
 }
 
 static PyObject *
+hub_meth_deliver_replies(PyObject *self, PyObject *args)
+{
+    PyObject *data, *host_id;
+    Py_ssize_t start;
+    if (!PyArg_ParseTuple(args, "SnU:deliver_replies", &data, &start, &host_id)) {
+        return NULL;
+    }
+    if (start < 0 || start > PyBytes_GET_SIZE(data)) {
+        PyErr_SetString(PyExc_ValueError, "start lies outside of the data");
+        return NULL;
+    }
+    return tbx_hub_deliver_replies((TbxHubObject *)self, data, start, host_id);
+}
+
+static PyObject *
 hub_meth_emit_encoded(PyObject *self, PyObject *args)
 {
     tbx_emit_text text;
@@ -400,6 +415,9 @@ static PyMethodDef hub_methods[] = {
     {"deliver", (PyCFunction)(void (*)(void))hub_meth_deliver, METH_FASTCALL,
      "deliver($self, payload, host_id, /)\n--\n\n"
      "Emit what another server has published: as emit(), but False when all of it is Python's."},
+    {"deliver_replies", hub_meth_deliver_replies, METH_VARARGS,
+     "deliver_replies($self, data, start, host_id, /)\n--\n\n"
+     "The same for what was read from Redis: (at, need, left), see csrc/conn/conn.h."},
     {"count_event", hub_meth_count_event, METH_VARARGS,
      "count_event($self, namespace, event, seconds, has_failed, /)\n--\n\n"
      "Count an event that was handled in Python."},

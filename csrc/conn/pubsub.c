@@ -9,6 +9,7 @@
 
 #include "codec/json_dec.h"
 #include "wire/pubsub.h"
+#include "wire/resp.h"
 
 /* Whether host_id is this text, which has nothing to escape. -1: it may be. */
 static int
@@ -77,19 +78,14 @@ emit_message(TbxHubObject *hub, const tbx_pub *message)
     return result;
 }
 
-PyObject *
-tbx_hub_deliver(TbxHubObject *hub, PyObject *payload, PyObject *host_id)
+/* A message of another server: as tbx_hub_deliver. Escapes. */
+static PyObject *
+deliver(TbxHubObject *hub, const uint8_t *payload, size_t len, const char *host,
+        Py_ssize_t host_len)
 {
     tbx_pub message;
     tbx_err err;
-    Py_ssize_t host_len;
-    const char *host = PyUnicode_AsUTF8AndSize(host_id, &host_len);
-    if (host == NULL) {
-        return NULL;
-    }
-    if (!PyBytes_CheckExact(payload) || !tbx_hub_sends(hub) ||
-        tbx_pub_parse((const uint8_t *)PyBytes_AS_STRING(payload),
-                      (size_t)PyBytes_GET_SIZE(payload), &message, &err) == TBX_BAD) {
+    if (!tbx_hub_sends(hub) || tbx_pub_parse(payload, len, &message, &err) == TBX_BAD) {
         Py_RETURN_FALSE;
     }
     int is_own = is_host(&message, host, host_len);
@@ -106,4 +102,69 @@ tbx_hub_deliver(TbxHubObject *hub, PyObject *payload, PyObject *host_id)
         Py_RETURN_FALSE;
     }
     return emit_message(hub, &message);
+}
+
+PyObject *
+tbx_hub_deliver(TbxHubObject *hub, PyObject *payload, PyObject *host_id)
+{
+    Py_ssize_t host_len;
+    const char *host = PyUnicode_AsUTF8AndSize(host_id, &host_len);
+    if (host == NULL) {
+        return NULL;
+    }
+    if (!PyBytes_CheckExact(payload)) {
+        Py_RETURN_FALSE;
+    }
+    return deliver(hub, (const uint8_t *)PyBytes_AS_STRING(payload),
+                   (size_t)PyBytes_GET_SIZE(payload), host, host_len);
+}
+
+/* The exception that is set, as an object. */
+static PyObject *
+take_exception(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(value, traceback);
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+}
+
+PyObject *
+tbx_hub_deliver_replies(TbxHubObject *hub, PyObject *data, Py_ssize_t start, PyObject *host_id)
+{
+    Py_ssize_t host_len;
+    const char *host = PyUnicode_AsUTF8AndSize(host_id, &host_len);
+    if (host == NULL) {
+        return NULL;
+    }
+    /* the caller's reference keeps the bytes, whatever runs meanwhile */
+    const uint8_t *p = (const uint8_t *)PyBytes_AS_STRING(data);
+    size_t n = (size_t)PyBytes_GET_SIZE(data), at = (size_t)start, need = 0;
+    while (at < n) {
+        tbx_resp reply;
+        ptrdiff_t used = tbx_resp_parse(p + at, n - at, &reply, &need);
+        if (used == TBX_MORE) {
+            return Py_BuildValue("(nnO)", (Py_ssize_t)at, (Py_ssize_t)need, Py_None);
+        }
+        if (used == TBX_BAD || !reply.is_message) {
+            return Py_BuildValue("(nin)", (Py_ssize_t)at, 0, used);
+        }
+        at += (size_t)used;
+        PyObject *outcome = deliver(hub, reply.payload, reply.payload_len, host, host_len);
+        if (outcome == Py_None) {
+            Py_DECREF(outcome);
+            continue;
+        }
+        if (outcome == NULL && (outcome = take_exception()) == NULL) {
+            return NULL;
+        }
+        return Py_BuildValue("(ni(y#N))", (Py_ssize_t)at, 0, (const char *)reply.payload,
+                             (Py_ssize_t)reply.payload_len, outcome);
+    }
+    return Py_BuildValue("(niO)", (Py_ssize_t)at, 0, Py_None);
 }

@@ -99,6 +99,11 @@ GOOD = {
         _core.encode_event("\xe9", None, None, 512),
         _core.encode_event("e", [b""], None, 512),
     ),
+    "resp_size": lambda: (
+        _core.resp_size(b"+OK\r\n", 0),
+        _core.resp_size(b"$9\r\n", 0),
+        _core.resp_size(b"?", 0),
+    ),
     "ws_whole": lambda: (
         _core.ws_whole(frame("x") + frame(b"y") + b"\x81", False),
         _core.ws_whole(frame("x", fin=False), True),
@@ -374,6 +379,10 @@ async def many_emits(sio, client, sid):
     hub.deliver(PUBLISHED % b"null", "h")
     hub.emit_encoded(b'"e"', b"[null]", "/", None, None, False)
     hub.count_event("/", "counted", 0.1, False)
+    reply = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\n{}\r\n"
+    for data in (reply, reply[:9], b":1\r\n", b"?"):
+        hub.deliver_replies(data, 0, "h")
+        _core.resp_size(data, 0)
     hub.events((0.1, 1.0))
     for wrong in (
         (hub.emit, "e"),
@@ -381,6 +390,8 @@ async def many_emits(sio, client, sid):
         (hub.emit_encoded, b'"e"', b"", "/", None, None, False),
         (hub.deliver, b"", 1),
         (hub.count_event, "/", "e", -1.0, False),
+        (hub.deliver_replies, b"", 1, "h"),
+        (_core.resp_size, b"", 1),
         (hub.events, (-1.0,)),
         (hub.events, ("x",)),
         (client.conn.queued, "x"),
