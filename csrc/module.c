@@ -12,6 +12,7 @@
 #include "codec/eio_codec.h"
 #include "codec/json_dec.h"
 #include "codec/json_enc.h"
+#include "codec/json_finite.h"
 #include "codec/sio_codec.h"
 #include "conn/conn.h"
 #include "base/clock.h"
@@ -246,6 +247,19 @@ core_encode_event(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
 }
 
 static PyObject *
+core_is_finite(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
+{
+    if (check_count("is_finite", n_args, 2) < 0) {
+        return NULL;
+    }
+    Py_ssize_t max_depth = PyLong_AsSsize_t(args[1]);
+    if (max_depth == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    return PyBool_FromLong(tbx_json_is_finite(args[0], max_depth));
+}
+
+static PyObject *
 core_resp_size(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
 {
     if (check_count("resp_size", n_args, 2) < 0) {
@@ -365,6 +379,9 @@ static PyMethodDef core_methods[] = {
      "The JSON of an event's name, and of its arguments as servers publish them; None when there "
      "are "
      "bytes in it."},
+    {FAST(is_finite), METH_FASTCALL,
+     "is_finite(value, max_depth, /)\n--\n\n"
+     "Whether no float in it is NaN or infinite, and lists and dicts are nested no deeper."},
     {FAST(resp_size), METH_FASTCALL,
      "resp_size(data, start, /)\n--\n\n"
      "The bytes of the reply of Redis that begins at start, and 0; (0, the bytes it takes at "

@@ -1,6 +1,9 @@
 """The command line: `toolboxsio serve | token | nginx | bench | doctor`."""
 
 import argparse
+import ctypes
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,8 +15,21 @@ from toolboxsio.doctor import doctor
 SHUTDOWN_SECONDS = 5  # for the connected clients, which uvicorn would wait for without an end
 
 
+_PR_SET_PDEATHSIG = 1
+
+
+def end_with(parent: int) -> None:
+    """Let this process get SIGTERM when its supervisor is gone, however it went (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:  # it has gone already
+        raise SystemExit(1)
+
+
 def backend(args: argparse.Namespace) -> int:
     """Run a command of the application, which needs the extra `backend`."""
+    if getattr(args, "parent", None) is not None:
+        end_with(args.parent)
     try:
         from toolboxsio.backend import commands
     except ModuleNotFoundError as exc:
@@ -52,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--log-level", choices=("debug", "info", "warning", "error"), default="info"
     )
     command.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    command.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     command.add_argument("--fd", type=int, help=argparse.SUPPRESS)
     command.set_defaults(run=backend, name="serve")
 

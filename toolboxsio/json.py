@@ -15,15 +15,17 @@ from engineio import json as _engineio_json
 
 from ._load import core
 from ._pure import dumps as _pure_dumps
+from ._pure import is_finite as _pure_is_finite
 from ._pure import loads as _pure_loads
 
-__all__ = ["MAX_DEPTH", "JSONDecodeError", "dumps", "loads"]
+__all__ = ["MAX_DEPTH", "JSONDecodeError", "dumps", "is_finite", "loads"]
 
 MAX_DEPTH = 512
 
 _COMPACT = (",", ":")
 _dumps = core.dumps if core else _pure_dumps
 _loads = core.loads if core else _pure_loads
+_is_finite = core.is_finite if core else _pure_is_finite
 
 
 def dumps(
@@ -64,3 +66,12 @@ def loads(s: str | bytes | bytearray, *, max_depth: int = MAX_DEPTH, **options: 
     if options:
         return _engineio_json.loads(s, **options)
     return _loads(s, max_depth)
+
+
+def is_finite(value: Any, *, max_depth: int = MAX_DEPTH) -> bool:
+    """Whether no float in a value is NaN or infinite, and lists and dicts are nested no deeper.
+
+    What Python reads and writes as ``NaN`` and ``Infinity``, and reads from ``1e999``, is not JSON:
+    a JavaScript client that gets it ends its connection.
+    """
+    return _is_finite(value, max_depth)

@@ -283,8 +283,10 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
                 return
         for ns in (namespace, "*"):
             handler = self.namespace_handlers.get(ns)
-            if handler is not None and hasattr(handler, f"on_{event}"):
-                self._hub.count_event(ns, event, seconds, has_failed)
+            if handler is not None:
+                is_known = getattr(type(handler), f"on_{event}", None) is not None
+                if is_known or hasattr(handler, f"on_{event}"):
+                    self._hub.count_event(ns, event if is_known else "*", seconds, has_failed)
                 return
 
     async def _acknowledge(self, eio_sid: str, namespace: str, id: int, answer: Any) -> None:

@@ -61,13 +61,32 @@ find_method(PyObject *namespace_handler, PyObject *event)
     return method;
 }
 
+/* Whether what handles an event of a namespace handler is its method of that name, and not what it makes
+ * of any name (__getattr__). */
+static bool
+is_own_method(PyObject *method, PyObject *event)
+{
+    PyObject *function = PyMethod_Check(method) ? PyMethod_GET_FUNCTION(method) : NULL;
+    if (function == NULL || !PyFunction_Check(function)) {
+        return false;
+    }
+    PyObject *name = ((PyFunctionObject *)function)->func_name;
+    Py_ssize_t len = PyUnicode_GET_LENGTH(event);
+    return PyUnicode_GET_LENGTH(name) == len + 3 && PyUnicode_READ_CHAR(name, 0) == 'o' &&
+           PyUnicode_READ_CHAR(name, 1) == 'n' && PyUnicode_READ_CHAR(name, 2) == '_' &&
+           PyUnicode_Tailmatch(name, event, 3, len + 3, 1) == 1;
+}
+
 /* The entry of the call's event. Names that the application does not know are counted with its
  * catch-alls: clients make no entries. Escapes. */
 static Py_ssize_t
-find_event(TbxCallObject *call, PyObject *event)
+find_event(TbxCallObject *call, PyObject *callee, PyObject *event)
 {
     TbxHubObject *hub = call->conn->hub;
     PyObject *star = hub->state->str_star;
+    if (call->kind == TBX_CALL_NAMESPACE && !is_own_method(callee, event)) {
+        event = star;
+    }
     PyObject *ns = Py_NewRef(call->with_ns ? star : call->ns);
     Py_ssize_t number = tbx_event_find(hub, ns, call->with_event ? star : event);
     Py_DECREF(ns);
@@ -178,7 +197,7 @@ begin(TbxCallObject *call, PyObject **answer)
             goto done;
         }
     }
-    call->event = find_event(call, PyList_GET_ITEM(data, 0));
+    call->event = find_event(call, callee, PyList_GET_ITEM(data, 0));
     int is_async = call->kind == TBX_CALL_TRIGGER ? 1 : is_coroutine_function(state, callee);
     if (is_async < 0) {
         goto done;

@@ -57,10 +57,14 @@ look_up(tbx_event_stats *stats, PyObject *ns, PyObject *event)
     return PyLong_AsSsize_t(number);
 }
 
-/* Makes an entry, and its place in the tables. */
+/* Makes an entry, and its place in the tables. Names with lone surrogates, which no report could be
+ * written with, raise. */
 static Py_ssize_t
 add(tbx_event_stats *stats, PyObject *ns, PyObject *event)
 {
+    if (PyUnicode_AsUTF8(ns) == NULL || PyUnicode_AsUTF8(event) == NULL) {
+        return -1;
+    }
     PyObject *fresh = PyDict_New(); /* which may collect: what is there now counts */
     PyObject *events = fresh ? PyDict_SetDefault(stats->numbers, ns, fresh) : NULL;
     Py_XINCREF(events);
@@ -94,9 +98,11 @@ tbx_event_find(TbxHubObject *hub, PyObject *ns, PyObject *event)
     }
     Py_ssize_t index = look_up(stats, ns, event);
     if (index == -1) {
-        TbxState *state = hub->state;
-        if (stats->n == 0 && append(stats, state->str_star, state->str_star) < 0) {
+        PyObject *star = hub->state->str_star;
+        if (stats->n == 0 && add(stats, star, star) < 0) {
             index = -2;
+        }
+        else if ((index = look_up(stats, ns, event)) >= 0) { /* it was that one */
         }
         else if (stats->n >= TBX_EVENTS_MAX) {
             index = 0;

@@ -13,6 +13,9 @@ ROLES = tuple(RANKS)
 DEEP: Any = "x"
 for _ in range(200):
     DEEP = {"a": [DEEP]}
+TOO_DEEP: Any = "x"
+for _ in range(500):
+    TOO_DEEP = [TOO_DEEP]
 LONG = "x" * 100_000
 NASTY = '\u0000\r\n\u2028{"$ne": null}</script>\ud83d\ude00'
 JUNK = {"__proto__": {"role": "admin"}, "constructor": [DEEP, NASTY], "length": -1}
@@ -77,7 +80,7 @@ def payload(row: Row) -> dict[str, dict[str, Any]]:
     return {
         kind: {"payload": arguments[0]} if arguments else {}
         for kind, (arguments, _) in row.data.items()
-        if len(arguments) < 2
+        if len(arguments) < 2 and kind != "hostile depth"  # that is the message's
     }
 
 
@@ -194,6 +197,7 @@ def rows() -> list[Row]:
             "wrong text": (["done"], error("invalid_format")),
             "nothing": ([], error("invalid_format")),
             "hostile": ([LONG], error("invalid_format")),
+            "hostile depth": ([{"a": TOO_DEEP}], error("invalid_format")),
         },
         seen=[("student_progress", {"progress": {"lesson": 3, "done": 0.5}})],
     )

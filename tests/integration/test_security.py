@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 
 import pytest
@@ -283,3 +284,66 @@ async def test_no_line_of_a_log_is_a_clients(free_port):
         await try_to_connect(backend, "websocket", auth={"token": nasty})
         log = backend.log()
     assert not any(line.startswith("ERROR: forged") for line in log.splitlines())
+
+
+async def test_what_is_no_json_reaches_nobody(backend):
+    """JavaScript clients end their connection when they get it."""
+    session = await asyncio.to_thread(Polling, backend)
+    await asyncio.to_thread(session.connect, {"token": token("nan", "admin")})
+    for number, text in enumerate(("NaN", "1e999", "-Infinity", '{"a":[1.5,NaN]}')):
+        for event, data in (
+            ("progress_update", f'{{"x":{text}}}'),
+            ("broadcast", f'{{"channel":"c","data":{text}}}'),
+            ("collaboration_message", f'{{"roomId":"r","message":{text}}}'),
+            ("message", f'{{"type":"note","payload":{text}}}'),
+            ("quiz_response", f'{{"quiz_id":"q","answers":[{{"selected":{text},"correct":1}}]}}'),
+        ):
+            await asyncio.to_thread(session.emit, f'42{number}["{event}",{data}]')
+            [answer] = await asyncio.to_thread(session.packets)
+            ack = json.loads(answer.removeprefix(f"43{number}"))[0]
+            assert ack["ok"] is False
+            assert ack["error"].startswith("invalid_")
+    await asyncio.to_thread(session.close)
+
+
+async def test_a_token_of_the_query_is_good_for_every_namespace(debug_backend):
+    query = f"?token={token('u-7', 'teacher')}"
+    for packets, count in (
+        (("40/debug,", "40"), 1),
+        (("40", "40/debug,"), 1),
+        (("40", "41", "40"), 2),
+    ):
+        session = await asyncio.to_thread(Polling, debug_backend, query)
+        greetings = []
+        for packet in packets:
+            await asyncio.to_thread(session.emit, packet)
+        while len(greetings) < count:
+            for text in await asyncio.to_thread(session.packets):
+                if text.startswith('42["connected"'):
+                    greetings.append(json.loads(text[2:])[1])
+        assert all(greeting["authenticated"] for greeting in greetings)
+        await asyncio.to_thread(session.close)
+
+
+async def test_a_room_of_collaboration_is_a_channel(free_port):
+    prefixes = json.dumps({"collaboration_staff": "teacher"})
+    with serving(free_port(), SIO_CHANNEL_PREFIXES=prefixes) as backend:
+        client, _ = await connected(backend, auth={"token": token("s", "student")})
+        said = {"roomId": "staff", "message": 1}
+        ack = await client.call("collaboration_message", said, timeout=5)
+        assert (ack["error"], ack["required_role"]) == ("forbidden", "teacher")
+        await client.disconnect()
+
+
+async def test_whoever_has_refreshed_in_time_hears_of_no_end(backend):
+    told = []
+    client, _ = await connected(backend, auth={"token": token("r-1", "student", 1)})
+    client.on("auth_failed", told.append)
+    ack = await client.call("refresh_token", {"token": token("r-1", "student")}, timeout=5)
+    assert ack["ok"] is True
+    deadline = time.monotonic() + 1.5
+    while time.monotonic() < deadline:
+        assert (await client.call("ping", timeout=5))["ok"] is True
+        await asyncio.sleep(0.1)
+    assert told == []
+    await client.disconnect()

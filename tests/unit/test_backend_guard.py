@@ -189,6 +189,19 @@ async def test_a_failing_limiter_is_answered():
     assert await answer(guard, "good") == expected
 
 
+async def test_who_leaves_meanwhile_leaves_nothing():
+    class Slow:
+        async def hit(self, user, event):
+            clients.remove("sid")
+
+    clients = Clients(lambda client: None)
+    client = clients.add("sid", None)
+    ack = await Guard(None, rules, Slow(), {}).answer("good", client, ())
+    assert (ack["ok"], ack["error"]) == (False, "not_connected")
+    clients.identify(client, Identity("u", "u", "admin", time.time() + 3600))
+    assert client.timer is None
+
+
 async def test_who_is_gone_is_answered():
     guard = Guard(None, rules, Limiter(settings()), {})
     ack = await guard.answer("good", None, ())
@@ -230,7 +243,12 @@ def test_texts_of_clients_are_one_line():
 
 
 def test_tokens_are_taken_out_of_requests():
-    for text in ("/x?token=abc.d-e_f&a=1", "/x?%74oken=abc.d-e_f&a=1", "/x?TOKEN%3Dabc.d-e_f&a=1"):
+    for text in (
+        "/x?token=abc.d-e_f&a=1",
+        "/x?%74oken=abc.d-e_f&a=1",
+        "/x?TOKEN%3Dabc.d-e_f&a=1",
+        "/x?token='abc&a=1",
+    ):
         assert "abc" not in redact(text)
         assert redact(text).endswith("[redacted]&a=1")
     scope = {

@@ -5,6 +5,8 @@ import os
 import stat
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pydantic import ValidationError
 
 from toolboxsio import SIO_PATH
@@ -74,6 +76,8 @@ def test_production_is_strict_where_debug_mode_is_not(environment, name, value, 
         ("SIO_TRUSTED_HOSTS", '["https://a.example"]', "no scheme"),
         ("SIO_TRUSTED_HOSTS", '["a.example:80"]', "no port"),
         ("SIO_TRUSTED_HOSTS", '["a.*"]', "subdomain"),
+        ("SIO_TRUSTED_HOSTS", '["[;} server {]"]', "not a name"),
+        ("SIO_CORS_ORIGINS", '["https://u:p@a.example:443"]', "write https://a.example:443"),
         ("SIO_JWT_ALGORITHMS", '["none"]', "one or more of"),
         ("SIO_JWT_ALGORITHMS", "[]", "one or more of"),
         ("SIO_JWT_ALGORITHMS", '["HS256", "RS256"]', "must not be mixed"),
@@ -99,7 +103,9 @@ def test_ports_of_workers(environment):
     assert Settings(workers=3, port=9000).ports == [9000, 9001, 9002]
     assert Settings(workers=3, port=9000, sticky=False).ports == [9000]
     assert "SIO_PORT" in problems(workers=2, port=0)[0]
-    assert "SIO_PORT" in problems(workers=2, port=65535)[0]
+    Settings(workers=3, port=65533).check_ports()
+    with pytest.raises(ValueError, match="SIO_PORT"):
+        Settings(workers=3, port=65534).check_ports()
 
 
 def test_warnings_name_the_cure(environment):
@@ -121,6 +127,52 @@ def test_a_file_with_settings(environment, tmp_path):
     assert Settings().port == 9009
     environment["SIO_PORT"] = "9010"
     assert Settings().port == 9010
+
+
+def test_prefixes_that_are_not_named_stay(environment):
+    environment.update({**GOOD, "SIO_CHANNEL_PREFIXES": '{"user_": "owner", "x_": "teacher"}'})
+    assert Settings().channel_prefixes == {
+        "admin_": "admin",
+        "teacher_": "teacher",
+        "private_": "student",
+        "user_": "owner",
+        "x_": "teacher",
+    }
+
+
+@pytest.mark.parametrize(
+    "url", ["http://:SECRETPW@host/0", "redis://:SECRETPW@host:port/0", "SECRETPW"]
+)
+def test_the_password_of_redis_is_in_no_message(environment, url):
+    environment.update({**GOOD, "SIO_REDIS_URL": url})
+    [line] = problems()
+    assert line.startswith("SIO_REDIS_URL: ")
+    assert "SECRETPW" not in line
+
+
+def pem(private, is_private=False):
+    encoding = serialization.Encoding.PEM
+    if is_private:
+        form, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        return private.private_bytes(encoding, form, none).decode()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return private.public_key().public_bytes(encoding, form).decode()
+
+
+def test_keys_are_looked_at(environment):
+    environment.update(GOOD)
+    good, small = (rsa.generate_private_key(65537, size) for size in (2048, 1024))
+    assert Settings(jwt_algorithms=["RS256"], jwt_secret=pem(good)).uses_keys
+    for key, said in (
+        (pem(good, True), "private key"),
+        (pem(small), "2048 bits"),
+        (pem(ec.generate_private_key(ec.SECP256R1())), "not a key for RS256"),
+        ("x" * 40, "not a key for RS256"),
+    ):
+        [line] = problems(jwt_algorithms=["RS256"], jwt_secret=key)
+        assert said in line
+    [line] = problems(jwt_secret=pem(good))
+    assert "not a key for HS256" in line
 
 
 def test_roles_that_are_not_named_stay(environment):
@@ -146,4 +198,20 @@ def test_debug_mode_needs_nothing(environment, tmp_path):
 def test_a_secret_that_cannot_be_kept_is_another_each_time(environment, tmp_path, capsys):
     (tmp_path / "state").write_text("not a folder")
     assert Settings(debug=True).jwt_secret != Settings(debug=True).jwt_secret
-    assert "cannot be used" in capsys.readouterr().err
+    assert "cannot be kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["short", "writable", "elsewhere"])
+def test_a_kept_secret_that_is_not_to_be_trusted(environment, tmp_path, capsys, damage):
+    secret = Settings(debug=True).jwt_secret
+    file = tmp_path / "state" / "toolboxsio" / "debug-secret"
+    assert file.read_text() == secret.get_secret_value()
+    if damage == "short":
+        file.write_text("")
+    elif damage == "writable":
+        file.chmod(0o666)
+    else:
+        file.rename(tmp_path / "other")
+        file.symlink_to(tmp_path / "other")
+    assert Settings(debug=True).jwt_secret != secret
+    assert "cannot be kept" in capsys.readouterr().err

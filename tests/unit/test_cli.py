@@ -4,6 +4,8 @@ import os
 import sys
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import toolboxsio
 from toolboxsio import cli
@@ -90,7 +92,7 @@ def test_serve_says_what_is_wrong_with_the_settings(capsys, environment):
     ]
     environment["SIO_CORS_ORIGINS"] = "https://a.example"
     assert cli.main(["serve"]) == 2
-    assert "cors_origins" in capsys.readouterr().err
+    assert "SIO_CORS_ORIGINS: not JSON" in capsys.readouterr().err
 
 
 def test_a_token_is_that_of_debug_mode(capsys, environment):
@@ -107,9 +109,12 @@ def test_a_token_is_that_of_debug_mode(capsys, environment):
 
 
 def test_keys_sign_no_tokens(capsys, environment):
-    environment.update(SIO_JWT_ALGORITHMS='["RS256"]', SIO_JWT_SECRET="a public key")
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    text = key.public_bytes(serialization.Encoding.PEM, form).decode()
+    environment.update(SIO_JWT_ALGORITHMS='["ES256"]', SIO_JWT_SECRET=text)
     assert cli.main(["token", "--sub", "u-1"]) == 1
-    assert "RS256" in capsys.readouterr().err
+    assert "ES256" in capsys.readouterr().err
 
 
 def test_nginx_prints_the_configuration(capsys, environment):

@@ -172,3 +172,31 @@ async def test_a_server_without_clients_tells_nothing():
     sio = build()
     assert sio.event_counts() == []
     assert status(sio)["events"] == {}
+
+
+async def test_a_namespace_with_methods_for_any_name_is_one(sio):
+    class Dynamic(socketio.AsyncNamespace):
+        def __getattr__(self, name):
+            if not name.startswith("on_"):
+                raise AttributeError(name)
+
+            async def anything(sid, *data):
+                return name
+
+            return anything
+
+    sio.register_namespace(Dynamic("/other"))
+    client = Client(sio)
+    await join(client)
+    await join(client, "40/other,")
+    await send(client, *(f"made up {i}" for i in range(20)), namespace="/other,")
+    await until(lambda: counts(sio) == {("/other", "*"): (20, 0)})
+
+
+async def test_names_that_no_report_can_have_are_not_counted():
+    sio = build()
+    hub = sio.eio.hub()
+    hub.count_event("/", "\ud800", 0.1, False)
+    hub.count_event("\ud800", "e", 0.1, False)
+    hub.count_event("*", "*", 0.1, False)
+    assert counts(sio) == {("*", "*"): (1, 0)}

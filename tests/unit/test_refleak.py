@@ -99,6 +99,11 @@ GOOD = {
         _core.encode_event("\xe9", None, None, 512),
         _core.encode_event("e", [b""], None, 512),
     ),
+    "is_finite": lambda: (
+        _core.is_finite([1, {"a": (1.5, None)}], 9),
+        _core.is_finite([[[float("nan")]]], 9),
+        _core.is_finite([[[]]], 2),
+    ),
     "resp_size": lambda: (
         _core.resp_size(b"+OK\r\n", 0),
         _core.resp_size(b"$9\r\n", 0),

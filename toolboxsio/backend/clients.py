@@ -23,6 +23,7 @@ class Client:
     identity: Identity | None = None
     channels: set[str] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
+    is_gone: bool = False
 
     @property
     def is_expired(self) -> bool:
@@ -62,7 +63,7 @@ class Clients(dict[str, Client]):
             client.timer.cancel()
             client.timer = None
         client.identity = identity
-        if identity is not None:
+        if identity is not None and not client.is_gone:
             seconds = min(max(identity.expires_at - time.time(), 0), LONGEST_TIMER)
             loop = asyncio.get_running_loop()
             client.timer = loop.call_later(seconds, self._due, client)
@@ -79,7 +80,10 @@ class Clients(dict[str, Client]):
     def remove(self, sid: str) -> None:
         """A client that has gone."""
         client = self.pop(sid, None)
-        if client is not None and client.timer is not None:
+        if client is None:
+            return
+        client.is_gone = True
+        if client.timer is not None:
             client.timer.cancel()
 
     def roles(self) -> dict[str, int]:

@@ -6,6 +6,7 @@ import argparse
 import logging
 import logging.config
 import os
+import re
 import socket
 import sys
 from typing import Any
@@ -19,7 +20,7 @@ from toolboxsio.backend.logs import log_config
 from toolboxsio.backend.nginx import configuration
 from toolboxsio.backend.settings import PREFIX, Settings, explain
 from toolboxsio.backend.tokens import Tokens
-from toolboxsio.backend.workers import end_with_parent, supervise
+from toolboxsio.backend.workers import supervise
 from toolboxsio.uvicorn import WebSocketProtocol
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ def read_settings(args: argparse.Namespace, **more: Any) -> Settings | None:
     except ValidationError as exc:
         lines = explain(exc)
     except SettingsError as exc:  # a list or a table that is not JSON
-        lines = [str(exc)]
+        named = re.search(r'field "(\w+)"', str(exc))
+        name = PREFIX + named[1].upper() if named else "a setting"
+        lines = [f"{name}: not JSON"]
     for line in lines:
         print(f"toolboxsio {args.name}: {line}", file=sys.stderr)
     return None
@@ -59,8 +62,12 @@ def serve(args: argparse.Namespace) -> int:
     if settings is None:
         return 2
     logging.config.dictConfig(log_config(args.log_level))
-    is_worker = args.worker is not None
-    if not is_worker:
+    if args.worker is None:
+        try:
+            settings.check_ports()
+        except ValueError as exc:
+            print(f"toolboxsio serve: {exc}", file=sys.stderr)
+            return 2
         for line in settings.warnings():
             logger.warning("%s", line)
         if settings.workers > 1:
@@ -68,8 +75,6 @@ def serve(args: argparse.Namespace) -> int:
             return supervise(
                 settings, [*command, "--loop", args.loop, "--log-level", args.log_level]
             )
-    else:
-        end_with_parent()
     app = create_app(settings)
     config = uvicorn.Config(
         app,

@@ -15,6 +15,7 @@ from pydantic import (
 CHANNEL = r"^[A-Za-z0-9_-]{1,100}\Z"
 MOST_CHANNELS = 100  # of one subscribe
 MOST_ANSWERS = 1000
+MOST_DEPTH = 500  # of lists and dicts: what is sent on is nested deeper, and has to be encoded
 
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=100)]
 Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=1000)]

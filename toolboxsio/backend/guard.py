@@ -17,8 +17,10 @@ from pydantic import BaseModel, ValidationError
 
 import toolboxsio as socketio
 from toolboxsio.backend.clients import Client
+from toolboxsio.backend.events import MOST_DEPTH
 from toolboxsio.backend.limiter import Limiter, LimiterFailed, RateLimited
 from toolboxsio.backend.roles import has
+from toolboxsio.json import is_finite
 
 logger = logging.getLogger(__name__)
 
@@ -114,10 +116,14 @@ class Guard:
         """
         rule = self._rules[event]
         await self._count(event, client)
+        if client.is_gone:
+            raise Refused("not_connected", event=event)
         required = self.required(event)
         if not has(client.role, required):
             more = {"reason": "token_expired"} if client.is_expired else {}
             raise Refused("forbidden", required_role=required, event=event, **more)
+        if not is_finite(data, max_depth=MOST_DEPTH):  # others would get what they cannot read
+            raise Refused(rule.refusal, event=event)
         try:
             checked = rule.model.model_validate(data)
         except (ValidationError, RecursionError):

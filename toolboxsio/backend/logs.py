@@ -11,7 +11,7 @@ LONGEST = 200
 
 #: `token=` of a query, also where its name is written with escapes.
 _TOKEN = re.compile(
-    r"((?:t|%74)(?:o|%6f)(?:k|%6b)(?:e|%65)(?:n|%6e)(?:=|%3d))[^&\s\"']+", re.IGNORECASE
+    r"((?:t|%74)(?:o|%6f)(?:k|%6b)(?:e|%65)(?:n|%6e)(?:=|%3d))[^&#\s]+", re.IGNORECASE
 )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+import jwt
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -32,7 +35,7 @@ ALGORITHMS = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"),
 )
 
-_ORIGIN = re.compile(r"https?://[^/\s?#]+")
+_ORIGIN = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _CHANNEL_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
@@ -74,9 +77,9 @@ class Settings(BaseSettings):
 
     rbac_required_roles: dict[str, Required] = {}
     """The role that an event needs; events that it does not name keep their default."""
-    channel_prefixes: dict[str, Required | Literal["owner"]] = dict(CHANNEL_PREFIXES)
+    channel_prefixes: dict[str, Required | Literal["owner"]] = {}
     """The role that channels with such a name need; `owner`: the rest of the name is the client's
-    own `sub`, or the client is an admin."""
+    own `sub`, or the client is an admin. Prefixes that it does not name keep their default."""
     max_channels: int = Field(default=1000, ge=1)
     """Channels that one client may subscribe to."""
     rate_limit_per_minute: int = Field(default=100, ge=1)
@@ -118,8 +121,9 @@ class Settings(BaseSettings):
             if origin != "*" and not _ORIGIN.fullmatch(origin):
                 parts = urlsplit(origin)
                 hint = ""
-                if parts.scheme in ("http", "https") and parts.netloc:
-                    hint = f": write {parts.scheme}://{parts.netloc}"
+                if parts.scheme in ("http", "https") and parts.hostname:
+                    port = parts.netloc.rpartition("@")[2].removeprefix(parts.hostname)
+                    hint = f": write {parts.scheme}://{parts.hostname}{port}"
                 raise ValueError(f"{origin!r} is not an origin{hint or ', as https://a.example'}")
         return origins
 
@@ -128,8 +132,7 @@ class Settings(BaseSettings):
     def _check_hosts(cls, hosts: list[str]) -> list[str]:
         for host in hosts:
             name = host.removeprefix("*.") if host != "*" else "any"
-            is_ipv6 = name.startswith("[") and name.endswith("]")
-            if not name or (not is_ipv6 and not re.fullmatch(r"[A-Za-z0-9._-]+", name)):
+            if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", name):
                 raise ValueError(
                     f"{host!r} is not a name of a host: no scheme, no port; `*.example.com` is "
                     "every subdomain"
@@ -166,7 +169,21 @@ class Settings(BaseSettings):
         for prefix in prefixes:
             if not _CHANNEL_PREFIX.fullmatch(prefix):
                 raise ValueError(f"{prefix!r} cannot begin the name of a channel")
-        return prefixes
+        return {**CHANNEL_PREFIXES, **prefixes}
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis(cls, url: SecretStr | None) -> SecretStr | None:
+        """The value may have a password: it is in no message."""
+        if url is not None:
+            parts = urlsplit(url.get_secret_value())
+            if parts.scheme not in ("redis", "rediss", "unix", "redis+sentinel"):
+                raise ValueError("write redis://host:port/0, rediss://... or unix:///path")
+            try:
+                _ = parts.port if parts.scheme in ("redis", "rediss") else None
+            except ValueError:
+                raise ValueError("its port is not a number") from None
+        return url
 
     @field_validator("client_script")
     @classmethod
@@ -195,8 +212,12 @@ class Settings(BaseSettings):
             problems.append(f"SIO_JWT_SECRET: the {kind} of the tokens is missing{more}")
         elif self.jwt_secret is not None and not self.uses_keys and not self.debug:
             least = max(SECRET_BYTES[name] for name in self.jwt_algorithms)
-            if len(self.jwt_secret.get_secret_value().encode()) < least:
+            if len(self.jwt_secret.get_secret_value().strip().encode()) < least:
                 problems.append(f"SIO_JWT_SECRET: shorter than {least} bytes: it can be guessed")
+        if self.jwt_secret is not None:
+            problem = key_problem(self.jwt_secret.get_secret_value(), self.jwt_algorithms)
+            if problem is not None:
+                problems.append(f"SIO_JWT_SECRET: {problem}")
         if not self.debug and "*" in self.cors_origins:
             problems.append(
                 "SIO_CORS_ORIGINS: `*` lets every site in; name the origins of the dashboard"
@@ -207,9 +228,12 @@ class Settings(BaseSettings):
             )
         if self.workers > 1 and self.port == 0:
             problems.append("SIO_PORT: 0 is for one worker alone")
-        if self.workers > 1 and self.sticky and self.port + self.workers - 1 > 65535:
-            problems.append("SIO_PORT: too high for a port for each worker")
         return problems
+
+    def check_ports(self) -> None:
+        """Raise ValueError when there are not enough ports for the workers."""
+        if max(self.ports) > 65535:
+            raise ValueError("SIO_PORT: too high for a port for each worker")
 
     @property
     def uses_keys(self) -> bool:
@@ -261,28 +285,53 @@ def explain(error: ValidationError) -> list[str]:
     return lines
 
 
+def key_problem(key: str, algorithms: list[str]) -> str | None:
+    """Why tokens cannot be checked with a key; None: they can."""
+    for name in algorithms:
+        try:
+            prepared = jwt.get_algorithm_by_name(name).prepare_key(key)
+        except Exception as exc:  # whatever cryptography raises
+            return f"not a key for {name} ({type(exc).__name__})"
+        if hasattr(prepared, "private_bytes"):
+            return "a private key: write the public one"
+        if getattr(prepared, "key_size", 2048) < 2048 and name[:2] in ("RS", "PS"):
+            return "an RSA key of less than 2048 bits"
+    return None
+
+
 def debug_secret() -> str:
     """The secret of debug mode: random, made once for a user of a machine.
 
     ``toolboxsio serve`` and ``toolboxsio token`` find the same one. Where it cannot be kept it is
     another each time, which is said.
     """
-    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    file = Path(state) / "toolboxsio" / "debug-secret"
     made = secrets.token_urlsafe(48)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        own = file.with_name(f"{file.name}.{os.getpid()}")
-        with open(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            out.write(made)
-        try:
-            os.link(own, file)  # whole from the start, and never over one that is there
-        except FileExistsError:
-            pass
-        finally:
-            own.unlink()
-        kept = file.read_text().strip()
-    except OSError as exc:
-        print(f"toolboxsio: {file} cannot be used ({exc.strerror})", file=sys.stderr)
+        state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+        return _kept_secret(Path(state) / "toolboxsio" / "debug-secret", made)
+    except (OSError, RuntimeError) as exc:  # RuntimeError: nobody knows where home is
+        why = getattr(exc, "strerror", None) or exc
+        print(f"toolboxsio: the secret of debug mode cannot be kept: {why}", file=sys.stderr)
         return made
-    return kept if len(kept) >= SECRET_BYTES["HS512"] else made
+
+
+def _kept_secret(file: Path, made: str) -> str:
+    """Return the secret in a file, which is made where there is none."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=file.parent)  # 0600
+    own = Path(name)
+    try:
+        with open(handle, "w") as out:
+            out.write(made)
+        with contextlib.suppress(FileExistsError):
+            os.link(own, file)  # whole from the start, and never over one that is there
+    finally:
+        own.unlink()
+    with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW)) as kept:
+        about = os.fstat(kept.fileno())
+        secret = kept.read().strip()
+    if about.st_uid != os.geteuid() or about.st_mode & 0o077:
+        raise PermissionError(0, f"others may read or write {file}")
+    if len(secret) < SECRET_BYTES["HS512"]:
+        raise OSError(0, f"{file} is damaged: remove it")
+    return secret

@@ -15,7 +15,8 @@ from toolboxsio.backend.limiter import Limiter
 from toolboxsio.backend.logs import printable
 from toolboxsio.backend.roles import has
 from toolboxsio.backend.settings import Settings
-from toolboxsio.backend.tokens import InvalidToken, Tokens, take_tokens
+from toolboxsio.backend.tokens import InvalidToken, Tokens
+from toolboxsio.json import is_finite
 
 logger = logging.getLogger(__name__)
 
@@ -64,13 +65,19 @@ def own_ids(eio: Any) -> None:
 class DebugNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
     """`/debug`, in debug mode: `ping` answers, `echo` answers with its data."""
 
+    def __init__(self, namespace: str, tokens: Tokens) -> None:
+        super().__init__(namespace)
+        self._tokens = tokens
+
     async def on_connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
-        take_tokens(environ)
+        self._tokens.read(environ)
 
     async def on_ping(self, sid: str, *data: Any) -> Fields:
         return socketio.ack(True, event="ping", sid=sid)
 
     async def on_echo(self, sid: str, *data: Any) -> Fields:
+        if not is_finite(data, max_depth=events.MOST_DEPTH):
+            return socketio.ack(False, error="invalid_format", event="echo")
         return socketio.ack(True, event="echo", data=list(data))
 
 
@@ -111,7 +118,7 @@ class SocketServer:
             if not rule.is_routed:
                 self.sio.on(name, self._handler(name))
         if settings.debug:
-            self.sio.register_namespace(DebugNamespace("/debug"))
+            self.sio.register_namespace(DebugNamespace("/debug", self.tokens))
 
     def _origins(self) -> list[str] | str | None:
         origins = self.settings.cors_origins
@@ -144,7 +151,11 @@ class SocketServer:
             "authenticated": identity is not None,
             "timestamp": utc_now(),
         }
-        await self.sio.emit("connected", greeting, to=sid)
+        try:
+            await self.sio.emit("connected", greeting, to=sid)
+        except BaseException:  # it does not connect, and so does not disconnect
+            self.clients.remove(sid)
+            raise
 
     async def disconnect(self, sid: str, reason: str) -> None:
         self.clients.remove(sid)
@@ -155,6 +166,8 @@ class SocketServer:
         self.sio.start_background_task(self._withdraw, client, "token_expired")
 
     async def _withdraw(self, client: Client, error: str) -> None:
+        if client.is_gone or not client.is_expired:  # it has another token already
+            return
         await self._leave_forbidden(client)
         await self.sio.emit("auth_failed", {"error": error, "timestamp": utc_now()}, to=client.sid)
 
@@ -315,6 +328,7 @@ class SocketServer:
         event, room_id = "collaboration_message", data.roomId
         check_channel(room_id, "invalid_room_id", event)
         room = check_channel(f"collaboration_{room_id}", "invalid_room_id", event)
+        self._check_access(client, room, event)
         told = {"from": _name(client), "message": data.message, "timestamp": utc_now()}
         await self.sio.emit("collaboration_event", told, room=room, skip_sid=client.sid)
         return {"event": event, "room_id": room_id}

@@ -7,11 +7,10 @@ socket that all of them share. One that ends is started again, later each time w
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
+import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -26,14 +25,6 @@ LONGEST_PAUSE = 30.0
 
 #: Seconds for a worker to end by itself, before it is killed.
 STOP_SECONDS = 15.0
-
-_PR_SET_PDEATHSIG = 1
-
-
-def end_with_parent() -> None:
-    """Let this process get SIGTERM when the supervisor is gone, however it went (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -79,36 +70,38 @@ class Supervisor:
         where = ["--port", str(self._settings.ports[index])] if self._shared is None else []
         if self._shared is not None:
             where = ["--fd", str(self._shared.fileno())]
-        return [*self._command, "--worker", str(index), *where]
+        return [*self._command, "--worker", str(index), "--parent", str(os.getpid()), *where]
+
+    async def _start(self, index: int) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._arguments(index),
+            stdin=asyncio.subprocess.DEVNULL,
+            pass_fds=() if self._shared is None else (self._shared.fileno(),),
+        )
 
     async def _keep(self, index: int) -> None:
         has_served, pause = False, 0.5
         while not self._stopping.is_set():
             begun = time.monotonic()
-            process = subprocess.Popen(  # noqa: ASYNC220  it is quick
-                self._arguments(index),
-                stdin=subprocess.DEVNULL,
-                pass_fds=() if self._shared is None else (self._shared.fileno(),),
-            )
-            logger.info("worker %d is process %d", index, process.pid)
-            code = await self._wait(process)
+            try:
+                process = await self._start(index)
+            except OSError as exc:
+                code, end = 1, f"worker {index} cannot be started: {exc}"
+            else:
+                logger.info("worker %d is process %d", index, process.pid)
+                code = await self._wait(process)
+                end = f"worker {index} (process {process.pid}) has ended with {code}"
             if self._stopping.is_set():
                 return
             lived = time.monotonic() - begun
             if lived < START_SECONDS and not has_served:
-                logger.error("worker %d cannot start: it has ended with %d", index, code)
+                logger.error("%s: it cannot serve", end)
                 self._code = self._code or (code if code > 0 else 1)
                 self._stopping.set()
                 return
             has_served = True
             pause = 0.5 if lived >= LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
-            logger.error(
-                "worker %d (process %d) has ended with %d: again in %.1f s",
-                index,
-                process.pid,
-                code,
-                pause,
-            )
+            logger.error("%s: again in %.1f s", end, pause)
             await self._sleep(pause)
 
     async def _sleep(self, seconds: float) -> None:
@@ -118,9 +111,9 @@ class Supervisor:
         except TimeoutError:
             pass
 
-    async def _wait(self, process: subprocess.Popen[bytes]) -> int:
+    async def _wait(self, process: asyncio.subprocess.Process) -> int:
         """Wait for the end of a process, or bring it about when all are to stop."""
-        ended = asyncio.ensure_future(asyncio.to_thread(process.wait))
+        ended = asyncio.ensure_future(process.wait())
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
