@@ -23,7 +23,7 @@ serve: $(VENV)/demo ## install and serve the example application
 	$(PY) -m toolboxsio serve --debug
 
 test: build node_modules ## install everything and run the Python tests, upstream's own among them
-	@PYTHON=$(PYTHON) .ci/need redis chromium stdlib-tests
+	@PYTHON=$(PYTHON) .ci/need redis nginx chromium stdlib-tests
 	$(MAKE) -k -j 2 -O test-e2e test-rest
 
 .PHONY: test-e2e test-rest

@@ -23,7 +23,7 @@ def end_with(parent: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:  # it has gone already
-        raise SystemExit(1)
+        raise SystemExit(3)
 
 
 def backend(args: argparse.Namespace) -> int:
@@ -82,6 +82,12 @@ def build_parser() -> argparse.ArgumentParser:
     command = commands.add_parser("nginx", help="print the configuration of a reverse proxy")
     add_settings(command)
     command.add_argument("--listen", default="80", help="default: 80")
+    command.add_argument(
+        "--access-log",
+        metavar="PATH",
+        default="/var/log/nginx/access.log",
+        help="default: /var/log/nginx/access.log",
+    )
     command.set_defaults(run=backend, name="nginx")
 
     command = commands.add_parser("bench", help="run the benchmarks of a source checkout")

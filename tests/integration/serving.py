@@ -7,6 +7,7 @@ import contextlib
 import hmac
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -60,6 +61,16 @@ def clean_environment(settings: dict[str, str]) -> dict[str, str]:
     paths = [kept.get("PYTHONPATH", ""), root]
     kept["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return {**kept, **settings}
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nothing listens on."""
+    while True:
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
+            first: int = stack.enter_context(socket.create_server((HOST, 0))).getsockname()[1]
+            for port in range(first + 1, first + count):
+                stack.enter_context(socket.create_server((HOST, port)))
+            return first
 
 
 class Backend:

@@ -20,10 +20,14 @@ from toolboxsio.backend.logs import log_config
 from toolboxsio.backend.nginx import configuration
 from toolboxsio.backend.settings import PREFIX, Settings, explain
 from toolboxsio.backend.tokens import Tokens
-from toolboxsio.backend.workers import supervise
+from toolboxsio.backend.workers import NOT_STARTED, supervise
 from toolboxsio.uvicorn import WebSocketProtocol
 
 logger = logging.getLogger(__name__)
+
+#: Seconds that a connection is kept for the next request. nginx keeps its own for 60: the worker
+#: must not be the first to close one, or a POST that is on its way then fails.
+KEEP_ALIVE_SECONDS = 75
 
 SHUTDOWN_SECONDS = 5  # for the connected clients, which uvicorn would wait for without an end
 
@@ -85,6 +89,7 @@ def serve(args: argparse.Namespace) -> int:
         # at debug it tells headers and frames, and tokens with them
         log_level="info" if args.log_level == "debug" else args.log_level,
         log_config=log_config(args.log_level),
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
     server = uvicorn.Server(config)
@@ -92,7 +97,7 @@ def serve(args: argparse.Namespace) -> int:
         server.run(sockets=[socket.socket(fileno=args.fd)])
     else:
         server.run()
-    return 0 if server.started else 3
+    return 0 if server.started else NOT_STARTED
 
 
 def token(args: argparse.Namespace) -> int:
@@ -114,5 +119,5 @@ def nginx(args: argparse.Namespace) -> int:
     settings = read_settings(args)
     if settings is None:
         return 2
-    print(configuration(settings, args.listen), end="")
+    print(configuration(settings, args.listen, args.access_log), end="")
     return 0

@@ -12,6 +12,8 @@ KEEPALIVE = 64
 #: Seconds: nobody is cut off for being silent for less than a day; pings come sooner.
 PATIENCE = 86400
 
+ACCESS_LOG = "/var/log/nginx/access.log"
+
 
 def _address(host: str, port: int) -> str:
     if host in ("0.0.0.0", ""):
@@ -21,11 +23,15 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def configuration(settings: Settings, listen: str = "80") -> str:
+def configuration(settings: Settings, listen: str = "80", access_log: str = ACCESS_LOG) -> str:
     """Return the configuration for the ``http`` block: ``/etc/nginx/conf.d/toolboxsio.conf``.
 
     With several workers a client's requests go to one worker, by its address: a session lives in
-    one process. The log of the location has no queries: they may have tokens.
+    one process. No query of a client gets into a log, for it may have a token: the access log is
+    without, and errors, whose lines nginx always ends with the whole request, are not logged in
+    the location of Socket.IO; the access log tells of them by their status.
+
+    The port that browsers have in their header Origin is not in $host: X-Forwarded-Host has it.
     """
     servers = [f"server {_address(settings.host, port)};" for port in settings.ports]
     sticky = ["ip_hash;"] if len(servers) > 1 else []
@@ -37,6 +43,7 @@ def configuration(settings: Settings, listen: str = "80") -> str:
     ]
     client = [
         "proxy_set_header Host $host;",
+        "proxy_set_header X-Forwarded-Host $http_host;",
         "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
         "proxy_set_header X-Forwarded-Proto $scheme;",
     ]
@@ -49,19 +56,20 @@ def configuration(settings: Settings, listen: str = "80") -> str:
         f"proxy_send_timeout {PATIENCE};",
         "proxy_buffering off;",
         f"client_max_body_size {settings.max_http_buffer_size};",
-        "access_log /var/log/nginx/access.log toolboxsio;",
+        "error_log /dev/null emerg;",
     ]
     others = [*to_backend, 'proxy_set_header Connection "";', *client]
     lines = [
         "# Made by `toolboxsio nginx`; it belongs into the http block.",
         "log_format toolboxsio '$remote_addr - [$time_local] \"$request_method $uri\" '",
-        "                      '$status $body_bytes_sent \"$http_user_agent\"';",
+        "                      '$status $body_bytes_sent \"$http_user_agent\" $upstream_addr';",
         "",
         *_block(f"upstream {UPSTREAM}", upstream),
         "",
         "server {",
         f"    listen {listen};",
         f"    server_name {names};",
+        f"    access_log {access_log} toolboxsio;",
         "",
         *_indented(_block(f"location {settings.path}", socketio)),
         "",

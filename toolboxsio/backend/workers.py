@@ -7,6 +7,7 @@ socket that all of them share. One that ends is started again, later each time w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -19,7 +20,10 @@ from toolboxsio.backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: A worker that ends sooner has not begun to serve.
+#: The exit code of a worker that cannot start: it is uvicorn's, too.
+NOT_STARTED = 3
+
+#: A worker that ends by itself sooner has not begun to serve.
 START_SECONDS = 5.0
 LONGEST_PAUSE = 30.0
 
@@ -39,7 +43,8 @@ def listening_socket(host: str, port: int) -> socket.socket:
 class Supervisor:
     """Keeps the workers of the settings running.
 
-    :param command: what starts a worker; `--worker <index>` and `--port` or `--fd` are appended.
+    :param command: what starts a worker; `--worker <index>`, `--parent <process id>` and
+        `--port` or `--fd` are appended.
     """
 
     def __init__(self, settings: Settings, command: Sequence[str]) -> None:
@@ -86,22 +91,23 @@ class Supervisor:
             try:
                 process = await self._start(index)
             except OSError as exc:
-                code, end = 1, f"worker {index} cannot be started: {exc}"
+                code, who, end = 1, f"worker {index}", f"could not be made: {exc}"
             else:
                 logger.info("worker %d is process %d", index, process.pid)
                 code = await self._wait(process)
-                end = f"worker {index} (process {process.pid}) has ended with {code}"
+                who, end = f"worker {index} (process {process.pid})", f"has ended with {code}"
             if self._stopping.is_set():
                 return
             lived = time.monotonic() - begun
-            if lived < START_SECONDS and not has_served:
-                logger.error("%s: it cannot serve", end)
+            is_early = lived < START_SECONDS and -code not in (signal.SIGKILL, signal.SIGTERM)
+            if (is_early or code == NOT_STARTED) and not has_served:
+                logger.error("worker %d cannot start: it %s", index, end)
                 self._code = self._code or (code if code > 0 else 1)
                 self._stopping.set()
                 return
             has_served = True
             pause = 0.5 if lived >= LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
-            logger.error("%s: again in %.1f s", end, pause)
+            logger.error("%s %s: again in %.1f s", who, end, pause)
             await self._sleep(pause)
 
     async def _sleep(self, seconds: float) -> None:
@@ -118,11 +124,13 @@ class Supervisor:
         await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not ended.done():
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
             await asyncio.wait((ended,), timeout=STOP_SECONDS)
             if not ended.done():
                 logger.error("process %d does not end: killed", process.pid)
-                process.kill()
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
         return await ended
 
 
