@@ -30,6 +30,10 @@ static const char *const good[] = {
     "!5\r\nERR x\r\n",
 };
 
+#define TBX_DEEP "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n" /* 8 levels */
+
+static const char too_deep[] = TBX_DEEP TBX_DEEP "*1\r\n";
+
 static const char *const bad[] = {
     "x",
     "\r\n",
@@ -47,8 +51,7 @@ static const char *const bad[] = {
     "$536870913\r\n",
     "*99999999999\r\n",
     "$1\rx",
-    "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*"
-    "1\r\n",
+    too_deep,
 };
 
 #define N(list) (sizeof list / sizeof *list)
