@@ -79,9 +79,9 @@ async def test_one_that_is_slow_and_cannot_start_ends_the_others(monkeypatch, ca
 
 
 async def test_one_that_breaks_as_it_starts_ends_the_others(caplog):
-    program = ["sh", "-c", "kill -SEGV $$"]
+    program = ["sh", "-c", "kill -ABRT $$"]
     assert await asyncio.wait_for(Supervisor(settings(2), program).run(), 20) == 1
-    assert f"cannot start: it has ended with {-signal.SIGSEGV}" in caplog.text
+    assert f"cannot start: it has ended with {-signal.SIGABRT}" in caplog.text
 
 
 async def test_a_worker_whose_parent_has_gone_before_ends(run):
