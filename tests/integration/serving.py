@@ -7,6 +7,7 @@ import contextlib
 import hmac
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -64,11 +65,16 @@ def clean_environment(settings: dict[str, str]) -> dict[str, str]:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nothing listens on."""
+    """The first of so many ports in a row that nothing listens on.
+
+    They are below those that the system gives to clients (Linux; 32768 and more): one that asks
+    again and again for a server that is not there yet would at last be given its port, and then be
+    connected with itself.
+    """
     while True:
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
-            first: int = stack.enter_context(socket.create_server((HOST, 0))).getsockname()[1]
-            for port in range(first + 1, first + count):
+        first = random.randrange(10_000, 32_768 - count)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + count):
                 stack.enter_context(socket.create_server((HOST, port)))
             return first
 
