@@ -384,9 +384,8 @@ static PyMethodDef core_methods[] = {
      "Whether no float in it is NaN or infinite, and lists and dicts are nested no deeper."},
     {FAST(resp_size), METH_FASTCALL,
      "resp_size(data, start, /)\n--\n\n"
-     "The bytes of the reply of Redis that begins at start, and 0; (0, the bytes it takes at "
-     "least) "
-     "when it\nis not whole; (-1, 0) when it is none."},
+     "The bytes of the reply of Redis that begins at start, and 0;\n"
+     "(0, the bytes it takes at least) when it is not whole; (-1, 0) when it is none."},
     {FAST(ws_whole), METH_FASTCALL,
      "ws_whole(data, may_inflate, /)\n--\n\n"
      "How many of a client's bytes are whole WebSocket messages, and how many are whole frames."},

@@ -723,7 +723,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         )
 
     def _bad_request(self, message: str | None = None) -> Any:
-        """Answer 400. Mirrors: ``engineio.base_server.BaseServer._bad_request``."""
+        """Answer 400, with the hint to who asks for a session that is not here."""
         if message is not None and message.startswith("Invalid session ") and self.session_hint:
             message = f"{message} ({self.session_hint})"
         return super()._bad_request(message)

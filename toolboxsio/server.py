@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import logging
 import time
 from collections import Counter
@@ -283,9 +284,9 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
                 return
         for ns in (namespace, "*"):
             handler = self.namespace_handlers.get(ns)
-            if handler is not None:
-                is_known = getattr(type(handler), f"on_{event}", None) is not None
-                if is_known or hasattr(handler, f"on_{event}"):
+            if handler is not None:  # looked at without running its code
+                is_known = inspect.getattr_static(handler, f"on_{event}", None) is not None
+                if is_known or hasattr(type(handler), "__getattr__"):
                     self._hub.count_event(ns, event if is_known else "*", seconds, has_failed)
                 return
 

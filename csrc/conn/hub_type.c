@@ -423,9 +423,8 @@ static PyMethodDef hub_methods[] = {
      "Count an event that was handled in Python."},
     {"events", hub_meth_events, METH_VARARGS,
      "events($self, bounds, /)\n--\n\n"
-     "The events that were handled: a list of (namespace, event, count, failed, seconds in all, "
-     "p50, "
-     "p99,\nlongest, counts up to each of the bounds), all durations in seconds."},
+     "The events that were handled, durations in seconds: a list of\n"
+     "(namespace, event, count, failed, sum, p50, p99, longest, counts up to each of the bounds)."},
     {"_flush", hub_meth_flush, METH_NOARGS, NULL},
     {"_tick", hub_meth_tick, METH_NOARGS, NULL},
     {"_catch", (PyCFunction)(void (*)(void))hub_meth_catch, METH_FASTCALL | METH_KEYWORDS, NULL},

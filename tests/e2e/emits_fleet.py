@@ -3,45 +3,16 @@
 import asyncio
 import contextlib
 import json
-import shutil
-import socket
-import subprocess
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import redis
 
 from .emits_clients import Client, Transport, event_packets, leave_all
-from .harness import Server, stop, wait_until
+from .harness import Server, wait_until
 
 TRANSPORTS: tuple[Transport, ...] = ("websocket", "polling")
-
-
-@contextlib.contextmanager
-def redis_server(directory: Path) -> Iterator[int]:
-    """A Redis server of our own; its port."""
-    program = shutil.which("redis-server")
-    assert program is not None, "redis-server is needed: apt-get install redis-server"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    process = subprocess.Popen(
-        [program, *options, "--dir", str(directory)], stdout=subprocess.DEVNULL
-    )
-    try:
-        with redis.Redis(port=port) as client:
-
-            def answers() -> bool:
-                with contextlib.suppress(redis.ConnectionError):
-                    return bool(client.ping())
-                return False
-
-            wait_until("redis-server answers", answers)
-        yield port
-    finally:
-        stop(process)
 
 
 class Member(Client):

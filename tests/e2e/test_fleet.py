@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from .emits_clients import event_packets
-from .emits_fleet import TRANSPORTS, Fleet, Member, clients_of, redis_server
+from .emits_fleet import TRANSPORTS, Fleet, Member, clients_of
 from .emits_values import made
 from .harness import OURS, UPSTREAM, Server, serving
+from .redis_process import RedisProcess
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -23,8 +24,8 @@ LEAVING = itertools.count()
 
 @pytest.fixture(scope="module")
 def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as port:
-        yield port
+    with RedisProcess(tmp_path_factory.mktemp("redis")) as server:
+        yield server.port
 
 
 @pytest.fixture(scope="module")

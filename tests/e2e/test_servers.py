@@ -1,20 +1,17 @@
 """Servers with an application's own parts: JSON, the admin UI, Redis, logging."""
 
 import contextlib
-import shutil
-import socket
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 from socketio import RedisManager
 
-from .harness import OURS, SIDES, Server, play, serving, serving_all, stop, wait_until
+from .harness import OURS, SIDES, Server, play, serving, serving_all, wait_until
 from .raw import SID, Wire
+from .redis_process import RedisProcess
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -180,25 +177,8 @@ def test_paths() -> None:
 
 @pytest.fixture(scope="module")
 def redis_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    program = shutil.which("redis-server")
-    assert program is not None, "redis-server is needed: apt-get install redis-server"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    directory: Path = tmp_path_factory.mktemp("redis")
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(directory)]
-    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
-    try:
-        with redis.Redis(port=port) as client:
-
-            def answers() -> bool:
-                with contextlib.suppress(redis.ConnectionError):
-                    return bool(client.ping())
-                return False
-
-            wait_until("redis-server answers", answers)
-            yield port
-    finally:
-        stop(process)
+    with RedisProcess(tmp_path_factory.mktemp("redis")) as server:
+        yield server.port
 
 
 def fleet_session(port: int, sides: tuple[str, str]) -> list[Any]:

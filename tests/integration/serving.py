@@ -103,13 +103,7 @@ class Backend:
 
     def get(self, path: str, **headers: str) -> tuple[int, str]:
         """(status, body) of a GET."""
-        request = urllib.request.Request(self.url + path, headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=5) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
+        return open_url(self.url + path, **headers)
 
     def status(self) -> dict[str, Any]:
         """What GET /socketio/status answers."""
@@ -150,7 +144,8 @@ def serving(port: int, *options: str, **settings: str) -> Iterator[Backend]:
         backend.close()
 
 
-def open_url(url, data=None, **headers):
+def open_url(url: str, data: bytes | None = None, **headers: str) -> tuple[int, str]:
+    """(status, body) of a GET, or of a POST of a polling client."""
     request = urllib.request.Request(url, data, headers=headers)
     if data is not None:
         request.add_header("Content-Type", "text/plain;charset=UTF-8")

@@ -5,7 +5,6 @@ import base64
 import hmac
 import json
 import logging
-import subprocess
 import time
 
 import jwt
@@ -13,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.e2e.redis_process import RedisProcess
 from toolboxsio.backend import events
 from toolboxsio.backend.clients import Clients
 from toolboxsio.backend.guard import Guard, Rules
@@ -29,23 +29,9 @@ def settings(**more):
 
 
 @pytest.fixture
-def redis(free_port, tmp_path):
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    yield port, process
-    process.kill()
-    process.wait(10)
-
-
-async def hit_until_up(limiter, seconds=10):
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return await limiter.hit("somebody", "probe")
-        except LimiterFailed:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.02)  # between two questions
+def redis(tmp_path):
+    with RedisProcess(tmp_path, "--unixsocket", str(tmp_path / "redis.sock")) as server:
+        yield server
 
 
 async def test_events_of_a_user_are_limited():
@@ -94,12 +80,8 @@ async def test_a_hit_does_not_go_through_all_counters():
 
 
 async def test_workers_count_together_in_redis(redis):
-    port, _ = redis
-    limiters = [
-        Limiter(settings(rate_limit_per_minute=4, redis_url=f"redis://127.0.0.1:{port}/0"))
-        for _ in range(2)
-    ]
-    await hit_until_up(limiters[0])
+    urls = (redis.url, f"unix://{redis.directory}/redis.sock?db=0")
+    limiters = [Limiter(settings(rate_limit_per_minute=4, redis_url=url)) for url in urls]
     for limiter in limiters * 2:
         await limiter.hit("u-1", "ping")
     for limiter in limiters:
@@ -110,15 +92,13 @@ async def test_workers_count_together_in_redis(redis):
 
 
 async def test_a_limiter_that_fails_refuses_and_says_so(redis, caplog):
-    port, process = redis
-    limiter = Limiter(settings(redis_url=f"redis://:secret@127.0.0.1:{port}/0"))
-    with pytest.raises(LimiterFailed):  # Redis has no password, or is not up yet
+    limiter = Limiter(settings(redis_url=redis.url.replace("//", "//nobody:secret@")))
+    with pytest.raises(LimiterFailed):  # Redis knows nobody of that name
         await limiter.hit("u-1", "ping")
     await limiter.close()
-    limiter = Limiter(settings(redis_url=f"redis://127.0.0.1:{port}/0"))
-    await hit_until_up(limiter)
-    process.kill()
-    process.wait(10)
+    limiter = Limiter(settings(redis_url=redis.url))
+    await limiter.hit("u-1", "ping")
+    redis.kill()
     caplog.clear()
     limiter._logged = -100
     limiter.failures = 0

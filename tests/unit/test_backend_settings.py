@@ -141,7 +141,13 @@ def test_prefixes_that_are_not_named_stay(environment):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://:SECRETPW@host/0", "redis://:SECRETPW@host:port/0", "SECRETPW"]
+    "url",
+    [
+        "http://:SECRETPW@host/0",
+        "redis://:SECRETPW@host:port/0",
+        "redis+sentinel://:SECRETPW@host:26379/0/name",  # the rate limits would not understand it
+        "SECRETPW",
+    ],
 )
 def test_the_password_of_redis_is_in_no_message(environment, url):
     environment.update({**GOOD, "SIO_REDIS_URL": url})

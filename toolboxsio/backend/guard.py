@@ -122,9 +122,9 @@ class Guard:
         if not has(client.role, required):
             more = {"reason": "token_expired"} if client.is_expired else {}
             raise Refused("forbidden", required_role=required, event=event, **more)
-        if not is_finite(data, max_depth=MOST_DEPTH):  # others would get what they cannot read
-            raise Refused(rule.refusal, event=event)
         try:
+            if not is_finite(data, max_depth=MOST_DEPTH):  # others could not read it
+                raise Refused(rule.refusal, event=event)
             checked = rule.model.model_validate(data)
         except (ValidationError, RecursionError):
             raise Refused(rule.refusal, event=event) from None

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     """Lists and tables are JSON: ``SIO_CORS_ORIGINS='["https://dashboard.example"]'``.
 
     :raises pydantic.ValidationError: for what the application cannot or should not run with;
-        :func:`explain` puts it into words. Values never appear in it.
+        :func:`explain` puts it into words. Secrets and the URL of Redis never appear in it.
     """
 
     model_config = SettingsConfigDict(
@@ -177,10 +177,10 @@ class Settings(BaseSettings):
         """The value may have a password: it is in no message."""
         if url is not None:
             parts = urlsplit(url.get_secret_value())
-            if parts.scheme not in ("redis", "rediss", "unix", "redis+sentinel"):
+            if parts.scheme not in ("redis", "rediss", "unix"):
                 raise ValueError("write redis://host:port/0, rediss://... or unix:///path")
             try:
-                _ = parts.port if parts.scheme in ("redis", "rediss") else None
+                _ = parts.port
             except ValueError:
                 raise ValueError("its port is not a number") from None
         return url
