@@ -13,6 +13,7 @@ import socketio as _socketio
 from socketio import *  # noqa: F403
 
 from . import json, packet
+from . import plan as _plan  # noqa: F401 (what it finds is upstream's and ours)
 from ._load import ACCELERATED
 from ._load import core as _core_module
 from ._pure import ack as _pure_ack
@@ -20,8 +21,9 @@ from .asgi import SIO_PATH, ASGIApp
 from .errors import PacketError
 from .manager import AsyncManager
 from .packet import Packet
+from .plug import accelerate, install, uninstall
 from .redis import AsyncRedisManager, is_available
-from .server import AsyncServer, accelerate, install, uninstall
+from .server import AsyncServer
 from .status import status
 
 _OWN = ("ASGIApp", "AsyncManager", "AsyncRedisManager", "AsyncServer")

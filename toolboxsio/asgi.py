@@ -8,6 +8,8 @@ from typing import Any
 
 from socketio.asgi import ASGIApp as UpstreamASGIApp
 
+from .errors import PacketError
+
 __all__ = ["SIO_PATH", "ASGIApp", "UpstreamASGIApp", "translate_request"]
 
 #: The path that Socket.IO clients use unless told otherwise.
@@ -43,21 +45,22 @@ class _Body:
     def __init__(self, event: dict[str, Any], receive: Callable[[], Awaitable[Any]]) -> None:
         self.event = event
         self.receive = receive
-        self.payload: bytes | None = None if event["type"] == "http.request" else b""
+        self.payload: bytearray | None = None if event["type"] == "http.request" else bytearray()
 
     async def read(self, length: int | None = None) -> bytes:
-        """Return up to ``length`` bytes."""
+        """Return up to ``length`` bytes; no more of the request is received than that needs.
+
+        :raises PacketError: when the client has gone before the end of its request.
+        """
         if self.payload is None:
-            self.payload = self.event.get("body") or b""
-            while self.event.get("more_body"):
+            self.payload = bytearray(self.event.get("body") or b"")
+            while self.event.get("more_body") and (length is None or len(self.payload) < length):
                 self.event = await self.receive()
-                if self.event["type"] == "http.request" and (
-                    length is None or len(self.payload) < length
-                ):
-                    self.payload += self.event.get("body") or b""
-        if length is None:
-            length = len(self.payload)
-        taken, self.payload = self.payload[:length], self.payload[length:]
+                if self.event["type"] != "http.request":
+                    raise PacketError("a request ended before its body did")
+                self.payload += self.event.get("body") or b""
+        taken = bytes(self.payload[:length])
+        del self.payload[: len(taken)]
         return taken
 
 

@@ -1,5 +1,26 @@
-"""The exception of this package."""
+"""The exceptions of this package."""
+
+from engineio.exceptions import ContentTooLongError
 
 
 class PacketError(ValueError):
-    """A client sent a packet that the server refuses; its connection is closed."""
+    """A client sent what the server refuses; its session is over.
+
+    ``code`` closes its WebSocket (RFC 6455, section 7.4), ``status`` answers its POST.
+    """
+
+    code = 1008
+    status = "400 BAD REQUEST"
+
+
+class TooBigError(PacketError, ContentTooLongError):  # type: ignore[misc]
+    """It is larger than it may be."""
+
+    code = 1009
+    status = "413 CONTENT TOO LARGE"
+
+
+class TooLateError(PacketError):
+    """It was not whole in time."""
+
+    status = "408 REQUEST TIMEOUT"

@@ -152,6 +152,20 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
                 {"message": f"an emit to {sid} failed", "exception": exc}
             )
 
+    def _generate_ack_id(self, sid: Any, callback: Any) -> Any:
+        """Mirrors: ``socketio.base_manager.BaseManager._generate_ack_id``.
+
+        A client from which too many acknowledgements are awaited is let go; where it is another
+        server's, the oldest callback is.
+        """
+        server, waiting = self.server, self.callbacks.get(sid)
+        most = getattr(server, "max_pending_acks", 0)
+        if most and waiting is not None and len(waiting) > most:  # one is the counter
+            if server._let_go_of(sid):
+                return next(waiting[0])
+            del waiting[next(id for id in waiting if id)]
+        return super()._generate_ack_id(sid, callback)
+
     def get_rooms(self, sid: Any, namespace: str) -> list[Any]:
         """The rooms of a client: its own first, then in the order in which it has entered them.
 

@@ -8,40 +8,60 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import logging
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import socketio
-import socketio.asgi
-import socketio.async_redis_manager
-import socketio.async_server
 import socketio.exceptions
-import socketio.packet
 from engineio.async_server import AsyncServer as _UpstreamEngineServer
-from engineio.async_socket import AsyncSocket as _UpstreamEngineSocket
-from socketio.async_manager import AsyncManager as _UpstreamManager
-from socketio.async_namespace import AsyncNamespace as _UpstreamNamespace
-from socketio.async_redis_manager import AsyncRedisManager as _UpstreamRedisManager
 from socketio.async_server import AsyncServer as _UpstreamServer
-from socketio.base_manager import BaseManager
 from socketio.server import Server
 
+from ._adopt import adopt_manager
 from ._load import core
-from .asgi import ASGIApp, UpstreamASGIApp
-from .engine import EngineServer, EngineSocket, is_send_replaced
-from .errors import PacketError
+from ._server_stop import STOP_SECONDS
+from .engine import EngineServer, EngineSocket
+from .engine_socket import DUE_CONNECT
+from .errors import PacketError, TooBigError
 from .manager import AsyncManager
-from .packet import ACK, BINARY_ACK, BINARY_EVENT, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, Packet
-from .redis import AsyncRedisManager, is_available
+from .packet import (
+    ACK,
+    BINARY_ACK,
+    BINARY_EVENT,
+    CONNECT,
+    CONNECT_ERROR,
+    DISCONNECT,
+    EVENT,
+    EnginePayload,
+    Packet,
+)
+from .redis import AsyncRedisManager
 
-__all__ = ["AsyncServer", "Server", "accelerate", "install", "uninstall"]
+if core is not None:
+    from .packet import loads_of
+
+__all__ = ["AsyncServer", "Server"]
 
 
 SlowClient = str | Callable[[dict[str, str], int], str]
+_DECODE = Packet.decode  # whatever the application makes of it
+
 _SLOW_CLIENT = ("disconnect", "drop_volatile")
+
+_POSITIVE = (
+    *("max_fragments", "max_attachments", "max_attachment_bytes", "max_payload_packets"),
+    *("max_namespaces", "max_pending_acks", "max_running_handlers", "max_control_frames"),
+    "max_backlog",
+)
+
+
+def _refuse_data(packet_type: int, data: Any) -> None:
+    """Raise for data that the protocol does not have: a CONNECT's is an object, a DISCONNECT's
+    nothing."""
+    if data is not None and (packet_type == DISCONNECT or not isinstance(data, dict)):
+        raise PacketError("data of another kind than the packet may have")
 
 
 def _refuse_packet(packet: Any, max_attachments: int) -> None:
@@ -64,27 +84,57 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
 
     Takes every option of python-socketio, and:
 
-    :param max_attachments: how many binary attachments a client's packet may have; 10.
     :param json_default: called with each object that JSON does not know, such as a pydantic
         model; its result is sent in the place of the object.
-    :param json_max_depth: how deep JSON may be nested, both ways; 512.
-    :param connect_timeout: seconds until a client must have joined a namespace; 45; 0: no limit.
-    :param upgrade_timeout: seconds for an upgrade to WebSocket; 10; 0: no limit.
-    :param message_timeout: seconds for a message that comes in pieces: fragments, or attachments;
-        45; 0: no limit.
-    :param max_backlog: bytes that may wait for one client; 8 MiB.
-    :param slow_client: what becomes of a client for which more than that waits: ``"disconnect"``;
-        ``"drop_volatile"``: it is kept, gets no volatile events until it has caught up, and is
-        disconnected when twice as much waits; or a function ``(sids, waiting) -> str`` of its ids
-        (``{namespace: sid}``) and the bytes that wait, which returns one of the two. It is called
-        once, until the client has caught up.
-    :param max_running_handlers: how many handlers of one client may be at work before no more of
-        its messages are read; 1000.
+    :param slow_client: what becomes of a client for which more than ``max_backlog`` waits:
+        ``"disconnect"``; ``"drop_volatile"``: it is kept, gets no volatile events until it has
+        caught up, and is disconnected when twice as much waits; or a function ``(sids, waiting)
+        -> str`` of its ids (``{namespace: sid}``) and the bytes that wait, which returns one of
+        the two. It is called once, until the client has caught up.
+    :param strict: follow the protocol documents to the letter, where python-socketio does not.
+    :param shutdown_timeout: seconds that handlers have when the server stops; 5.
 
-    One difference on purpose: a packet that cannot be accepted ends its client's connection, with
+    Limits; what a client gets past one, the README tells:
+
+    :param max_fragments: WebSocket frames of a message; 4096. (``max_http_buffer_size`` is
+        python-engineio's: bytes of a message, and of the body of a request.)
+    :param max_attachments: binary attachments of a packet; 10.
+    :param max_attachment_bytes: bytes of all of them; ten times ``max_http_buffer_size``.
+    :param max_payload_packets: packets in the body of a request;
+        ``engineio.payload.Payload.max_decode_packets``.
+    :param json_max_depth: how deep JSON may be nested, both ways; 512.
+    :param max_namespaces: namespaces that a client may be in; 100.
+    :param max_pending_acks: acknowledgements that are awaited from a client; 4096.
+    :param max_running_handlers: handlers of a client at work, before no more of its messages are
+        read; 1000.
+    :param max_control_frames: PING and PONG frames of WebSocket, and PONG packets, of a client in
+        one second; 100.
+    :param max_backlog: bytes that may wait for a client; 8 MiB.
+    :param connect_timeout: seconds until a client must have joined a namespace; 45.
+    :param upgrade_timeout: seconds for an upgrade to WebSocket; 10.
+    :param message_timeout: seconds for a message that comes in pieces: fragments, the attachments
+        of a packet, the body of a request; 45. Of these three 0 means: no limit.
+
+    One difference on purpose: a packet that cannot be accepted ends its client's session, with
     one line in the log.
     """
 
+    # Here, for servers that were built as upstream's.
+    max_attachments = 10
+    max_attachment_bytes: int | None = None
+    max_payload_packets: int | None = None
+    max_fragments = 4096
+    max_namespaces = 100
+    max_pending_acks = 4096
+    max_running_handlers = 1000
+    max_control_frames = 100
+    max_backlog = 8 * 1024 * 1024
+    connect_timeout: float = 45
+    upgrade_timeout: float = 10
+    message_timeout: float = 45
+    shutdown_timeout: float = STOP_SECONDS
+    slow_client: SlowClient = "disconnect"
+    strict = False
     _hub: Any = None
 
     def __init__(
@@ -95,15 +145,23 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         async_handlers: bool = True,
         namespaces: Any = None,
         *,
-        max_attachments: int | None = None,
         json_default: Callable[[Any], Any] | None = None,
+        slow_client: SlowClient = "disconnect",
+        strict: bool = False,
+        shutdown_timeout: float = STOP_SECONDS,
+        max_fragments: int = 4096,
+        max_attachments: int | None = None,
+        max_attachment_bytes: int | None = None,
+        max_payload_packets: int | None = None,
         json_max_depth: int | None = None,
+        max_namespaces: int = 100,
+        max_pending_acks: int = 4096,
+        max_running_handlers: int = 1000,
+        max_control_frames: int = 100,
+        max_backlog: int = 8 * 1024 * 1024,
         connect_timeout: float = 45,
         upgrade_timeout: float = 10,
         message_timeout: float = 45,
-        max_backlog: int = 8 * 1024 * 1024,
-        slow_client: SlowClient = "disconnect",
-        max_running_handlers: int = 1000,
         **kwargs: Any,
     ) -> None:
         serializer = kwargs.pop("serializer", "default")
@@ -115,19 +173,32 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             serializer = serializer.configure(*options)
         if max_attachments is None:
             max_attachments = getattr(serializer, "max_attachments", 10)
-        self.max_attachments = max_attachments
-        self.connect_timeout = connect_timeout
-        self.message_timeout = message_timeout
-        self.max_backlog = max_backlog
         if slow_client not in _SLOW_CLIENT and not callable(slow_client):
             raise ValueError(f"slow_client must be one of {_SLOW_CLIENT} or a function")
         self.slow_client = slow_client
+        self.strict = strict
+        self.shutdown_timeout = shutdown_timeout
+        self.max_fragments = max_fragments
+        self.max_attachments = max_attachments
+        self.max_attachment_bytes = max_attachment_bytes
+        self.max_payload_packets = max_payload_packets
+        self.max_namespaces = max_namespaces
+        self.max_pending_acks = max_pending_acks
         self.max_running_handlers = max_running_handlers
+        self.max_control_frames = max_control_frames
+        self.max_backlog = max_backlog
+        self.connect_timeout = connect_timeout
+        self.upgrade_timeout = upgrade_timeout
+        self.message_timeout = message_timeout
+        for name in _POSITIVE:
+            limit = getattr(self, name)
+            if limit is not None and limit < 1:
+                raise ValueError(f"{name} must be positive")
         if core is not None:
             if client_manager is None:
                 client_manager = AsyncManager()
             else:  # one of another kind stands on ours
-                _adopt_manager(client_manager)
+                adopt_manager(client_manager)
         super().__init__(
             client_manager=client_manager,
             logger=logger,
@@ -137,7 +208,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             serializer=serializer,
             **kwargs,
         )
-        _join_halves(self, upgrade_timeout)
+        join_halves(self)
 
     def _engineio_server_class(self) -> Any:
         """Mirrors: ``socketio.async_server.AsyncServer._engineio_server_class``; an Engine.IO
@@ -251,6 +322,59 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
                 args = found.args if isinstance(found, functools.partial) else ()
                 if len(args) == 4 and (args[1], args[3]) in gone:
                     del table[id]
+
+    async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        """Let a client join a namespace.
+
+        Mirrors: ``socketio.async_server.AsyncServer._handle_connect``.
+
+        :raises PacketError: when it is in too many, or (strict) there already.
+        """
+        namespace = namespace or "/"
+        manager, socket = self.manager, self.eio.sockets.get(eio_sid)
+        is_known = (
+            namespace in self.handlers
+            or namespace in self.namespace_handlers
+            or self.namespaces == "*"
+            or namespace in self.namespaces
+        )
+        if core is not None and is_known:
+            sid = manager.sid_from_eio_sid(eio_sid, namespace)
+            if self.strict and sid and sid not in manager.pending_disconnect.get(namespace, ()):
+                raise PacketError("CONNECT to a namespace that the client is in")
+            joined = sum(1 for name in manager.rooms if manager.sid_from_eio_sid(eio_sid, name))
+            if not sid and joined >= self.max_namespaces:
+                raise PacketError("too many namespaces")
+            if self.strict and isinstance(socket, EngineSocket):
+                socket.ask_for(namespace, 4 * self.max_namespaces)
+        elif self.strict and not is_known:
+            reason = {"message": "Invalid namespace"}
+            packet = self.packet_class(CONNECT_ERROR, data=reason, namespace=namespace)
+            await self._send_packet(eio_sid, packet)
+            return
+        await super()._handle_connect(eio_sid, namespace, data)
+        conn = getattr(socket, "conn", None)
+        if conn is not None and manager.sid_from_eio_sid(eio_sid, namespace):
+            conn.relax(DUE_CONNECT)
+
+    def _let_go_of(self, sid: str) -> bool:
+        """End the session of a client that acknowledges nothing; False when it is not here."""
+        text = f"more than {self.max_pending_acks} acknowledgements are awaited"
+        for name, rooms in self.manager.rooms.items():
+            if sid in rooms.get(None, ()):
+                eio_sid = self.manager.eio_sid_from_sid(sid, name)
+                socket = self.eio.sockets.get(eio_sid)
+                if isinstance(socket, EngineSocket):
+                    socket.refuse_soon(text)
+                return True
+        self.logger.error("%s: %s, the oldest is forgotten", sid, text)
+        return False
+
+    def _has_asked(self, eio_sid: str, namespace: str | None) -> bool:
+        """Whether a client is, or was, in a namespace: strict alone."""
+        socket = self.eio.sockets.get(eio_sid)
+        asked = getattr(socket, "asked", None)
+        return asked is not None and (namespace or "/") in asked
 
     async def _handle_event_internal(
         self, server: Any, sid: str, eio_sid: str, data: list[Any], namespace: str, id: int | None
@@ -405,14 +529,23 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         """
         return [] if self._hub is None else list(self._hub.events(tuple(bounds)))
 
-    async def shutdown(self) -> None:
-        """Stop the background tasks; what was published leaves before.
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """End the sessions of all clients and stop the background tasks.
 
-        Mirrors: ``socketio.async_server.AsyncServer.shutdown``.
+        Each client gets the answers of its handlers that are at work, then a goodbye; what was
+        published leaves before the connections to Redis end. No new session is opened. uvicorn's
+        stop does the same for the clients by itself.
+
+        Mirrors: ``socketio.async_server.AsyncServer.shutdown``, which stops the tasks alone.
+
+        :param timeout: seconds that handlers have, then they are cancelled; ``shutdown_timeout``.
         """
+        if core is not None and isinstance(self.eio, EngineServer):
+            await self.eio.stop(self.shutdown_timeout if timeout is None else timeout, 1001)
         await super().shutdown()
         if isinstance(self.manager, AsyncRedisManager):
             await self.manager.flush(FLUSH_SECONDS)
+            await self.manager.close()
 
     def _is_behind(self, eio_sid: str) -> bool:
         """Whether something waits for a client that it has not taken."""
@@ -425,13 +558,9 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
 
     def _sends_at_once(self) -> bool:
         """Whether sending a packet waits for nothing: all methods on the way are as they were."""
-        return (
-            isinstance(self.eio, EngineServer)
-            and not _replaced(self, _SEND_METHODS)
-            and not _replaced(self.eio, _ENGINE_SEND_METHODS)
-            and EngineSocket.send is _SOCKET_METHODS["send"]
-            and not is_send_replaced()
-        )
+        from .plan import sends_at_once
+
+        return sends_at_once(self)
 
     def _make_hub(self, loop: Any) -> Any:
         """What the connections of an event loop share."""
@@ -448,7 +577,11 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             "max_running": self.max_running_handlers,
             "compression_threshold": eio.compression_threshold,
             "keeps_slow": self.slow_client != "disconnect",
+            "max_fragments": self.max_fragments,
+            "max_control": self.max_control_frames,
         }
+        from .plan import make_plan  # which needs this class
+
         assert core is not None
         self._hub = core.Hub(loop, functools.partial(make_plan, self), limits)
         return self._hub
@@ -476,7 +609,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
     def _decode(self, data: Any) -> tuple[int, str | None, int | None, Any, Any]:
         """Type, namespace, id, data and, for a packet that is not complete yet, the packet."""
         cls = self.packet_class
-        is_plain = getattr(cls, "_plain", False) and cls.decode is _decode_in_c
+        is_plain = getattr(cls, "_plain", False) and cls.decode is _DECODE
         if is_plain and isinstance(data, str) and loads_of(cls.json) is None:
             packet_type, namespace, id, args, count = core.decode_message(  # type: ignore[union-attr]
                 data, self.max_attachments, cls.max_depth
@@ -507,6 +640,12 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         del self._binary_packet[eio_sid]
         if not isinstance(data, (bytes, bytearray)):
             raise PacketError("text in the place of a binary attachment")
+        most = self.max_attachment_bytes
+        if most is None:
+            is_ours = isinstance(self.eio, EngineServer)
+            most = 10 * self.eio.max_http_buffer_size if is_ours else sys.maxsize
+        if sum(map(len, packet.attachments)) + len(data) > most:
+            raise TooBigError("the attachments of a packet are too large")
         if packet.add_attachment(data):
             return packet.packet_type, packet.namespace, packet.id, packet.data, None
         self._binary_packet[eio_sid] = packet
@@ -523,6 +662,10 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
     ) -> None:
         if packet_type in (EVENT, BINARY_EVENT) and data[0] in self.reserved_events:
             raise PacketError(f'reserved event name "{data[0]}"')
+        if self.strict and packet_type in (CONNECT, DISCONNECT):
+            _refuse_data(packet_type, data)
+        if self.strict and packet_type != CONNECT and not self._has_asked(eio_sid, namespace):
+            raise PacketError("packet for a namespace that the client is not in")
         if partial is not None:
             # one that has just lost this namespace may have sent it before it knew
             is_here = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
@@ -532,7 +675,8 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
         elif packet_type in (EVENT, BINARY_EVENT):
             socket = self.eio.sockets.get(eio_sid)
             conn = getattr(socket, "conn", None) if isinstance(socket, EngineSocket) else None
-            if conn is None or not conn.dispatch(namespace, id, data):
+            is_here = conn is not None and conn.dispatch(namespace, id, data)
+            if not is_here and getattr(self.eio, "stopping", False) is not True:
                 await self._handle_event(eio_sid, namespace, id, data)
         elif packet_type in (ACK, BINARY_ACK):
             await self._handle_ack(eio_sid, namespace, id, data)
@@ -546,12 +690,7 @@ class AsyncServer(_UpstreamServer):  # type: ignore[misc]
             raise PacketError("unknown packet type")
 
 
-if core is not None:
-    from .packet import loads_of
-
-    _decode_in_c = Packet.decode
-    _encode_in_c = Packet.encode
-else:  # plain python-socketio
+if core is None:  # plain python-socketio
     del AsyncServer._handle_event_internal
 
 #: Seconds for what was published, when the server is shut down.
@@ -560,226 +699,16 @@ FLUSH_SECONDS = 1
 #: Seconds that a client has to answer a CLOSE frame.
 CLOSE_SECONDS = 10
 
-# What events dispatched in C leave out or stand for, as it was before any application.
-_SERVER_METHODS = {
-    name: getattr(AsyncServer, name)
-    for name in (
-        "_handle_eio_message",
-        "_handle_event",
-        "_handle_event_internal",
-        "_dispatch",
-        "_decode",
-        "_trigger_event",
-        "_get_event_handler",
-        "_get_namespace_handler",
-        "_send_packet",
-        "start_background_task",
-    )
-}
-_ENGINE_METHODS = {
-    name: getattr(EngineServer, name)
-    for name in ("send", "send_packet", "_trigger_event", "_get_socket", "start_background_task")
-}
-_SEND_METHODS = {name: getattr(AsyncServer, name) for name in ("_send_packet", "_send_eio_packet")}
-_ENGINE_SEND_METHODS = {name: _ENGINE_METHODS[name] for name in ("send", "send_packet")}
-_SOCKET_METHODS = {
-    name: getattr(EngineSocket, name, None) for name in ("receive", "send", "_receive_encoded")
-}
-_ENGINE_EMIT_METHODS = {
-    name: _ENGINE_METHODS[name] for name in ("send", "send_packet", "_get_socket")
-}
-_MEMBER_METHODS = {"get_participants": BaseManager.get_participants}
-_MANAGER_METHODS = {
-    name: getattr(BaseManager, name) for name in ("sid_from_eio_sid", "is_connected")
-}
-_TRIGGER_EVENT = _UpstreamNamespace.trigger_event
 
-
-def _replaced(obj: Any, stock: dict[str, Any]) -> list[str]:
-    """The names of methods that are not as they were: on a class, or on the object."""
-    cls = obj if isinstance(obj, type) else type(obj)
-    own = {} if isinstance(obj, type) else vars(obj)
-    return [
-        f"{cls.__name__}.{name} is the application's"
-        for name, method in stock.items()
-        if name in own or getattr(cls, name) is not method
-    ]
-
-
-def make_plan(sio: Any) -> tuple[Any, ...]:
-    """What of a server may be done in C, for csrc/conn/plan.c.
-
-    (reasons why not, how to acknowledge, how to report an exception, objects and classes whose
-    change makes the plan void, the server's tables or None; and for emits the reasons why not, and
-    the tables or None).
-    """
-    eio, manager, cls = sio.eio, sio.manager, sio.packet_class
-    reasons = [
-        *_replaced(sio, _SERVER_METHODS),
-        *_replaced(eio, _ENGINE_METHODS),
-        *_replaced(EngineSocket, _SOCKET_METHODS),
-        *_replaced(manager, _MANAGER_METHODS),
-    ]
-    common = _reasons_of_encoding(sio)
-    emit_reasons = [
-        *_replaced(sio, _SEND_METHODS),
-        *_replaced(eio, _ENGINE_EMIT_METHODS),
-        *_replaced(EngineSocket, {"send": _SOCKET_METHODS["send"]}),
-        *_replaced(manager, _MEMBER_METHODS),
-        *common,
-    ]
-    reasons += common
-    if cls.decode is not _decode_in_c and getattr(cls, "_plain", False):
-        reasons.append(f"{cls.__name__}.decode is the application's")
-    if eio.handlers.get("message") != sio._handle_eio_message:
-        reasons.append("the Engine.IO message handler is the application's")
-    loggers = (sio.logger, eio.logger)
-    values = None
-    if not reasons:
-        values = (
-            sio.async_handlers,
-            sio.handlers,
-            sio.namespace_handlers,
-            sio._binary_packet,
-            manager.rooms,
-            manager.pending_connect,
-            manager.pending_disconnect,
-            sio.reserved_events,
-            cls.json_default,
-            _TRIGGER_EVENT,
-            cls.max_depth,
-        )
-    emits = None
-    if not emit_reasons:
-        is_ours = not _replaced(manager, {"emit": AsyncManager.emit})
-        emits = (eio.sockets, manager.rooms, cls.json_default, cls.max_depth, is_ours)
-    objects = [sio, eio, manager, eio.handlers]
-    for logger in loggers:
-        if isinstance(logger, logging.Logger):  # what it remembers is emptied when a level is set
-            objects += [logger, vars(logger)["_cache"]]
-    types: tuple[type, ...] = (type(sio), type(eio), type(manager), EngineSocket)
-    if isinstance(cls, type):
-        types = (*types, cls)
-    return (
-        tuple(reasons),
-        sio._acknowledge,
-        functools.partial(_report, eio),
-        tuple(objects),
-        types,
-        values,
-        tuple(emit_reasons),
-        emits,
-    )
-
-
-def _reasons_of_encoding(sio: Any) -> list[str]:
-    """Why packets may not be encoded and sent in C."""
-    cls, loggers, reasons = sio.packet_class, (sio.logger, sio.eio.logger), []
-    if is_send_replaced():
-        reasons.append("AsyncSocket.send is the application's")
-    if not getattr(cls, "_plain", False):
-        reasons.append("serializer= is the application's")
-    elif cls.encode is not _encode_in_c:
-        reasons.append(f"{cls.__name__}.encode is the application's")
-    elif loads_of(cls.json) is not None:
-        reasons.append("json= is the application's")
-    if not all(isinstance(logger, logging.Logger) for logger in loggers):
-        reasons.append("logger= is not a logging.Logger")
-    elif any(logger.isEnabledFor(logging.INFO) for logger in loggers):
-        reasons.append("each packet is logged")
-    return reasons
-
-
-def _report(eio: Any, exc: BaseException) -> None:
-    """Log what a handler has raised where it would end in the reader.
-
-    Mirrors: ``engineio.async_server.AsyncServer._trigger_event``.
-    """
-    eio.logger.error("message async handler error", exc_info=exc)
-
-
-def _join_halves(sio: Any, upgrade_timeout: float) -> None:
-    if core is not None and isinstance(sio.eio, EngineServer):
-        sio.eio.owner = sio
-        sio.eio.upgrade_timeout = upgrade_timeout
-        sio.eio.slim()
-
-
-def _swap_class(obj: Any, upstream: type, ours: type) -> None:
-    """Make obj an instance of ours too, in front of upstream's class and behind its own."""
-    cls = type(obj)
-    if cls is upstream:
-        obj.__class__ = ours
-    elif isinstance(obj, upstream) and not isinstance(obj, ours):
-        obj.__class__ = type(cls.__name__, (cls, ours), {"__module__": cls.__module__})
-
-
-def _adopt_manager(manager: Any) -> None:
-    """Put our manager below one that the application has made; a Redis manager becomes ours."""
-    if is_available():
-        _swap_class(manager, _UpstreamRedisManager, AsyncRedisManager)
-    _swap_class(manager, _UpstreamManager, AsyncManager)
-
-
-def accelerate(sio: Any) -> Any:
-    """Make a server that was built by others a :class:`toolboxsio.AsyncServer`, and return it.
-
-    Methods that the server's own class overrides stay in force. Call it before clients connect.
-
-    :raises TypeError: for anything but a ``socketio.AsyncServer``.
-    """
-    if not isinstance(sio, _UpstreamServer):
-        raise TypeError(f"accelerate() takes a socketio.AsyncServer, not {type(sio).__name__}")
-    if core is None or isinstance(sio, AsyncServer):
-        return sio
-    if sio.packet_class is socketio.packet.Packet:
-        sio.packet_class = Packet
-    sio.max_attachments = getattr(sio.packet_class, "max_attachments", 10)
-    sio.connect_timeout = sio.message_timeout = 45
-    sio.max_backlog = 8 * 1024 * 1024
-    sio.slow_client = "disconnect"
-    sio.max_running_handlers = 1000
-    _swap_class(sio, _UpstreamServer, AsyncServer)
-    _adopt_manager(sio.manager)
-    _swap_class(sio.eio, _UpstreamEngineServer, EngineServer)
-    for socket in sio.eio.sockets.values():
-        _swap_class(socket, _UpstreamEngineSocket, EngineSocket)
-    _join_halves(sio, 10)
-    handler = sio.eio.handlers.get("message")
-    if getattr(handler, "__func__", None) is _UpstreamServer._handle_eio_message:
-        sio.eio.on("message", sio._handle_eio_message)
-    return sio
-
-
-def _replaceable() -> list[tuple[Any, str, type, type]]:
-    redis = (_UpstreamRedisManager, AsyncRedisManager) if is_available() else ()
-    return [
-        *(
-            (module, "AsyncRedisManager", *redis)
-            for module in (socketio, socketio.async_redis_manager)
-            if redis
-        ),
-        (socketio, "AsyncServer", _UpstreamServer, AsyncServer),
-        (socketio.async_server, "AsyncServer", _UpstreamServer, AsyncServer),
-        (socketio, "AsyncManager", _UpstreamManager, AsyncManager),
-        (socketio, "ASGIApp", UpstreamASGIApp, ASGIApp),
-        (socketio.asgi, "ASGIApp", UpstreamASGIApp, ASGIApp),
-    ]
-
-
-def install() -> None:
-    """Put this package's server classes in the place of python-socketio's.
-
-    For frameworks that build their own server: ``import socketio`` then gives them the fast one.
-    Names that are imported already, as in ``from socketio import AsyncServer``, are not reached.
-    """
-    for module, name, upstream, ours in _replaceable():
-        if getattr(module, name) is upstream:
-            setattr(module, name, ours)
-
-
-def uninstall() -> None:
-    """Undo :func:`install`. Servers that exist stay as they are."""
-    for module, name, upstream, ours in _replaceable():
-        if getattr(module, name) is ours:
-            setattr(module, name, upstream)
+def join_halves(sio: Any) -> None:
+    """Let the Engine.IO server know its owner, and the owner's options."""
+    eio = sio.eio
+    if core is None or not isinstance(eio, EngineServer):
+        return
+    eio.owner = sio
+    for name in ("upgrade_timeout", "message_timeout", "shutdown_timeout", "strict"):
+        setattr(eio, name, getattr(sio, name))
+    if sio.max_payload_packets is not None:
+        limit = {"max_decode_packets": sio.max_payload_packets}
+        eio.payload_class = type("LimitedPayload", (EnginePayload,), limit)
+    eio.slim()

@@ -15,12 +15,13 @@ from contextvars import Context
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY
 from typing import Any
 
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
 from ._load import core
 
-__all__ = ["WebSocketProtocol"]
+__all__ = ["HTTPProtocol", "WebSocketProtocol"]
 
 #: The key in the extensions of the ASGI scope.
 OFFER = "toolboxsio.direct"
@@ -184,3 +185,60 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.read_paused = False
             transport.resume_reading()
         return True
+
+
+#: Seconds, and bytes, for all before the body of a request.
+REQUEST_SECONDS = 10.0
+MOST_HEADER_BYTES = 64 * 1024
+
+
+class HTTPProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """uvicorn's HTTP protocol with an end for clients that do not come to theirs.
+
+    A request whose headers are not whole after 10 seconds is answered 408, one that has more than
+    64 KiB of them 431, and the connection is closed: uvicorn by itself waits, and keeps them.
+
+    ``uvicorn.run(app, http=toolboxsio.uvicorn.HTTPProtocol)``
+    """
+
+    _late: asyncio.TimerHandle | None = None
+    _header_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """A client is here."""
+        super().connection_made(transport)
+        self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has gone."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client."""
+        super().data_received(data)
+        cycle = self.cycle
+        if self not in self.connections or (cycle is not None and not cycle.response_complete):
+            self._stop_waiting()  # it is a WebSocket now; its request is being handled
+            return
+        if self._late is None:
+            self._await_request()
+        self._header_bytes += len(data)
+        if self._header_bytes > MOST_HEADER_BYTES:
+            self._turn_away(b"431 Request Header Fields Too Large")
+
+    def _await_request(self) -> None:
+        self._late = self.loop.call_later(REQUEST_SECONDS, self._turn_away, b"408 Request Timeout")
+
+    def _stop_waiting(self) -> None:
+        self._header_bytes = 0
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _turn_away(self, status: bytes) -> None:
+        self._stop_waiting()
+        if not self.transport.is_closing():
+            head = b"HTTP/1.1 " + status
+            self.transport.write(head + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            self.transport.close()

@@ -558,6 +558,12 @@ call_get_suspended(PyObject *self, void *Py_UNUSED(closure))
     return PyBool_FromLong(is_begun && !call->running);
 }
 
+static PyObject *
+call_get_is_handler(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((TbxCallObject *)self)->kind != TBX_CALL_LANE);
+}
+
 static int
 call_tp_traverse(PyObject *self, visitproc visit, void *arg)
 {
@@ -617,6 +623,7 @@ static PyGetSetDef call_getset[] = {
     {"cr_frame", call_get_frame, NULL, NULL, "cr_frame"},
     {"cr_running", call_get_running, NULL, NULL, NULL},
     {"cr_suspended", call_get_suspended, NULL, NULL, NULL},
+    {"is_handler", call_get_is_handler, NULL, "Whether it is a handler of the application.", NULL},
     {"__name__", call_get_name, NULL, NULL, "__name__"},
     {"__qualname__", call_get_name, NULL, NULL, "__qualname__"},
     {NULL, NULL, NULL, NULL, NULL},

@@ -123,7 +123,10 @@ typedef struct {
     Py_ssize_t max_size;    /* bytes of a message */
     Py_ssize_t max_backlog;
     bool keeps_slow; /* a client with more than that is told to Python, and kept to twice as much */
-    Py_ssize_t max_running; /* handlers of one client before reading pauses */
+    Py_ssize_t max_running;   /* handlers of one client before reading pauses */
+    Py_ssize_t max_fragments; /* frames of one message */
+    Py_ssize_t max_control; /* control frames, and PONGs of Engine.IO, of a client in one second */
+    bool stopping;          /* no event is handled any more */
     Py_ssize_t compression_threshold;
     Py_ssize_t n_connections;
     size_t n_emits, emitted; /* emits, and bytes put by them, since the loop has turned */
@@ -154,11 +157,13 @@ struct TbxConnObject {
     Py_ssize_t sent;    /* of the outbox: those before it are on their way */
     Py_ssize_t running; /* handlers that are not through */
     Py_ssize_t max_size;
-    uint8_t path;        /* tbx_path */
-    uint8_t window_bits; /* of permessage-deflate, our side; 0: not negotiated */
-    bool keeps_inflate;  /* the client's compressor keeps its window */
-    bool stock;          /* no method of the socket was replaced on the object */
-    bool busy;           /* a packet is being handled in Python: what follows it is held */
+    uint32_t control_second; /* of the monotonic clock, in which */
+    uint32_t n_control;      /* so many control frames came */
+    uint8_t path;            /* tbx_path */
+    uint8_t window_bits;     /* of permessage-deflate, our side; 0: not negotiated */
+    bool keeps_inflate;      /* the client's compressor keeps its window */
+    bool stock;              /* no method of the socket was replaced on the object */
+    bool busy;               /* a packet is being handled in Python: what follows it is held */
     bool parsing;
     bool is_dirty;
     bool is_slow;    /* more than max_backlog waits, and Python knows */
@@ -169,6 +174,7 @@ struct TbxConnObject {
     bool closing;    /* the session is over, or nearly: answers take the slow path */
     bool deaf;       /* nothing that comes is read: the client has sent CLOSE, or nonsense */
     bool heard;      /* a message came since the last PING */
+    bool is_flooded; /* more control frames came than may */
     bool lost; /* deaf, or the transport is gone: the end comes when what is held is through */
     bool over_begun; /* the end has been told to Python */
     bool is_partial; /* the deadline of kind MESSAGE is the reader's, not that of attachments */
@@ -209,7 +215,6 @@ typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DON
 #else
 #define TBX_READ_SIZE (64 * 1024)
 #endif
-#define TBX_FRAGMENTS_MAX 131072     /* frames of one message */
 #define TBX_OUT_MAX (256 * 1024)     /* bytes that one read may produce before they are written */
 #define TBX_EMITS_MAX 256            /* in a turn of the loop, before their task lets it turn */
 #define TBX_EMITTED_MAX (256 * 1024) /* bytes put by them */
@@ -249,6 +254,8 @@ void tbx_deadline_set(TbxHubObject *hub, tbx_deadline *node, tbx_due_kind kind, 
 void tbx_deadline_stop(tbx_deadline *node);
 /* Handles what is due and sets the timer anew. Escapes. */
 void tbx_hub_tick(TbxHubObject *hub);
+/* Cancels the timer when nothing is due any more. Escapes into the event loop. */
+void tbx_hub_rest(TbxHubObject *hub);
 
 /* ---- eager.c ---- */
 
@@ -292,6 +299,8 @@ int tbx_conn_message(TbxConnObject *conn, bool is_text, const uint8_t *data, siz
 int tbx_conn_end(TbxConnObject *conn);
 /* Pauses or resumes reading as the counts demand. */
 void tbx_conn_regulate(TbxConnObject *conn);
+/* Counts a control frame, or a PONG of Engine.IO; false when it is one too many (is_flooded). */
+bool tbx_conn_count_control(TbxConnObject *conn);
 
 /* ---- conn_tx.c ---- */
 

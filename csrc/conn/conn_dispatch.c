@@ -235,6 +235,10 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
 {
     TbxHubObject *hub = conn->hub;
     route way;
+    if (hub->stopping) { /* its client gets no answer, and knows */
+        Py_DECREF(data);
+        return 1;
+    }
     if (!hub->plan.async_handlers && conn->context == NULL) { /* it runs in who reads */
         Py_DECREF(data);
         return 0;
@@ -274,6 +278,9 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
     tbx_sio header;
     tbx_err err;
     size_t start;
+    if (len > 0 && text[0] == '3' && !tbx_conn_count_control(conn)) {
+        return 0; /* Python refuses it */
+    }
     if (!conn->stock || conn->closing || !tbx_hub_is_fast(hub) || awaits_attachments(conn)) {
         return 0;
     }

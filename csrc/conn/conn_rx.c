@@ -130,12 +130,36 @@ tbx_conn_end(TbxConnObject *conn)
     return coro != NULL ? tbx_conn_start_lane(conn, coro) : -1;
 }
 
-/* The client has broken the protocol. */
+/* The client has broken the protocol. Escapes into toolboxsio's Python, which logs it. */
 static void
 refuse(TbxConnObject *conn, unsigned code, const char *reason)
 {
     conn->deaf = conn->lost = true;
     tbx_conn_fail(conn, code, reason, strlen(reason));
+    PyObject *socket = Py_XNewRef(conn->socket);
+    PyObject *done =
+        socket != NULL ? PyObject_CallMethod(socket, "_broken", "Is", code, reason) : NULL;
+    if (done == NULL && socket != NULL) {
+        PyErr_WriteUnraisable(socket);
+    }
+    Py_XDECREF(done);
+    Py_XDECREF(socket);
+}
+
+bool
+tbx_conn_count_control(TbxConnObject *conn)
+{
+    uint32_t second = (uint32_t)tbx_now();
+    if (conn->control_second != second) {
+        conn->control_second = second;
+        conn->n_control = 0;
+    }
+    if (conn->n_control < (uint32_t)conn->hub->max_control) {
+        conn->n_control++;
+        return true;
+    }
+    conn->is_flooded = true;
+    return false;
 }
 
 /* The same for what a CLOSE frame says; a reason that is no text is told as Python tells it. */
@@ -228,6 +252,11 @@ on_message(TbxConnObject *conn, const tbx_ws_message *message)
     if (conn->close_sent) {
         return 0;
     }
+    bool is_control = message->opcode == TBX_WS_PING || message->opcode == TBX_WS_PONG;
+    if (is_control && !tbx_conn_count_control(conn)) {
+        refuse(conn, 1008, "too many control frames");
+        return 0;
+    }
     switch (message->opcode) {
     case TBX_WS_PING:
         return tbx_conn_put_control(conn, TBX_WS_PONG, message->data, message->len);
@@ -243,18 +272,19 @@ on_message(TbxConnObject *conn, const tbx_ws_message *message)
 static void
 on_error(TbxConnObject *conn, const tbx_err *err)
 {
-    bool is_engine_limit = conn->max_size >= conn->hub->max_size; /* not uvicorn's */
     if (conn->close_sent) {
         conn->deaf = conn->lost = true;
         return;
     }
-    if (err->code == TBX_E_WS_TOO_BIG && is_engine_limit) {
-        refuse(conn, 1000, ""); /* as engineio does */
-    }
-    else {
-        refuse(conn, tbx_ws_close_code(err->code),
-               err->code == TBX_E_WS_UTF8 ? "" : tbx_err_text(err->code));
-    }
+    refuse(conn, tbx_ws_close_code(err->code),
+           err->code == TBX_E_WS_UTF8 ? "" : tbx_err_text(err->code));
+}
+
+/* No more handlers may begin. */
+static bool
+has_no_room(const TbxConnObject *conn)
+{
+    return conn->running >= conn->hub->max_running;
 }
 
 /* Handles bytes until they are used up, or the rest has to wait. */
@@ -264,7 +294,7 @@ parse(TbxConnObject *conn, uint8_t *p, size_t n)
     tbx_ws_message message;
     tbx_err err;
     while (n > 0 && !conn->deaf) {
-        if (conn->busy) {
+        if (conn->busy || has_no_room(conn)) {
             return hold_first(conn, p, n);
         }
         ptrdiff_t used = tbx_ws_reader_feed(&conn->reader, p, n, &message, &err);
@@ -307,7 +337,7 @@ tbx_conn_go_on(TbxConnObject *conn)
         return 0;
     }
     conn->parsing = true;
-    while (status == 0 && conn->held_len > 0 && !conn->busy && !conn->deaf) {
+    while (status == 0 && conn->held_len > 0 && !conn->busy && !has_no_room(conn) && !conn->deaf) {
         uint8_t *held = conn->held;
         size_t len = conn->held_len;
         conn->held = NULL;
@@ -376,7 +406,7 @@ tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n)
         hub->reading = NULL;
         if (status == 0 && conn->held_len == 0 && !conn->lost && conn->path == TBX_PATH_DIRECT) {
             watch_message(conn); /* the usual end */
-            if (conn->running >= hub->max_running) {
+            if (has_no_room(conn)) {
                 tbx_conn_regulate(conn);
             }
             tbx_conn_write(conn);
@@ -406,24 +436,10 @@ tbx_conn_lost(TbxConnObject *conn)
     return tbx_conn_end(conn);
 }
 
-void
-tbx_conn_call_done(TbxConnObject *conn, bool was_lane)
+/* Handles what is held in the next iteration of the loop. */
+static void
+go_on_soon(TbxConnObject *conn)
 {
-    if (!was_lane) {
-        conn->running--;
-        if (conn->paused) {
-            tbx_conn_regulate(conn);
-        }
-        return;
-    }
-    conn->busy = false;
-    if (conn->path == TBX_PATH_ASGI && !conn->parsing) {
-        resume_reader(conn);
-        return;
-    }
-    if (conn->parsing || (conn->held_len == 0 && !conn->lost) || conn->hub->loop == NULL) {
-        return;
-    }
     PyObject *go_on = PyObject_GetAttrString((PyObject *)conn, "go_on");
     PyObject *handle =
         go_on ? PyObject_CallMethodOneArg(conn->hub->loop, conn->hub->state->str_call_soon, go_on)
@@ -433,6 +449,31 @@ tbx_conn_call_done(TbxConnObject *conn, bool was_lane)
     }
     Py_XDECREF(go_on);
     Py_XDECREF(handle);
+}
+
+void
+tbx_conn_call_done(TbxConnObject *conn, bool was_lane)
+{
+    if (!was_lane) {
+        conn->running--;
+        if (conn->paused) {
+            tbx_conn_regulate(conn);
+        }
+        if (conn->busy || conn->running != conn->hub->max_running / 2) {
+            return; /* else there is room for what is held */
+        }
+    }
+    else {
+        conn->busy = false;
+        if (conn->path == TBX_PATH_ASGI && !conn->parsing) {
+            resume_reader(conn);
+            return;
+        }
+    }
+    bool has_work = conn->held_len > 0 || (was_lane && conn->lost);
+    if (!conn->parsing && has_work && conn->hub->loop != NULL) {
+        go_on_soon(conn);
+    }
 }
 
 int

@@ -108,12 +108,23 @@ conn_meth_resume_writing(PyObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
-/* Mirrors: uvicorn's WebSocket protocols: 1012, and the end. */
+/* As uvicorn's WebSocket protocols: 1012, and the end; but the session's handlers come first. */
 static PyObject *
 conn_meth_shutdown(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    tbx_conn_close(CONN(self), 1012, NULL, 0);
-    tbx_conn_close(CONN(self), 0, NULL, 0);
+    TbxConnObject *conn = CONN(self);
+    if (conn->socket != NULL && !conn->closing) {
+        PyObject *socket = Py_NewRef(conn->socket);
+        PyObject *done = PyObject_CallMethod(socket, "_server_stops", NULL);
+        Py_DECREF(socket);
+        if (done != NULL) {
+            Py_DECREF(done);
+            Py_RETURN_NONE;
+        }
+        PyErr_WriteUnraisable(self);
+    }
+    tbx_conn_close(conn, 1012, NULL, 0);
+    tbx_conn_close(conn, 0, NULL, 0);
     Py_RETURN_NONE;
 }
 
@@ -146,7 +157,8 @@ conn_meth_attach(PyObject *self, PyObject *args)
     conn->window_bits = (uint8_t)bits;
     conn->keeps_inflate = keeps;
     conn->inflate = inflate == Py_None ? NULL : Py_NewRef(inflate);
-    tbx_ws_reader_init(&conn->reader, (uint64_t)conn->max_size, TBX_FRAGMENTS_MAX, may_inflate);
+    tbx_ws_reader_init(&conn->reader, (uint64_t)conn->max_size, (uint32_t)conn->hub->max_fragments,
+                       may_inflate);
     Py_RETURN_NONE;
 }
 
@@ -192,7 +204,10 @@ handle_message(TbxConnObject *conn, PyObject *message)
     }
     bool was_parsing = conn->parsing;
     conn->parsing = true;
-    int handled = tbx_conn_event(conn, (const uint8_t *)text, (size_t)len);
+    int handled = 0;
+    if (len <= conn->max_size) {
+        handled = tbx_conn_event(conn, (const uint8_t *)text, (size_t)len);
+    }
     conn->parsing = was_parsing;
     return handled;
 }
@@ -567,6 +582,18 @@ conn_get_heard(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+conn_get_is_flooded(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(CONN(self)->is_flooded);
+}
+
+static PyObject *
+conn_get_is_full(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(CONN(self)->running >= CONN(self)->hub->max_running);
+}
+
+static PyObject *
 conn_get_running(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromSsize_t(CONN(self)->running);
@@ -689,6 +716,8 @@ static PyGetSetDef conn_getset[] = {
     {"close_sent", conn_get_close_sent, NULL, "Whether nothing can be sent any more.", NULL},
     {"stock", conn_get_stock, conn_set_stock, "False: the socket has methods of its own.", NULL},
     {"heard", conn_get_heard, NULL, "Whether a message came since the last PING.", NULL},
+    {"is_flooded", conn_get_is_flooded, NULL, "Whether more control frames came than may.", NULL},
+    {"is_full", conn_get_is_full, NULL, "Whether no more handlers may begin.", NULL},
     {"running", conn_get_running, NULL, "Handlers of the client that are not through.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

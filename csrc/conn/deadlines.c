@@ -121,12 +121,35 @@ fire(TbxConnObject *conn, tbx_due_kind kind)
         }
     }
     else if (conn->socket != NULL) {
+        if (kind == TBX_DUE_CONNECT && !tbx_ws_reader_is_idle(&conn->reader)) {
+            conn->is_partial = true; /* a message has come in the shadow of this one */
+            tbx_deadline_set(hub, &conn->life, TBX_DUE_MESSAGE, -1);
+        }
         PyObject *done = PyObject_CallMethod(conn->socket, "_deadline", "i", (int)kind);
         Py_XDECREF(done);
     }
     if (PyErr_Occurred()) {
         PyErr_WriteUnraisable((PyObject *)conn);
     }
+}
+
+void
+tbx_hub_rest(TbxHubObject *hub)
+{
+    for (int kind = 0; kind < TBX_DUE_KINDS; kind++) {
+        if (hub->lists[kind].next != &hub->lists[kind]) {
+            return;
+        }
+    }
+    if (hub->timer != NULL) {
+        PyObject *done = PyObject_CallMethodNoArgs(hub->timer, hub->state->str_cancel);
+        if (done == NULL) {
+            PyErr_WriteUnraisable((PyObject *)hub);
+        }
+        Py_XDECREF(done);
+        Py_CLEAR(hub->timer);
+    }
+    hub->timer_due = NEVER;
 }
 
 void

@@ -6,6 +6,9 @@
  *         def start(self, coro, context): ...                # a task whose first step runs at once
  *         def emit(self, event, data, namespace, room, skip_sid, new_id, is_volatile): ...
  *         def events(self, bounds): ...                     # how often, how long
+ *         def tasks(self): ...
+ *         def rest(self): ...
+ *         stopping: bool
  *         is_fast, reasons, emit_reasons, n_connections
  */
 #include "conn/conn.h"
@@ -42,10 +45,13 @@ hub_meth_catch_add(PyObject *self, PyObject *task)
 static int
 read_limits(TbxHubObject *hub, PyObject *limits)
 {
-    static char *names[] = {
-        "ping_interval", "ping_timeout",          "connect_timeout", "message_timeout",
-        "leave_timeout", "close_timeout",         "max_size",        "max_backlog",
-        "max_running",   "compression_threshold", "keeps_slow",      NULL};
+    static char *names[] = {"ping_interval",   "ping_timeout",
+                            "connect_timeout", "message_timeout",
+                            "leave_timeout",   "close_timeout",
+                            "max_size",        "max_backlog",
+                            "max_running",     "compression_threshold",
+                            "keeps_slow",      "max_fragments",
+                            "max_control",     NULL};
     PyObject *empty = PyTuple_New(0);
     if (empty == NULL) {
         return -1;
@@ -53,12 +59,17 @@ read_limits(TbxHubObject *hub, PyObject *limits)
     int keeps_slow = 0;
     double *after = hub->after;
     int read = PyArg_ParseTupleAndKeywords(
-        empty, limits, "ddddddnnnnp:limits", names, &after[TBX_DUE_PING], &after[TBX_DUE_PONG],
+        empty, limits, "ddddddnnnnpnn:limits", names, &after[TBX_DUE_PING], &after[TBX_DUE_PONG],
         &after[TBX_DUE_CONNECT], &after[TBX_DUE_MESSAGE], &after[TBX_DUE_LEAVE],
         &after[TBX_DUE_CLOSE], &hub->max_size, &hub->max_backlog, &hub->max_running,
-        &hub->compression_threshold, &keeps_slow);
+        &hub->compression_threshold, &keeps_slow, &hub->max_fragments, &hub->max_control);
     hub->keeps_slow = keeps_slow;
     Py_DECREF(empty);
+    if (read && (hub->max_fragments < 1 || hub->max_fragments > INT32_MAX || hub->max_control < 1 ||
+                 hub->max_control > INT32_MAX)) {
+        PyErr_SetString(PyExc_ValueError, "max_fragments and max_control_frames must be positive");
+        return -1;
+    }
     return read ? 0 : -1;
 }
 
@@ -284,6 +295,37 @@ tbx_hub_flush(TbxHubObject *hub)
 }
 
 static PyObject *
+hub_meth_rest(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    tbx_hub_rest((TbxHubObject *)self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+hub_meth_tasks(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    PyObject *tasks = ((TbxHubObject *)self)->tasks;
+    return tasks != NULL ? PySequence_List(tasks) : PyList_New(0);
+}
+
+static PyObject *
+hub_get_stopping(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((TbxHubObject *)self)->stopping);
+}
+
+static int
+hub_set_stopping(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    int is_stopping = value != NULL ? PyObject_IsTrue(value) : 0;
+    if (is_stopping < 0) {
+        return -1;
+    }
+    ((TbxHubObject *)self)->stopping = is_stopping;
+    return 0;
+}
+
+static PyObject *
 hub_get_is_fast(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(tbx_hub_is_fast((TbxHubObject *)self));
@@ -425,6 +467,10 @@ static PyMethodDef hub_methods[] = {
      "events($self, bounds, /)\n--\n\n"
      "The events that were handled, durations in seconds: a list of\n"
      "(namespace, event, count, failed, sum, p50, p99, longest, counts up to each of the bounds)."},
+    {"tasks", hub_meth_tasks, METH_NOARGS,
+     "tasks($self, /)\n--\n\nA list of the tasks of connections that are not through."},
+    {"rest", hub_meth_rest, METH_NOARGS,
+     "rest($self, /)\n--\n\nCancel the timer when nothing is due any more."},
     {"_flush", hub_meth_flush, METH_NOARGS, NULL},
     {"_tick", hub_meth_tick, METH_NOARGS, NULL},
     {"_catch", (PyCFunction)(void (*)(void))hub_meth_catch, METH_FASTCALL | METH_KEYWORDS, NULL},
@@ -437,6 +483,7 @@ static PyGetSetDef hub_getset[] = {
     {"reasons", hub_get_reasons, NULL, "Why they are not: a tuple of texts.", NULL},
     {"emit_reasons", hub_get_emit_reasons, NULL, "Why emits do not leave from C: a tuple of texts.",
      NULL},
+    {"stopping", hub_get_stopping, hub_set_stopping, "Whether events are dropped.", NULL},
     {"n_connections", hub_get_n_connections, NULL, "Sessions that exist.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -1,16 +1,30 @@
 """The application of test_deployments.py, for `uvicorn deployed:app`."""
 
+import asyncio
+import gc
+import json
 import os
 from typing import Any
 
 import toolboxsio as socketio
 
-sio = socketio.AsyncServer(async_mode="asgi")
+sio = socketio.AsyncServer(async_mode="asgi", shutdown_timeout=1)
 
 
 @sio.event
 async def where(sid: str) -> list[Any]:
     return [sio.acceleration(sid)["path"], os.getpid()]
+
+
+@sio.event
+async def slow(sid: str, seconds: float) -> str:
+    print("slow begins", flush=True)
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        print("slow is cancelled", flush=True)
+        raise
+    return "done"
 
 
 @sio.event
@@ -28,3 +42,31 @@ async def wrapped(scope: Any, receive: Any, send: Any) -> None:
         await send(message)
 
     await app(scope, receive, send_on)
+
+
+async def stoppable(scope: Any, receive: Any, send: Any) -> None:
+    """The application, and `GET /stop`: `sio.shutdown()`, then what is left of the server."""
+    if scope["type"] != "http" or scope["path"] != "/stop":
+        await app(scope, receive, send)
+        return
+    await sio.shutdown()
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(0)  # what was answered is gone in the next turn
+    gc.collect()
+    ours = [task for task in asyncio.all_tasks() if "toolboxsio" in repr(task.get_coro())]
+    timers = [
+        handle
+        for handle in gc.get_objects()
+        if isinstance(handle, asyncio.TimerHandle)
+        and not handle.cancelled()
+        and "toolboxsio" in repr(handle)
+    ]
+    left = {
+        "tasks": [repr(task) for task in ours if task is not asyncio.current_task(loop)],
+        "timers": [repr(timer) for timer in timers],
+        "sockets": len(sio.eio.sockets),
+        "connections": sio.eio.hub().n_connections,
+    }
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(left).encode()})

@@ -26,7 +26,7 @@ from typing import Any
 from .emits_programs import ASKED, HOMES, Programs, answered_calls, asked_answer
 from .emits_values import SPEAKING
 from .harness import Server
-from .raw import CLOSE, PING, TEXT, WebSocket, Wire, encode
+from .raw import CLOSE, PING, TEXT, WebSocket, Wire, as_upstream, encode
 
 CLIENTS = 8
 STEPS = 45
@@ -788,7 +788,7 @@ def play(server: Server, steps: list[Step], name: str) -> list[list[Any]]:
                 break
         else:
             return [
-                [*client.wire.lines, ["handlers"], *server.transcript(client.run)]
+                [*as_upstream(client.wire.lines), ["handlers"], *server.transcript(client.run)]
                 for client in clients
             ]
         return [client.wire.lines for client in clients]

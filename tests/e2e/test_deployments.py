@@ -28,11 +28,11 @@ PATH = "/socket.io/?EIO=4&transport=websocket"
 class Uvicorn:
     """A process of the command line."""
 
-    def __init__(self, log: Path, app: str, *options: str) -> None:
+    def __init__(self, log: Path, app: str, ws: str, *options: str) -> None:
         self.log = log
         paths = [str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")]
         command = [sys.executable, "-m", "uvicorn", f"deployed:{app}", *options]
-        command += ["--ws", "toolboxsio.uvicorn:WebSocketProtocol"]
+        command += ["--ws", ws]
         with log.open("w") as out:
             self.process = subprocess.Popen(
                 command,
@@ -49,8 +49,14 @@ class Uvicorn:
 
 
 @contextlib.contextmanager
-def uvicorn(tmp_path: Path, *options: str, app: str = "app", workers: int = 1) -> Iterator[Uvicorn]:
-    server = Uvicorn(tmp_path / "log", app, *options)
+def uvicorn(
+    tmp_path: Path,
+    *options: str,
+    app: str = "app",
+    workers: int = 1,
+    ws: str = "toolboxsio.uvicorn:WebSocketProtocol",
+) -> Iterator[Uvicorn]:
+    server = Uvicorn(tmp_path / "log", app, ws, *options)
     try:
         server.wait_for("Uvicorn running on")
         server.wait_for("Application startup complete", workers)
@@ -136,12 +142,13 @@ def test_graceful_shutdown(tmp_path: Path, free_port: Any, loop: str) -> None:
         assert f"WebSocket {PATH}" in server.said()  # the access log
         assert "[accepted]" in server.said()
         server.process.send_signal(signal.SIGTERM)
+        assert client.recv(10) == "1"
         with pytest.raises(ConnectionClosed) as closed:
             client.recv(10)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
         server.process.wait(10)
-        assert "disconnect transport close" in server.said()
+        assert "disconnect server disconnect" in server.said()
         assert "Waiting for connections to close" not in server.said().split("disconnect")[1]
 
 

@@ -171,7 +171,7 @@ class Polling:
         return open_url(url, data, **self.headers)
 
     def emit(self, packet):
-        assert self._ask(self.base, packet.encode()) == (200, "OK")
+        assert self._ask(self.base, packet.encode()) == (200, "ok")
 
     def packets(self):
         code, body = self._ask(self.base)

@@ -231,24 +231,24 @@ def test_connections_to_the_worker_are_used_again(site):
     base = f"{QUERY}&sid={json.loads(body[1:])['sid']}"
     before = peers(site.ports[index])
     assert before
-    assert request(port, base, "40", address) == (200, "OK")
+    assert request(port, base, "40", address) == (200, "ok")
     while "42" not in "".join(p[:2] for p in request(port, base, address=address)[1].split("\x1e")):
         pass
     for number in range(30):
         posted = f'42{number}["ping"]'
-        assert request(port, base, posted, address) == (200, "OK")
+        assert request(port, base, posted, address) == (200, "ok")
         packets = []
         while not any(packet.startswith(f"43{number}[") for packet in packets):
             code, body = request(port, base, address=address)
             assert code == 200
             packets = body.split("\x1e")
             if "2" in packets:
-                assert request(port, base, "3", address) == (200, "OK")
+                assert request(port, base, "3", address) == (200, "ok")
         assert request(port, "/health", address=address)[0] == 200
     after = peers(site.ports[index])
     assert after
     assert after <= before, "connections have been opened"
-    assert request(port, base, "1", address) == (200, "OK")
+    assert request(port, base, "1", address) == (200, "ok")
 
 
 def test_the_own_origin_has_the_port_of_the_proxy(site):

@@ -7,7 +7,7 @@ import logging
 import pytest
 from connections import Client, Messages, Transport, server, until
 
-from toolboxsio.engine import DUE_CONNECT, DUE_LEAVE, EngineSocket
+from toolboxsio.engine_socket import DUE_CONNECT, DUE_LEAVE, EngineSocket
 
 
 class Polling:

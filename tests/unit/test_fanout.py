@@ -595,5 +595,8 @@ async def test_a_binary_packet_of_a_client_that_is_nowhere():
     sio = server()
     client = Client(sio)
     client.send('451-["e",{"_placeholder":true,"num":0}]')
-    assert await client.until(2) == ["1", (8, b"\x03\xe8")]
+    assert await client.until(2) == [
+        "1",
+        (8, b"\x03\xf0binary packet from a client that is not connected"),
+    ]
     assert sio._binary_packet == {}

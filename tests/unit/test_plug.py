@@ -18,7 +18,7 @@ from connections import Client, Messages, server
 import toolboxsio
 from toolboxsio.engine import EngineServer, EngineSocket
 from toolboxsio.errors import PacketError
-from toolboxsio.server import (
+from toolboxsio.plan import (
     _ENGINE_METHODS,
     _MANAGER_METHODS,
     _SERVER_METHODS,

@@ -337,7 +337,7 @@ async def test_other_calls_raise(name, monkeypatch):
 
     client.transport.on[name] = fail
     client.send('421["wait"]', '422["e"]')
-    assert await settle(client) == ["432[]", "431[]"]
+    assert await settle(client) == ["431[]", "432[]"]
     client.read(frame("x", 3))
     client.conn.connection_lost(None)
     await until(lambda: client.conn.path == "over")
@@ -881,7 +881,7 @@ def test_a_loop_that_is_closed_with_handlers_at_work():
         hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
         try:
             client.conn.send("4x")
-            client.conn.expect(toolboxsio.engine.DUE_CLOSE)
+            client.conn.expect(toolboxsio.engine_socket.DUE_CLOSE)
             client.conn.close(1000)
             client.conn.abort()
         finally:

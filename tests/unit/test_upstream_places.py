@@ -12,10 +12,14 @@ import pytest
 
 #: Upstream's function, and the first digits of the SHA-256 of its source.
 PLACES = {
-    # toolboxsio/engine.py
+    # toolboxsio/engine.py, toolboxsio/engine_socket.py
     "engineio.async_server.AsyncServer.send": "ff1fdb18f1c30bb3",
     "engineio.async_server.AsyncServer._handle_connect": "5bd7edc1d1ae115a",
     "engineio.async_server.AsyncServer._trigger_event": "4a09b6e47eb66532",
+    "engineio.async_server.AsyncServer.handle_request": "1a8c878e35166cfe",
+    "engineio.async_server.AsyncServer._make_response": "5f883ef57e34f34c",
+    "engineio.async_server.AsyncServer.shutdown": "3f734c62c291d56a",
+    "engineio.base_server.BaseServer._log_error_once": "dccbb5602dc46a09",
     "engineio.base_server.BaseServer._ok": "b8f717402eac2b0d",
     "engineio.async_socket.AsyncSocket.handle_get_request": "05eaae9f0a60d9be",
     "engineio.async_socket.AsyncSocket.handle_post_request": "82dca119a261a959",
@@ -40,6 +44,8 @@ PLACES = {
     "socketio.base_manager.BaseManager.get_rooms": "56a1017f85af9f91",
     "socketio.base_manager.BaseManager.get_participants": "7d78ad681c95de5b",
     "socketio.async_server.AsyncServer._handle_eio_message": "bef50fc0e1635921",
+    "socketio.async_server.AsyncServer._handle_connect": "c97c480cf777de36",
+    "socketio.async_server.AsyncServer.shutdown": "70ac47acea94d661",
     "socketio.async_server.AsyncServer._handle_event": "65178105ef8b593d",
     "socketio.async_server.AsyncServer._handle_ack": "b7521c6c30972551",
     "socketio.async_server.AsyncServer._handle_event_internal": "472e8b723a12d507",
@@ -53,6 +59,7 @@ PLACES = {
     "socketio.async_manager.AsyncManager.emit": "01ccd5b82b4f955e",
     "socketio.base_manager.BaseManager.sid_from_eio_sid": "15467098a36bcd71",
     "socketio.base_manager.BaseManager.is_connected": "d37721466718b4f4",
+    "socketio.base_manager.BaseManager._generate_ack_id": "ca3840d6559ee335",
     "socketio.base_manager.BaseManager.basic_enter_room": "3f509586d2d7f47e",
     "socketio.base_manager.BaseManager.basic_leave_room": "e27f3eea06d1c6a6",
     "socketio.base_manager.BaseManager.basic_disconnect": "2933b50bc4b2ea7b",

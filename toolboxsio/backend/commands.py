@@ -21,7 +21,7 @@ from toolboxsio.backend.nginx import configuration
 from toolboxsio.backend.settings import PREFIX, Settings, explain
 from toolboxsio.backend.tokens import Tokens
 from toolboxsio.backend.workers import NOT_STARTED, supervise
-from toolboxsio.uvicorn import WebSocketProtocol
+from toolboxsio.uvicorn import HTTPProtocol, WebSocketProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ def serve(args: argparse.Namespace) -> int:
         host=settings.host,
         port=settings.port,
         loop=args.loop,
+        http=HTTPProtocol,
         ws=WebSocketProtocol,
         # at debug it tells headers and frames, and tokens with them
         log_level="info" if args.log_level == "debug" else args.log_level,

@@ -62,6 +62,10 @@ def own_ids(eio: Any) -> None:
     eio.generate_id = lambda: "." + generate_id()[1:]
 
 
+#: Seconds that handlers have when the server stops; `commands.SHUTDOWN_SECONDS` is for all of it.
+HANDLER_SECONDS = 3.0
+
+
 class DebugNamespace(socketio.AsyncNamespace):  # type: ignore[misc]
     """`/debug`, in debug mode: `ping` answers, `echo` answers with its data."""
 
@@ -108,6 +112,8 @@ class SocketServer:
             allow_upgrades=True,
             http_compression=True,
             compression_threshold=1024,
+            strict=True,
+            shutdown_timeout=HANDLER_SECONDS,
         )
         own_ids(self.sio.eio)
         if settings.workers > 1:

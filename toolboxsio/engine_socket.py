@@ -1,0 +1,799 @@
+"""The sockets of the Engine.IO server, with packets, connections and deadlines in C.
+
+What touches the internals of python-engineio's sockets stands here, what touches its server in
+engine.py; each such place names the upstream function. Where an application (``instrument()``, for
+one) has replaced a method of upstream's socket class, that method runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+from typing import Any, cast
+
+import engineio.async_drivers.asgi
+import engineio.exceptions
+from engineio.async_socket import AsyncSocket as _UpstreamSocket
+from engineio.packet import CLOSE, NOOP, OPEN, PING, PONG, UPGRADE, packet_names
+
+from ._drain import drain_all
+from ._load import core
+from ._server_stop import watch_messages
+from .errors import PacketError, TooBigError, TooLateError
+from .packet import EnginePacket, EnginePayload
+
+__all__ = ["EngineSocket", "is_send_replaced"]
+
+#: Kinds of deadlines, as csrc/conn/conn.h numbers them.
+DUE_PING, DUE_PONG, DUE_CONNECT, DUE_MESSAGE, DUE_LEAVE, DUE_CLOSE = range(6)
+
+_OFFER = "toolboxsio.direct"
+
+#: Where an application replaces one of these, its sessions are upstream's from the start.
+SESSION_METHODS = (
+    "_websocket_handler",
+    "_send_ping",
+    "schedule_ping",
+    "check_ping_timeout",
+    "poll",
+)
+
+_UPSTREAM_METHODS = {
+    name: _UpstreamSocket.__dict__[name]
+    for name in ("handle_post_request", "send", *SESSION_METHODS)
+}
+
+#: Where a socket has one of these on itself, each of its packets takes the long way.
+WATCHED = frozenset(("receive", "send", "close", "_receive_encoded"))
+
+_COUNTED = (str, bytes, bytearray)
+
+#: What a client may not send; PING and UPGRADE are for the upgrade, which is not read here.
+_SERVERS_OWN = (OPEN, PING, UPGRADE, NOOP)
+
+#: Bytes of a CLOSE frame's reason (RFC 6455, section 5.5).
+_LONGEST_REASON = 123
+
+#: Seconds in which a poll of a session that is over may be on its way.
+_LATE_SECONDS = 1
+
+#: Seconds for an ASGI server to take the last messages.
+_CLOSE_SECONDS = 10
+
+_AsgiWebSocket = engineio.async_drivers.asgi.WebSocket
+
+
+def is_replaced(name: str) -> bool:
+    """Whether the application has replaced a method of upstream's class."""
+    return _UpstreamSocket.__dict__.get(name) is not _UPSTREAM_METHODS[name]
+
+
+def is_send_replaced() -> bool:
+    """Whether the application has replaced how upstream's sockets send."""
+    return is_replaced("send")
+
+
+async def _gone(*_: Any) -> Any:
+    """What `asgi.receive` and `asgi.send` of an environ are when the connection is direct."""
+    raise RuntimeError("this connection does not go through ASGI")
+
+
+class _Options:
+    """Those of a server that is not ours."""
+
+    strict = False
+    message_timeout = 0
+    payload_class = EnginePayload
+
+
+class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
+    """A client's session. Mirrors: ``engineio.async_socket.AsyncSocket``.
+
+    ``conn`` is its C half: deadlines, and from a WebSocket on its transport (``conn.path``). It is
+    None where a session is upstream's. One difference on purpose: a packet that cannot be read ends
+    the connection.
+    """
+
+    conn: Any = None
+    connected: bool
+    server: Any
+    sid: str
+    last_ping: float | None
+    upgrading: bool
+    upgraded: bool
+    closing: bool
+    closed: bool
+    session: dict[str, Any]
+    refusal: PacketError | None = None  # why the session was ended by us
+    _environ: dict[str, Any] | None = None  # of the request that is being handled
+    _reader: asyncio.Task[Any] | None = None  # ASGI: who waits for messages
+    _interrupted = False  # it need not wait any more
+    _handles_event = False  # it is in the application's code
+    _waiter: asyncio.Future[None] | None = None  # ASGI: reading goes on when it is done
+    _has_grace = False
+    _is_leaving = False
+    _awaits_attachments = False  # their deadline stands
+    _polls = 0  # requests that are being handled
+    _posts = 0
+    _ending: tuple[int, str] | None = None  # ASGI: close code and reason
+    asked: set[str] | None = None  # strict: namespaces that the client has asked for
+    _ws: Any = None  # ASGI
+    _send_message: Callable[[dict[str, Any]], Awaitable[None]] | None = None
+    _is_uvicorn = False  # it is uvicorn's, which does not ask in which task it runs
+
+    def __init__(self, server: Any, sid: str) -> None:
+        """Mirrors: ``engineio.base_socket.BaseSocket.__init__``; the queue is made when needed."""
+        self.__dict__.update(
+            server=server,
+            sid=sid,
+            last_ping=time.time(),
+            connected=False,
+            upgrading=False,
+            upgraded=False,
+            closing=False,
+            closed=False,
+            session={},
+        )
+
+    @property
+    def _options(self) -> Any:
+        return self.server if hasattr(type(self.server), "payload_class") else _Options
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "queue":
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        queue = self.server.create_queue()
+        self.__dict__["queue"] = queue
+        return queue
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in WATCHED and self.conn is not None:
+            self.conn.stock = False
+        super().__setattr__(name, value)
+
+    async def refuse(self, reason: object) -> None:
+        """Log one line about what is not accepted, and end the session at once.
+
+        :param reason: a :class:`PacketError`, whose ``code`` closes the WebSocket, or a text.
+        """
+        if self.refusal is None:
+            refusal = reason if isinstance(reason, PacketError) else PacketError(str(reason))
+            self.refusal = refusal
+            self.server._log_refusal(self.sid, str(refusal))
+            await self.end(refusal.code, str(refusal), self.server.reason.TRANSPORT_ERROR)
+
+    def refuse_soon(self, reason: str) -> None:
+        """The same from within an emit."""
+        if not self._is_leaving and not self.closing:
+            self._is_leaving = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self.server.hub().start, self.refuse(reason), copy_context())
+
+    def ask_for(self, namespace: str, most: int) -> None:
+        """The client asks for a namespace."""
+        if self.asked is None or len(self.asked) >= most:
+            self.asked = set()
+        self.asked.add(namespace)
+
+    async def end(self, code: int, text: str, reason: str) -> None:
+        """Send CLOSE, close the WebSocket, then tell the application, which may take its time.
+
+        :param reason: that of the disconnection.
+        """
+        if not self.closing and not self.closed:
+            with contextlib.suppress(Exception):  # the application's send(), say
+                await self.send(EnginePacket(CLOSE))
+        self._hang_up(code, text)
+        if self.conn is not None and self.conn.path == "asgi":
+            await self._leave_messages()
+        await self.close(wait=False, abort=True, reason=reason)
+
+    async def close(
+        self, wait: bool = True, abort: bool = False, reason: str | None = None
+    ) -> None:
+        """End the session. Mirrors: ``engineio.async_socket.AsyncSocket.close``.
+
+        A WebSocket is closed at once when the client has said goodbye, else when it leaves, or
+        after ``ping_interval + ping_timeout`` seconds. A poll that waits is answered.
+        """
+        if abort and self._polls and self.queue.empty():
+            self.queue.put_nowait(EnginePacket(NOOP))
+        await super().close(wait=wait, abort=abort, reason=reason)
+        conn = self.conn
+        if conn is None or not self.closed or conn.path == "over":
+            return
+        conn.closing()
+        if abort:
+            self._hang_up()
+        elif not conn.close_sent:
+            conn.expect(DUE_LEAVE)
+
+    def _hang_up(self, code: int = 1000, text: str = "") -> None:
+        """Close the WebSocket; what was sent before leaves first."""
+        conn = self.conn
+        if conn is None:
+            return
+        text = text.encode("ascii", "replace").decode()[:_LONGEST_REASON]
+        if conn.path == "direct":
+            conn.close(code, text)
+        elif conn.path == "asgi":
+            self._ending = self._ending or (code, text)
+            self._interrupt()
+        elif conn.path == "polling" and self.closed:
+            conn.expect(DUE_LEAVE, _LATE_SECONDS)
+
+    def _interrupt(self) -> None:
+        """Let the reader of messages come to its end; what it handles just now, it handles."""
+        self._interrupted = True
+        self._resume_reading()
+        reader = self._reader
+        if reader is not None and not self._handles_event and reader is not asyncio.current_task():
+            reader.cancel()
+
+    # --- deadlines ---
+
+    def schedule_ping(self) -> None:
+        """Let a PING be due. Mirrors: ``engineio.async_socket.AsyncSocket.schedule_ping``."""
+        if self.conn is None:
+            super().schedule_ping()
+        else:
+            self.last_ping = None
+            self._has_grace = False
+            self.conn.heartbeat()
+
+    def _deadline(self, kind: int) -> None:
+        """A deadline has passed; called by the timer."""
+        if kind in (DUE_LEAVE, DUE_CLOSE):
+            if self.conn.path == "polling":
+                self._let_go()
+            else:
+                self._hang_up()
+        else:
+            self.server.hub().start(self._late(kind), copy_context())
+
+    async def _late(self, kind: int) -> None:
+        server = self.server
+        if self.closing or self.closed:
+            return
+        if kind == DUE_PING:
+            self.conn.pinged()
+            self.last_ping = time.time()
+            await self.send(EnginePacket(PING))
+        elif kind == DUE_PONG:
+            await self._late_pong()
+        elif kind == DUE_CONNECT:
+            if not server.owner._has_joined(self.sid):
+                await self.refuse("no namespace was joined in time")
+        elif kind == DUE_MESSAGE:
+            await self.refuse(TooLateError("a message was not whole in time"))
+
+    async def _late_pong(self) -> None:
+        """The client has not answered a PING.
+
+        One that has said nothing at all since then is, as with upstream, found by what waits for
+        its messages, or by its poll.
+        """
+        server = self.server
+        if self.conn.path == "polling" and not self._has_grace and not self._options.strict:
+            self._has_grace = True
+            self.conn.pinged(server.ping_timeout / 2)
+        elif self.conn.path != "polling" and not self.conn.heard:
+            self._hang_up()
+            if self.conn.path == "direct":
+                await self.close(wait=False, abort=True, reason=server.reason.TRANSPORT_CLOSE)
+        else:
+            server.logger.info("%s: Client is gone, closing socket", self.sid)
+            await self.close(wait=False, abort=False, reason=server.reason.PING_TIMEOUT)
+            self._hang_up()
+
+    def _too_slow(self, waiting: int) -> None:
+        """More output waits than may; called by the connection, which drops all of it.
+
+        The application's handler runs later: an emit may be at work for other clients.
+        """
+        server = self.server
+        server.logger.error(
+            "%s: Client is too slow, %s bytes wait for it, closing socket", self.sid, waiting
+        )
+        asyncio.get_running_loop().call_soon(self._start_drop)
+
+    def _start_drop(self) -> None:
+        self.server.hub().start(self._drop(), copy_context())
+
+    def _slow(self, waiting: int) -> None:
+        """More output waits than may, and slow clients are kept; called by the connection."""
+        owner = self.server.owner
+        asyncio.get_running_loop().call_soon(owner._decide_slow, self, waiting)
+
+    async def _drop(self) -> None:
+        await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
+        queue = vars(self).get("queue")
+        while queue is not None and not queue.empty():
+            queue.get_nowait()
+            queue.task_done()
+        if self.conn is not None:
+            self.conn.abort()
+
+    # --- packets in ---
+
+    async def _receive_encoded(self, encoded: str | bytes) -> None:
+        """Read one packet and act on it."""
+        try:
+            packet = EnginePacket(encoded_packet=encoded)
+            self._check(packet)
+        except ValueError as exc:
+            await self.refuse(exc)
+        else:
+            await self.receive(packet)
+
+    def _check(self, packet: EnginePacket) -> None:
+        """Raise PacketError for what a client may not send."""
+        if packet.packet_type >= len(packet_names):
+            raise PacketError("unknown Engine.IO packet type")
+        if self._options.strict and packet.packet_type in _SERVERS_OWN:
+            raise PacketError(f"{packet_names[packet.packet_type]} packet from a client")
+        if packet.packet_type == PONG and self.conn is not None and self.conn.is_flooded:
+            raise PacketError("too many control frames")
+
+    async def _receive_lane(self, encoded: str | bytes) -> None:
+        """The same, and what it raises ends here. What follows waits for it.
+
+        Mirrors: the loop of ``engineio.async_socket.AsyncSocket._websocket_handler``.
+        """
+        try:
+            await self._receive_encoded(encoded)
+        except engineio.exceptions.UnknownPacketError:
+            pass
+        except engineio.exceptions.SocketIsClosedError:
+            self.server.logger.info("Receive error -- socket is closed")
+            self._hang_up()
+        except Exception:
+            self.server.logger.exception("Unknown receive error")
+        if not self.server.hub().is_fast:
+            await asyncio.sleep(0)  # what this has started comes before the next message
+        self._watch_attachments()
+
+    def _watch_attachments(self) -> None:
+        """One deadline for all the attachments of a packet."""
+        awaits = self.server.awaits_attachments(self.sid)
+        if awaits is not self._awaits_attachments and self.conn is not None:
+            self._awaits_attachments = awaits
+            if awaits:
+                self.conn.expect(DUE_MESSAGE)
+            else:
+                self.conn.relax(DUE_MESSAGE)
+
+    async def handle_post_request(self, environ: dict[str, Any]) -> None:
+        """Receive the packets of a polling request.
+
+        Mirrors: ``engineio.async_socket.AsyncSocket.handle_post_request``.
+        """
+        if is_replaced("handle_post_request"):
+            await super().handle_post_request(environ)
+            return
+        self._posts += 1
+        try:
+            if self._options.strict and self._posts > 1:
+                raise PacketError("a POST while another is being read")
+            for packet in await self._read_payload(environ):
+                await self._wait_for_room()
+                await self.receive(packet)
+                if self.refusal is not None:
+                    break
+        except PacketError as exc:
+            await self.refuse(exc)
+        finally:
+            self._posts -= 1
+        if self.refusal is not None:
+            raise self.refusal
+        self._watch_attachments()
+
+    async def _wait_for_room(self) -> None:
+        """No more handlers than may are at work; the client waits for its answer."""
+        conn = self.conn
+        if conn is not None and conn.is_full:
+            while conn.is_full and not self.closed:  # noqa: ASYNC110 (handlers tell nobody)
+                await asyncio.sleep(0.01)
+
+    async def _read_payload(self, environ: dict[str, Any]) -> list[EnginePacket]:
+        """The packets of a request.
+
+        :raises PacketError: when there is one that is not accepted, or too much of them.
+        """
+        server = self.server
+        declared = environ.get("CONTENT_LENGTH")
+        length = server.max_http_buffer_size + 1  # of a body that comes in chunks
+        if declared is not None:
+            digits = str(declared)
+            if not (digits.isascii() and digits.isdigit()):
+                raise PacketError("Content-Length is not a number")
+            length = int(digits)
+            if length > server.max_http_buffer_size:
+                raise TooBigError("the body of a request is too large")
+        try:
+            async with asyncio.timeout(self._options.message_timeout or None):
+                body = await environ["wsgi.input"].read(length)
+        except TimeoutError:
+            raise TooLateError("the body of a request was not whole in time") from None
+        if len(body) > server.max_http_buffer_size:
+            raise TooBigError("the body of a request is too large")
+        try:
+            packets = self._options.payload_class(encoded_payload=body.decode("utf-8")).packets
+        except PacketError:
+            raise
+        except ValueError as exc:
+            raise PacketError(str(exc)) from exc
+        except KeyError:
+            raise PacketError("a JSONP request without packets") from None
+        for packet in packets:
+            self._check(packet)
+        return cast("list[EnginePacket]", packets)
+
+    async def handle_get_request(self, environ: dict[str, Any]) -> Any:
+        """Answer a poll, or accept a WebSocket.
+
+        Mirrors: ``engineio.async_socket.AsyncSocket.handle_get_request``.
+        """
+        is_strict_poll = self._options.strict and "HTTP_UPGRADE" not in environ
+        if is_strict_poll and self._polls:
+            await self.refuse("a poll while another is waiting")
+            raise engineio.exceptions.EngineIOError("two polls")
+        watch = None
+        if is_strict_poll and "asgi.receive" in environ:
+            watch = asyncio.create_task(self._watch_poll(environ["asgi.receive"]))
+        try:
+            return await super().handle_get_request(environ)
+        except PacketError:  # the log has it
+            return ""
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+    async def _watch_poll(self, receive: Callable[[], Awaitable[Any]]) -> None:
+        """A client that breaks its poll off has gone."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if self._polls:
+            await self.refuse("a poll was broken off")
+
+    # --- packets out ---
+
+    async def send(self, pkt: Any) -> None:
+        """Send a packet. Mirrors: ``engineio.async_socket.AsyncSocket.send``."""
+        conn = self.conn
+        if conn is None or conn.path == "polling":
+            await super().send(pkt)
+            if conn is not None and not self.closed and isinstance(pkt.data, _COUNTED):
+                conn.queued(len(pkt.data))
+            return
+        if is_replaced("send"):
+            await super().send(pkt)
+            self._send_waiting()
+            return
+        if self.closed:
+            raise engineio.exceptions.SocketIsClosedError
+        conn.send(pkt.encode())
+        self.server.logger.info(
+            "%s: Sending packet %s data %s",
+            self.sid,
+            packet_names[pkt.packet_type],
+            pkt.data if not isinstance(pkt.data, bytes) else "<binary>",
+        )
+
+    async def poll(self) -> list[Any]:
+        """Wait for packets. Mirrors: ``engineio.async_socket.AsyncSocket.poll``, without a task."""
+        queue = self.queue
+        self._polls += 1
+        try:
+            async with asyncio.timeout(self.server.ping_interval + self.server.ping_timeout):
+                packet = await queue.get()
+            queue.task_done()
+        except (TimeoutError, asyncio.CancelledError):
+            raise engineio.exceptions.QueueEmpty from None
+        finally:
+            self._polls -= 1
+        if self.conn is not None:
+            self.conn.fetched()
+        if packet is None:
+            return []
+        packets = [packet]
+        while not queue.empty():
+            packet = queue.get_nowait()
+            queue.task_done()
+            if packet is None:
+                queue.put_nowait(None)
+                break
+            packets.append(packet)
+        return packets
+
+    def _send_waiting(self) -> None:
+        """Send what waited for a poll."""
+        queue = self.__dict__.pop("queue", None)
+        while queue is not None and not queue.empty():
+            packet = queue.get_nowait()
+            queue.task_done()
+            if packet is not None and not (packet.packet_type == NOOP and self._options.strict):
+                self.conn.send(packet.encode())
+
+    # --- WebSocket ---
+
+    async def _upgrade_websocket(self, environ: dict[str, Any]) -> Any:
+        """Accept a WebSocket.
+
+        Mirrors: ``engineio.async_socket.AsyncSocket._upgrade_websocket``.
+        """
+        self._environ = environ
+        try:
+            return await super()._upgrade_websocket(environ)
+        finally:
+            self._environ = None
+
+    async def _websocket_handler(self, ws: Any) -> None:
+        """Serve a WebSocket: to its end, or until its transport is taken.
+
+        Mirrors: ``engineio.async_socket.AsyncSocket._websocket_handler``.
+
+        :raises PacketError: when the upgrade failed for a packet that was refused.
+        """
+        if self.conn is None or is_replaced("_websocket_handler"):
+            await super()._websocket_handler(ws)
+            return
+        if not self.connected:
+            self.connected = True
+            self.upgraded = True
+        else:
+            try:
+                if not await self._upgrade(ws):
+                    await _close(ws, 1008, "the upgrade has failed")
+                    return
+            except PacketError as exc:
+                await self.refuse(exc)
+                await _close(ws, exc.code, str(exc))
+                raise
+        if self._take_transport(ws):
+            self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
+            return
+        self._reader = asyncio.current_task()
+        self._ws = ws
+        watch_messages(self._environ, self.server)
+        self.conn.attach_messages()
+        if type(ws) is _AsgiWebSocket:
+            receive, self._send_message = ws.asgi_receive, ws.asgi_send
+            sender = type(getattr(ws.asgi_send, "__self__", None))
+            self._is_uvicorn = sender.__module__.startswith("uvicorn.")
+        else:
+            receive, self._send_message = _messages_of(ws)
+        self._send_waiting()
+        self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
+        try:
+            await self._read(receive)
+        finally:
+            self._reader = None
+            await self._leave_messages()
+            await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+            self._let_go()
+
+    async def _leave_messages(self) -> None:
+        """ASGI: send what waits, then close the WebSocket; once."""
+        ws, self._ws = self._ws, None
+        if ws is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):  # the client may not read
+                    await self._drain()
+                    await _close(ws, *(self._ending or (1000, "")))
+
+    async def _wait(self, ws: Any) -> str | bytes | None:
+        data = await ws.wait()
+        if data and _is_longer(data, self.server.max_http_buffer_size):
+            raise TooBigError("packet is too large")
+        return cast("str | bytes | None", data)
+
+    async def _upgrade(self, ws: Any) -> bool:
+        """Take a polling connection over: PING "probe", PONG "probe", UPGRADE."""
+        self.upgrading = True  # packets are held meanwhile
+        try:
+            async with asyncio.timeout(self.server.upgrade_timeout or None):
+                packet = EnginePacket(encoded_packet=await self._wait(ws))
+                if packet.packet_type != PING or packet.data != "probe":
+                    self.server.logger.info(
+                        "%s: Failed websocket upgrade, no PING packet", self.sid
+                    )
+                    return False
+                await ws.send(EnginePacket(PONG, data="probe").encode())
+                if self._polls or not self._options.strict:
+                    await self.queue.put(EnginePacket(NOOP))  # ends the poll that waits
+                encoded = await self._wait(ws)
+                packet = EnginePacket(encoded_packet=encoded)
+        except OSError as exc:
+            if isinstance(exc, TimeoutError):
+                self.server.logger.info("%s: Failed websocket upgrade, timeout", self.sid)
+            return False
+        except ValueError as exc:
+            raise PacketError(str(exc)) from exc
+        else:
+            if packet.packet_type != UPGRADE:
+                self.server.logger.info(
+                    "%s: Failed websocket upgrade, expected UPGRADE packet, received %s instead.",
+                    self.sid,
+                    encoded,
+                )
+                return False
+            self.upgraded = True
+            return True
+        finally:
+            self.upgrading = False
+
+    def _take_transport(self, ws: Any) -> bool:
+        """Let the connection have uvicorn's transport, when nothing stands between."""
+        environ = self._environ
+        if environ is None or type(ws) is not _AsgiWebSocket:
+            return False
+        scope = environ.get("asgi.scope") or {}
+        offer = scope.get("extensions", {}).get(_OFFER)
+        if offer is None or ws.asgi_receive != offer.receive or ws.asgi_send != offer.send:
+            return False
+        if not offer.hand_over(self.conn, copy_context()):
+            return False
+        del scope["extensions"][_OFFER]
+        environ["asgi.receive"] = environ["asgi.send"] = _gone
+        ws.asgi_receive = ws.asgi_send = _gone
+        self._send_waiting()
+        asyncio.get_running_loop().call_soon(self.conn.go_on)
+        return True
+
+    async def _read(self, receive: Callable[[], Awaitable[Any]]) -> None:
+        """Receive messages until the connection ends."""
+        conn, send = self.conn, self._send_message
+        assert send is not None
+        feed, next_message = conn.feed, conn.next_message
+        while not self._interrupted:
+            try:
+                event = await receive()
+            except asyncio.CancelledError:
+                self._stop_cancelling()
+                break
+            except Exception:
+                break
+            message = feed(event)
+            if message.__class__ is bool:
+                self._handles_event = True
+                try:
+                    if not await self._receive_event(event, not message):
+                        break
+                finally:
+                    self._handles_event = False
+            try:
+                while message.__class__ is dict:
+                    await send(message)
+                    message = next_message()
+            except asyncio.CancelledError:
+                if not self._stop_cancelling():
+                    raise
+            except Exception:
+                self._cannot_send()
+
+    def _stop_cancelling(self) -> bool:
+        """Whether it was _interrupt() that has cancelled the reader: then it is undone."""
+        task = asyncio.current_task()
+        if self._interrupted and task is not None:
+            task.uncancel()
+        return self._interrupted
+
+    async def _receive_event(self, event: Any, is_whole: bool) -> bool:
+        """Handle what the connection has left to Python; False at the end of the connection.
+
+        :param is_whole: all of the event, instead of the wait that it has caused.
+        """
+        conn = self.conn
+        if is_whole:
+            if event["type"] != "websocket.receive":
+                return False
+            data = event.get("bytes")
+            if data is None:
+                data = event.get("text")
+            if data is None:
+                return False
+            if _is_longer(data, self.server.max_http_buffer_size):
+                self._ending = (TooBigError.code, "message is too big")
+                self._broken(*self._ending)
+                return False
+            await self._receive_lane(data)
+        await self._drain()
+        while conn.must_wait and not self._interrupted:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return True
+
+    def _resume_reading(self) -> None:
+        """The client's next message may come; called by the connection."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _drain_soon(self, sockets: list[EngineSocket]) -> None:
+        """Send what waits for these; called by the hub, on the first of them."""
+        hub = self.server.hub()
+        drain = drain_all(hub, sockets) if len(sockets) > 1 else self._drain()
+        hub.start(drain, copy_context())
+
+    async def _drain(self) -> None:
+        """Send what waits, in order. One at a time."""
+        conn, send = self.conn, self._send_message
+        if conn is None or send is None or conn.draining:
+            return
+        try:
+            while (message := conn.next_message()) is not None:
+                await send(message)
+        except Exception:
+            self._cannot_send()
+
+    def _cannot_send(self) -> None:
+        """The peer is gone; the reader sees it too."""
+        self.server.logger.info("%s: Write error, closing connection", self.sid)
+        self._send_message = None
+        self._interrupt()
+
+    def _broken(self, code: int, text: str) -> None:
+        """The client has broken the WebSocket protocol, or a limit of it; called by the
+        connection, which closes."""
+        self.server._log_refusal(self.sid, f"WebSocket closed with {code} {text}".rstrip())
+
+    def _server_stops(self) -> None:
+        """The web server ends its connections; called by the connection."""
+        self.server.stop_soon(1012, getattr(self.conn.server, "tasks", None))
+
+    async def _connection_over(self) -> None:
+        """The WebSocket is closed; called by the connection, once."""
+        server = self.conn.server
+        task = asyncio.current_task()
+        if server is not None and task is not None:
+            server.tasks.add(task)  # uvicorn waits for them
+            task.add_done_callback(server.tasks.discard)
+        await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self.conn is not None:
+            self.conn.release()
+        if self.closed and self.server.sockets.get(self.sid) is self:
+            del self.server.sockets[self.sid]
+
+
+def _is_longer(data: str | bytes, size: int) -> bool:
+    """Whether data has more bytes than that; text is measured as UTF-8."""
+    if isinstance(data, str) and len(data) <= size < len(data) * 4:
+        return len(data.encode("utf-8", "surrogatepass")) > size
+    return len(data) > size
+
+
+async def _close(ws: Any, code: int, text: str) -> None:
+    """Close a WebSocket; only ASGI's can tell why."""
+    if type(ws) is not _AsgiWebSocket or code == 1000:
+        await ws.close()
+        return
+    text = text.encode("ascii", "replace").decode()[:_LONGEST_REASON]
+    with contextlib.suppress(Exception):  # it is closed already
+        await ws.asgi_send({"type": "websocket.close", "code": code, "reason": text})
+
+
+def _messages_of(
+    ws: Any,
+) -> tuple[Callable[[], Awaitable[Any]], Callable[[dict[str, Any]], Awaitable[None]]]:
+    """Another driver's WebSocket, with the messages of ASGI."""
+
+    async def receive() -> dict[str, Any]:
+        data = await ws.wait()
+        if data is None:
+            return {"type": "websocket.disconnect"}
+        return {"type": "websocket.receive", "text" if isinstance(data, str) else "bytes": data}
+
+    async def send(message: dict[str, Any]) -> None:
+        await ws.send(message["text"] if message["bytes"] is None else message["bytes"])
+
+    return receive, send
+
+
+if core is None:  # plain python-engineio
+    EngineSocket = _UpstreamSocket  # type: ignore[misc]

@@ -1,0 +1,176 @@
+"""What of a server may be done in C.
+
+Only where nothing that C leaves out, or stands for, is the application's: see csrc/conn/plan.c.
+Imported with the package, before an application can have replaced anything.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import Any
+
+from socketio.async_namespace import AsyncNamespace as _UpstreamNamespace
+from socketio.base_manager import BaseManager
+
+from ._load import core
+from .engine import EngineServer, EngineSocket, is_send_replaced
+from .manager import AsyncManager
+from .packet import Packet
+from .server import AsyncServer
+
+__all__ = ["make_plan", "sends_at_once"]
+
+if core is not None:
+    from .packet import loads_of
+
+_decode_in_c = Packet.decode
+_encode_in_c = Packet.encode
+
+# What events dispatched in C leave out or stand for, as it was before any application.
+_SERVER_METHODS = {
+    name: getattr(AsyncServer, name)
+    for name in (
+        "_handle_eio_message",
+        "_handle_event",
+        "_handle_event_internal",
+        "_dispatch",
+        "_decode",
+        "_trigger_event",
+        "_get_event_handler",
+        "_get_namespace_handler",
+        "_send_packet",
+        "start_background_task",
+    )
+}
+_ENGINE_METHODS = {
+    name: getattr(EngineServer, name)
+    for name in ("send", "send_packet", "_trigger_event", "_get_socket", "start_background_task")
+}
+_SEND_METHODS = {name: getattr(AsyncServer, name) for name in ("_send_packet", "_send_eio_packet")}
+_ENGINE_SEND_METHODS = {name: _ENGINE_METHODS[name] for name in ("send", "send_packet")}
+_SOCKET_METHODS = {
+    name: getattr(EngineSocket, name, None) for name in ("receive", "send", "_receive_encoded")
+}
+_ENGINE_EMIT_METHODS = {
+    name: _ENGINE_METHODS[name] for name in ("send", "send_packet", "_get_socket")
+}
+_MEMBER_METHODS = {"get_participants": BaseManager.get_participants}
+_MANAGER_METHODS = {
+    name: getattr(BaseManager, name) for name in ("sid_from_eio_sid", "is_connected")
+}
+_TRIGGER_EVENT = _UpstreamNamespace.trigger_event
+
+
+def _replaced(obj: Any, stock: dict[str, Any]) -> list[str]:
+    """The names of methods that are not as they were: on a class, or on the object."""
+    cls = obj if isinstance(obj, type) else type(obj)
+    own = {} if isinstance(obj, type) else vars(obj)
+    return [
+        f"{cls.__name__}.{name} is the application's"
+        for name, method in stock.items()
+        if name in own or getattr(cls, name) is not method
+    ]
+
+
+def make_plan(sio: Any) -> tuple[Any, ...]:
+    """What of a server may be done in C, for csrc/conn/plan.c.
+
+    (reasons why not, how to acknowledge, how to report an exception, objects and classes whose
+    change makes the plan void, the server's tables or None; and for emits the reasons why not, and
+    the tables or None).
+    """
+    eio, manager, cls = sio.eio, sio.manager, sio.packet_class
+    reasons = [
+        *_replaced(sio, _SERVER_METHODS),
+        *_replaced(eio, _ENGINE_METHODS),
+        *_replaced(EngineSocket, _SOCKET_METHODS),
+        *_replaced(manager, _MANAGER_METHODS),
+    ]
+    common = _reasons_of_encoding(sio)
+    emit_reasons = [
+        *_replaced(sio, _SEND_METHODS),
+        *_replaced(eio, _ENGINE_EMIT_METHODS),
+        *_replaced(EngineSocket, {"send": _SOCKET_METHODS["send"]}),
+        *_replaced(manager, _MEMBER_METHODS),
+        *common,
+    ]
+    reasons += common
+    if cls.decode is not _decode_in_c and getattr(cls, "_plain", False):
+        reasons.append(f"{cls.__name__}.decode is the application's")
+    if eio.handlers.get("message") != sio._handle_eio_message:
+        reasons.append("the Engine.IO message handler is the application's")
+    loggers = (sio.logger, eio.logger)
+    values = None
+    if not reasons:
+        values = (
+            sio.async_handlers,
+            sio.handlers,
+            sio.namespace_handlers,
+            sio._binary_packet,
+            manager.rooms,
+            manager.pending_connect,
+            manager.pending_disconnect,
+            sio.reserved_events,
+            cls.json_default,
+            _TRIGGER_EVENT,
+            cls.max_depth,
+        )
+    emits = None
+    if not emit_reasons:
+        is_ours = not _replaced(manager, {"emit": AsyncManager.emit})
+        emits = (eio.sockets, manager.rooms, cls.json_default, cls.max_depth, is_ours)
+    objects = [sio, eio, manager, eio.handlers]
+    for logger in loggers:
+        if isinstance(logger, logging.Logger):  # what it remembers is emptied when a level is set
+            objects += [logger, vars(logger)["_cache"]]
+    types: tuple[type, ...] = (type(sio), type(eio), type(manager), EngineSocket)
+    if isinstance(cls, type):
+        types = (*types, cls)
+    return (
+        tuple(reasons),
+        sio._acknowledge,
+        functools.partial(_report, eio),
+        tuple(objects),
+        types,
+        values,
+        tuple(emit_reasons),
+        emits,
+    )
+
+
+def _reasons_of_encoding(sio: Any) -> list[str]:
+    """Why packets may not be encoded and sent in C."""
+    cls, loggers, reasons = sio.packet_class, (sio.logger, sio.eio.logger), []
+    if is_send_replaced():
+        reasons.append("AsyncSocket.send is the application's")
+    if not getattr(cls, "_plain", False):
+        reasons.append("serializer= is the application's")
+    elif cls.encode is not _encode_in_c:
+        reasons.append(f"{cls.__name__}.encode is the application's")
+    elif loads_of(cls.json) is not None:
+        reasons.append("json= is the application's")
+    if not all(isinstance(logger, logging.Logger) for logger in loggers):
+        reasons.append("logger= is not a logging.Logger")
+    elif any(logger.isEnabledFor(logging.INFO) for logger in loggers):
+        reasons.append("each packet is logged")
+    return reasons
+
+
+def _report(eio: Any, exc: BaseException) -> None:
+    """Log what a handler has raised where it would end in the reader.
+
+    Mirrors: ``engineio.async_server.AsyncServer._trigger_event``.
+    """
+    eio.logger.error("message async handler error", exc_info=exc)
+
+
+def sends_at_once(sio: Any) -> bool:
+    """Whether sending a packet waits for nothing: all methods on the way are as they were."""
+    return (
+        isinstance(sio.eio, EngineServer)
+        and not _replaced(sio, _SEND_METHODS)
+        and not _replaced(sio.eio, _ENGINE_SEND_METHODS)
+        and EngineSocket.send is _SOCKET_METHODS["send"]
+        and not is_send_replaced()
+    )
