@@ -42,6 +42,9 @@ arm(TbxHubObject *hub, const tbx_deadline *node)
     }
     if (hub->timer != NULL) {
         PyObject *done = PyObject_CallMethodNoArgs(hub->timer, state->str_cancel);
+        if (done == NULL) { /* it fires once too often */
+            PyErr_WriteUnraisable(hub->timer);
+        }
         Py_XDECREF(done);
         Py_CLEAR(hub->timer);
     }
