@@ -111,7 +111,8 @@ tbx_conn_inflate(TbxConnObject *conn, const uint8_t *data, size_t len, unsigned 
         Py_DECREF(whole);
     }
     if (out == NULL && PyErr_ExceptionMatches(PyExc_Exception)) {
-        *code = 1002; /* not deflate data */
+        /* not deflate data, unless it is we who lack memory */
+        *code = PyErr_ExceptionMatches(PyExc_MemoryError) ? 0 : 1002;
     }
     else if (too_big) {
         Py_CLEAR(out);
