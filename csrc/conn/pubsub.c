@@ -70,6 +70,7 @@ emit_message(TbxHubObject *hub, const tbx_pub *message)
         }
     }
     else {
+        PyErr_Clear(); /* no memory: Python tries it again */
         result = Py_NewRef(Py_False);
     }
     Py_XDECREF(ns);
