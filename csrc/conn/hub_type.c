@@ -241,8 +241,14 @@ tbx_hub_schedule_flush(TbxHubObject *hub)
     }
     PyObject *handle =
         PyObject_CallMethodOneArg(hub->loop, hub->state->str_call_soon, hub->flush_call);
-    if (handle == NULL) { /* the loop is closed */
-        PyErr_Clear();
+    if (handle == NULL) {
+        if (PyErr_ExceptionMatches(PyExc_RuntimeError)) { /* the loop is closed */
+            PyErr_Clear();
+        }
+        else { /* nobody would come for the output */
+            PyErr_WriteUnraisable((PyObject *)hub);
+            tbx_hub_flush(hub);
+        }
         return;
     }
     Py_DECREF(handle);
