@@ -60,6 +60,10 @@ tbx_task_catch(TbxHubObject *hub, PyObject *const *args, Py_ssize_t n_args, PyOb
         hub->caught = Py_NewRef(args[0]);
         Py_RETURN_NONE;
     }
+    if (hub->call_soon == NULL) { /* it stands in nobody's place */
+        PyErr_SetString(PyExc_RuntimeError, "no task is being made");
+        return NULL;
+    }
     return PyObject_Vectorcall(hub->call_soon, args, (size_t)n_args, names);
 }
 
@@ -290,8 +294,9 @@ start(TbxHubObject *hub, PyObject *coro, PyObject *context)
     tbx_exc raised = tbx_exc_save();
     int removed = PySet_Discard(hub->all_data, ref);
     TbxCallObject *call = as_call(hub, coro);
-    /* Through, or not begun since its context is in use: nobody has to hold it. */
-    bool is_over = call != NULL && (call->phase == TBX_PHASE_DONE || call->phase == TBX_PHASE_NEW);
+    /* Through, or not begun since its context is in use, say: nobody has to hold it. */
+    bool is_over = status < 0 || (call != NULL &&
+                                  (call->phase == TBX_PHASE_DONE || call->phase == TBX_PHASE_NEW));
     if (removed >= 0 && !is_over) {
         PyObject *added =
             PyObject_CallMethodOneArg(hub->state->all_tasks, hub->state->str_add, task);
