@@ -214,10 +214,14 @@ tbx_conn_give_up(TbxConnObject *conn)
         return;
     }
     Py_ssize_t waiting = tbx_conn_backlog(conn);
+    bool was_deaf = conn->deaf, was_closing = conn->closing;
     conn->deaf = conn->closing = conn->close_sent = true; /* nothing is put any more */
     PyObject *done = PyObject_CallMethod(conn->socket, "_too_slow", "n", waiting);
-    if (done == NULL) {
+    if (done == NULL) { /* what is put next tries again */
         PyErr_WriteUnraisable((PyObject *)conn);
+        conn->deaf = was_deaf || conn->lost;
+        conn->closing = was_closing || conn->lost;
+        conn->close_sent = false;
     }
     Py_XDECREF(done);
 }
@@ -242,6 +246,7 @@ tbx_conn_check_backlog(TbxConnObject *conn)
         PyObject *done = PyObject_CallMethod(conn->socket, "_slow", "n", waiting);
         if (done == NULL) {
             PyErr_WriteUnraisable((PyObject *)conn);
+            conn->is_slow = false;
         }
         Py_XDECREF(done);
     }
@@ -312,6 +317,18 @@ tbx_conn_write(TbxConnObject *conn)
     Py_DECREF(transport);
 }
 
+/* The transport could not be told to go, and an exception says why: the timer tells it again when it
+ * was for lack of memory. */
+static void
+stays(TbxConnObject *conn, PyObject *transport)
+{
+    bool may_go = PyErr_ExceptionMatches(PyExc_MemoryError);
+    PyErr_WriteUnraisable(transport);
+    if (may_go) {
+        tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_CLOSE, 1);
+    }
+}
+
 /* transport.close(): what is written leaves, then connection_lost() comes. */
 static void
 close_transport(TbxConnObject *conn)
@@ -322,7 +339,7 @@ close_transport(TbxConnObject *conn)
     PyObject *transport = Py_NewRef(conn->transport);
     PyObject *done = PyObject_CallMethodNoArgs(transport, conn->hub->state->str_close);
     if (done == NULL) {
-        PyErr_WriteUnraisable(transport);
+        stays(conn, transport);
     }
     Py_XDECREF(done);
     Py_DECREF(transport);
@@ -340,7 +357,7 @@ tbx_conn_abort(TbxConnObject *conn)
     PyObject *transport = Py_NewRef(conn->transport);
     PyObject *done = PyObject_CallMethod(transport, "abort", NULL);
     if (done == NULL) {
-        PyErr_WriteUnraisable(transport);
+        stays(conn, transport);
     }
     Py_XDECREF(done);
     Py_DECREF(transport);
@@ -366,7 +383,7 @@ tbx_conn_close(TbxConnObject *conn, unsigned code, const char *reason, size_t re
             len = 2 + (reason ? len : 0);
         }
         if (put_frame(conn, TBX_WS_CLOSE, false, payload, len) < 0) {
-            PyErr_Clear();
+            PyErr_WriteUnraisable((PyObject *)conn);
         }
         conn->close_sent = true;
         tbx_deadline_stop(&conn->beat);
