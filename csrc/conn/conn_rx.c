@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+#define SECONDS_TO_TRY_AGAIN 1
+
 static int
 make_buffer(TbxHubObject *hub)
 {
@@ -70,12 +72,25 @@ hold_first(TbxConnObject *conn, const uint8_t *p, size_t n)
     return status;
 }
 
+/* What should go on, or end, cannot for lack of memory: the timer ends the session. Needs none. */
+static void
+end_later(TbxConnObject *conn)
+{
+    tbx_exc raised = tbx_exc_save();
+    tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_LEAVE, SECONDS_TO_TRY_AGAIN);
+    tbx_exc_restore(raised);
+}
+
 static void
 transport_call(TbxConnObject *conn, PyObject *name)
 {
     PyObject *transport = Py_NewRef(conn->transport);
     PyObject *done = PyObject_CallMethodNoArgs(transport, name);
-    if (done == NULL) { /* it is closing */
+    if (done == NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) { /* it may read no more */
+        PyErr_WriteUnraisable(transport);
+        tbx_conn_abort(conn);
+    }
+    else if (done == NULL) { /* it is closing */
         PyErr_Clear();
     }
     Py_XDECREF(done);
@@ -90,6 +105,7 @@ resume_reader(TbxConnObject *conn)
         PyObject *done = PyObject_CallMethod(conn->socket, "_resume_reading", NULL);
         if (done == NULL) {
             PyErr_WriteUnraisable((PyObject *)conn);
+            end_later(conn);
         }
         Py_XDECREF(done);
     }
@@ -127,7 +143,12 @@ tbx_conn_end(TbxConnObject *conn)
     }
     conn->over_begun = true;
     PyObject *coro = PyObject_CallMethod(conn->socket, "_connection_over", NULL);
-    return coro != NULL ? tbx_conn_start_lane(conn, coro) : -1;
+    int status = coro != NULL ? tbx_conn_start_lane(conn, coro) : -1;
+    if (status < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) { /* the timer tries again */
+        conn->over_begun = false;
+        end_later(conn);
+    }
+    return status;
 }
 
 /* The client has broken the protocol. Escapes into toolboxsio's Python, which logs it. */
@@ -444,8 +465,14 @@ go_on_soon(TbxConnObject *conn)
     PyObject *handle =
         go_on ? PyObject_CallMethodOneArg(conn->hub->loop, conn->hub->state->str_call_soon, go_on)
               : NULL;
-    if (handle == NULL) {
+    if (handle == NULL && PyErr_ExceptionMatches(PyExc_RuntimeError)) {
         PyErr_Clear(); /* the loop is closed */
+    }
+    else if (handle == NULL) { /* what is held is lost */
+        PyErr_WriteUnraisable((PyObject *)conn);
+        conn->deaf = conn->lost = true;
+        tbx_conn_abort(conn);
+        end_later(conn);
     }
     Py_XDECREF(go_on);
     Py_XDECREF(handle);

@@ -107,8 +107,11 @@ static void
 fire(TbxConnObject *conn, tbx_due_kind kind)
 {
     TbxHubObject *hub = conn->hub;
-    if (kind == TBX_DUE_PING && conn->path == TBX_PATH_DIRECT && !conn->closing && conn->stock &&
-        tbx_hub_is_fast(hub)) {
+    if (conn->lost && !conn->over_begun && !conn->busy) { /* which could not be told */
+        (void)tbx_conn_end(conn);
+    }
+    else if (kind == TBX_DUE_PING && conn->path == TBX_PATH_DIRECT && !conn->closing &&
+             conn->stock && tbx_hub_is_fast(hub)) {
         tbx_deadline_set(hub, &conn->beat, TBX_DUE_PONG, -1);
         conn->heard = false;
         if (tbx_conn_put(conn, true, (const uint8_t *)"2", 1) == 0) {
