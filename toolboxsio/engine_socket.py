@@ -751,8 +751,11 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
         if server is not None and task is not None:
             server.tasks.add(task)  # uvicorn waits for them
             task.add_done_callback(server.tasks.discard)
-        await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
-        self._let_go()
+        try:
+            await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+        finally:  # whatever that raised, nothing comes after it
+            self.closed = True
+            self._let_go()
 
     def _let_go(self) -> None:
         if self.conn is not None:
