@@ -203,7 +203,10 @@ class EngineSocket(_UpstreamSocket):  # type: ignore[misc]
             self.queue.put_nowait(EnginePacket(NOOP))
         await super().close(wait=wait, abort=abort, reason=reason)
         conn = self.conn
-        if conn is None or not self.closed or conn.path == "over":
+        if conn is None or not self.closed:
+            return
+        if conn.path == "over":  # the client went while the application was told
+            self._let_go()
             return
         conn.closing()
         if abort:
