@@ -4,14 +4,14 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -q
-C_FILES = $(shell find csrc tests/c benchmarks/loadgen -name '*.[ch]')
+C_FILES = $(shell find csrc tests/c tests/fuzz benchmarks/loadgen -name '*.[ch]')
 EXT_SOURCES = $(shell find csrc -name '*.[ch]') setup.py
 ASAN_TREE := build/asan
 REFLEAK_TREE := build/refleak
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check build debug ctest asan refleak fuzz lint stubtest symbols bench clean
+.PHONY: help demo serve test check build debug ctest asan refleak fuzz nightly lint stubtest symbols bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,7 +33,7 @@ test-e2e:
 test-rest:
 	$(PYTEST) tests --ignore tests/e2e
 
-check: lint stubtest ctest test ## all that has to hold: lint, stubs, C tests, Python tests
+check: lint stubtest ctest fuzz-smoke test ## all that has to hold: lint, stubs, C tests, Python tests
 
 $(VENV)/bin/pip: .ci/need
 	@PYTHON=$(PYTHON) .ci/need python venv headers cc
@@ -81,7 +81,17 @@ refleak: $(VENV)/dev ## reference counts, by a debug interpreter, after many run
 		TOOLBOXSIO_DEBUG=1 $$dbg setup.py -q build_ext --inplace && \
 		$$dbg -m pytest -q -W default tests/unit/test_refleak.py
 
-fuzz: build node_modules ## the generated tests, at length
+FUZZ = @PYTHON=$(PYTHON) .ci/need clang-fuzz headers && \
+	$(MAKE) -s -C tests/fuzz PYTHON=$(abspath $(PY))
+
+fuzz: $(VENV)/dev ## fuzzing: T=target SECONDS=60; without T all targets; without both their list
+	$(FUZZ) $(if $(T)$(SECONDS),run T=$(T) SECONDS=$(or $(SECONDS),60),list)
+
+.PHONY: fuzz-smoke
+fuzz-smoke: $(VENV)/dev
+	$(FUZZ) -j 2 -O smoke
+
+nightly: build node_modules ## the generated tests, at length
 	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity tests/e2e/test_differential.py --timeout 3600
 
 lint: $(VENV)/dev ## format and lint of Python and C, types
