@@ -50,6 +50,9 @@ def accelerate(sio: Any) -> Any:
     handler = sio.eio.handlers.get("message")
     if getattr(handler, "__func__", None) is _UpstreamServer._handle_eio_message:
         sio.eio.on("message", sio._handle_eio_message)
+    handler = sio.eio.handlers.get("disconnect")
+    if getattr(handler, "__func__", None) is _UpstreamServer._handle_eio_disconnect:
+        sio.eio.on("disconnect", sio._handle_eio_disconnect)
     return sio
 
 

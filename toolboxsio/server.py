@@ -16,10 +16,10 @@ from typing import Any
 
 import socketio.exceptions
 from engineio.async_server import AsyncServer as _UpstreamEngineServer
-from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.server import Server
 
 from ._adopt import adopt_manager
+from ._joining import JoiningServer
 from ._load import core
 from ._server_stop import STOP_SECONDS
 from .engine import EngineServer, EngineSocket
@@ -79,7 +79,7 @@ def _refuse_packet(packet: Any, max_attachments: int) -> None:
         raise PacketError("an acknowledgement must be an array")
 
 
-class AsyncServer(_UpstreamServer):  # type: ignore[misc]
+class AsyncServer(JoiningServer):
     """A ``socketio.AsyncServer`` whose packets are encoded and decoded in C.
 
     Takes every option of python-socketio, and:

@@ -40,3 +40,96 @@ async def test_the_client_goes_while_its_disconnect_handler_is_at_work(kind):
     may_end.set()
     await closing
     assert sio.eio.sockets == {}
+
+
+def tables(sio):
+    """All that knows of clients."""
+    manager = sio.manager
+    return [
+        *(sio.eio.sockets, sio.environ, sio._binary_packet, manager.rooms, manager.callbacks),
+        *(manager.pending_connect, manager.pending_disconnect),
+    ]
+
+
+async def ended(client):
+    """The client leaves; afterwards nothing knows of it."""
+    await gone(client)
+    await until(lambda: client.conn.path == "over")
+    assert tables(client.sio) == [{}] * 7
+
+
+@pytest.mark.parametrize("always", [False, True])
+@pytest.mark.parametrize("error", [LookupError, ConnectionRefusedError, TypeError])
+async def test_a_connect_handler_raises(error, always):
+    sio = server(always_connect=always)
+    told = []
+    sio.on("disconnect", lambda sid, reason: told.append(reason))
+
+    @sio.event
+    async def connect(sid, environ, auth=None):
+        await asyncio.sleep(0)
+        raise error("no")
+
+    client = Client(sio)
+    client.send("40")
+    await until(lambda: sio.manager.rooms == {})
+    await ended(client)
+    assert told == []
+
+
+@pytest.mark.parametrize("ends", ["welcomed", "refused", "raises"])
+async def test_the_session_ends_while_its_connect_handler_is_at_work(ends):
+    sio = server()
+    told, at_work, may_end = [], asyncio.Event(), asyncio.Event()
+    sio.on("disconnect", lambda sid, reason: told.append(reason))
+
+    @sio.event
+    async def connect(sid, environ, auth=None):
+        at_work.set()
+        await may_end.wait()
+        if ends == "raises":
+            raise LookupError
+        return ends == "welcomed"
+
+    client = Client(sio)
+    client.send("40")
+    await at_work.wait()
+    await client.socket.close(wait=False)  # as a deadline does it
+    may_end.set()
+    await ended(client)
+    assert told == (["transport close"] if ends == "welcomed" else [])
+
+
+@pytest.mark.parametrize("how", ["client", "packet", "server"])
+async def test_a_disconnect_handler_raises(how):
+    sio = server(namespaces="*")
+
+    @sio.event
+    async def disconnect(sid, reason):
+        raise LookupError
+
+    client = await connected(sio, Client)
+    client.join("40/other,")
+    if how == "packet":
+        client.send("41")
+    elif how == "server":
+        with pytest.raises(LookupError):
+            await sio.disconnect(sio.manager.sid_from_eio_sid("e1", "/"))
+    await ended(client)
+
+
+async def test_attachments_announced_while_the_server_disconnects():
+    sio = server()
+    may_end = asyncio.Event()
+
+    @sio.event
+    async def disconnect(sid, reason):
+        await may_end.wait()
+
+    client = Client(sio)
+    leaving = asyncio.create_task(sio.disconnect(client.join()))
+    await until(lambda: sio.manager.pending_disconnect)
+    client.send('451-["e",{"_placeholder":true,"num":0}]')
+    may_end.set()
+    await leaving
+    await ended(client)

@@ -1,0 +1,145 @@
+"""Joining a namespace and leaving it, with nothing left in the tables of who is gone.
+
+python-socketio forgets a client after its handlers: one that raises, or whose client goes
+meanwhile, leaves the client's rooms, callbacks and environ behind for good. Here all of them are
+let go, and a client that was welcomed is told to the disconnect handler, once.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from engineio.exceptions import SocketIsClosedError
+from socketio.async_server import AsyncServer as _UpstreamServer
+from socketio.exceptions import ConnectionRefusedError as _Refused
+from socketio.packet import CONNECT, CONNECT_ERROR, DISCONNECT
+
+__all__ = ["JoiningServer"]
+
+
+class JoiningServer(_UpstreamServer):  # type: ignore[misc]
+    """The part of :class:`toolboxsio.AsyncServer` that lets clients come and go."""
+
+    async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        """Let a client join a namespace.
+
+        Mirrors: ``socketio.async_server.AsyncServer._handle_connect``.
+        """
+        namespace = namespace or "/"
+        manager, sid = self.manager, None
+        if (
+            namespace in self.handlers
+            or namespace in self.namespace_handlers
+            or self.namespaces == "*"
+            or namespace in self.namespaces
+        ):
+            sid = await manager.pre_connect(eio_sid, namespace)
+        if sid is None:
+            await self._answer(eio_sid, CONNECT_ERROR, namespace, "Unable to connect")
+            return
+        try:
+            if self.always_connect:
+                await self._answer(eio_sid, CONNECT, namespace, {"sid": sid})
+                await manager.connect(sid, namespace)
+            refusal = await self._ask(eio_sid, sid, namespace, data)
+        except BaseException:
+            await manager.disconnect(sid, namespace, ignore_queue=True)
+            raise
+        if refusal is not None:
+            if self.always_connect:
+                manager.pre_disconnect(sid, namespace)
+            kind = DISCONNECT if self.always_connect else CONNECT_ERROR
+            try:
+                await self._answer(eio_sid, kind, namespace, refusal[0])
+            finally:
+                await manager.disconnect(sid, namespace, ignore_queue=True)
+            return
+        if not self.always_connect:
+            await self._answer(eio_sid, CONNECT, namespace, {"sid": sid})
+            await manager.connect(sid, namespace)
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is None or socket.closing or socket.closed:  # gone meanwhile
+            await self._handle_disconnect(eio_sid, namespace, self.reason.TRANSPORT_CLOSE)
+
+    async def _answer(self, eio_sid: str, kind: int, namespace: str, data: Any) -> None:
+        with suppress(SocketIsClosedError):
+            await self._send_packet(eio_sid, self.packet_class(kind, data, namespace))
+
+    async def _ask(self, eio_sid: str, sid: str, namespace: str, data: Any) -> tuple[Any] | None:
+        """Call the connect handler; (what the client is told,) when it does not want the client."""
+        environ = self.environ[eio_sid]
+        reason = _Refused().error_args
+        try:
+            try:
+                answer = await self._trigger_event("connect", namespace, sid, environ, data or None)
+            except TypeError as exc:
+                if data:
+                    raise
+                try:  # the signature without `auth`
+                    answer = await self._trigger_event("connect", namespace, sid, environ)
+                except TypeError:
+                    raise exc from None
+        except _Refused as exc:
+            return (exc.error_args,)
+        except ConnectionRefusedError:
+            return ({"message": "Connection refused by server"},)
+        return (reason,) if answer is False else None
+
+    async def _handle_disconnect(
+        self, eio_sid: str, namespace: str | None, reason: str | None = None
+    ) -> None:
+        """Let a client leave a namespace.
+
+        Mirrors: ``socketio.async_server.AsyncServer._handle_disconnect``.
+        """
+        namespace = namespace or "/"
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        if not self.manager.is_connected(sid, namespace):
+            return
+        self.manager.pre_disconnect(sid, namespace=namespace)
+        self._binary_packet.pop(eio_sid, None)
+        await self._tell(sid, namespace, reason or self.reason.CLIENT_DISCONNECT)
+
+    async def _tell(self, sid: str, namespace: str, reason: str) -> None:
+        """Call the disconnect handler, and forget the client whatever comes of it."""
+        try:
+            await self._trigger_event("disconnect", namespace, sid, reason)
+        finally:
+            await self.manager.disconnect(sid, namespace, ignore_queue=True)
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        """The session is over.
+
+        Mirrors: ``socketio.async_server.AsyncServer._handle_eio_disconnect``.
+        """
+        try:
+            for namespace in list(self.manager.get_namespaces()):
+                try:
+                    await self._handle_disconnect(eio_sid, namespace, reason)
+                except Exception:  # in the words of engineio, which has it from the last one alone
+                    self.eio.logger.exception("disconnect async handler error")
+        finally:
+            self._binary_packet.pop(eio_sid, None)
+            self.environ.pop(eio_sid, None)
+
+    async def disconnect(
+        self, sid: str, namespace: str | None = None, ignore_queue: bool = False
+    ) -> None:
+        """Disconnect a client. Mirrors: ``socketio.async_server.AsyncServer.disconnect``.
+
+        :param sid: the client's id in the namespace.
+        :param namespace: the root namespace unless given.
+        :param ignore_queue: with a message queue: the client is one of this server's.
+        """
+        namespace = namespace or "/"
+        if ignore_queue:
+            is_here = self.manager.is_connected(sid, namespace)
+        else:
+            is_here = await self.manager.can_disconnect(sid, namespace)
+        if is_here:
+            self.logger.info("Disconnecting %s [%s]", sid, namespace)
+            eio_sid = self.manager.pre_disconnect(sid, namespace=namespace)
+            self._binary_packet.pop(eio_sid, None)
+            await self._answer(eio_sid, DISCONNECT, namespace, None)
+            await self._tell(sid, namespace, self.reason.SERVER_DISCONNECT)
