@@ -133,7 +133,9 @@ class Player:
         match self.data.byte() if not self.is_over else 255:
             case 0:
                 return False
-            case 1 | 2:
+            case 1:
+                raise Fault
+            case 2:
                 raise ConnectionRefusedError("no", {"a": 1})
             case 3:
                 await asyncio.sleep(0)
@@ -151,6 +153,8 @@ class Player:
                 await self.sio.emit("gone", sid)
             case 2:
                 await self.world.hang()
+            case 3:
+                raise Fault
 
     async def on_echo(self, sid, *args):
         return args
