@@ -22,16 +22,10 @@ from engineio.async_socket import AsyncSocket as _UpstreamSocket
 from engineio.packet import MESSAGE, OPEN
 
 from ._load import core
+from ._polling import SESSION_METHODS, is_replaced, is_send_replaced
 from ._server_stop import STOP_SECONDS, stop_clients, watch_poll
 from .asgi import translate_request
-from .engine_socket import (
-    DUE_CONNECT,
-    SESSION_METHODS,
-    WATCHED,
-    EngineSocket,
-    is_replaced,
-    is_send_replaced,
-)
+from .engine_socket import DUE_CONNECT, WATCHED, EngineSocket
 from .errors import PacketError
 from .packet import EnginePacket, EnginePayload
 

@@ -12,7 +12,7 @@ import pytest
 
 #: Upstream's function, and the first digits of the SHA-256 of its source.
 PLACES = {
-    # toolboxsio/engine.py, toolboxsio/engine_socket.py
+    # toolboxsio/engine.py, toolboxsio/engine_socket.py, toolboxsio/_polling.py
     "engineio.async_server.AsyncServer.send": "ff1fdb18f1c30bb3",
     "engineio.async_server.AsyncServer._handle_connect": "5bd7edc1d1ae115a",
     "engineio.async_server.AsyncServer._trigger_event": "4a09b6e47eb66532",

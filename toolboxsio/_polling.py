@@ -1,0 +1,193 @@
+"""The part of an Engine.IO socket that answers polling requests.
+
+Each place names the function of python-engineio that it mirrors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import engineio.exceptions
+from engineio.async_socket import AsyncSocket as _UpstreamSocket
+
+from .errors import PacketError, TooBigError, TooLateError
+from .packet import EnginePacket, EnginePayload
+
+__all__ = ["SESSION_METHODS", "PollingSocket", "is_replaced", "is_send_replaced"]
+
+#: Where an application replaces one of these, its sessions are upstream's from the start.
+SESSION_METHODS = (
+    "_websocket_handler",
+    "_send_ping",
+    "schedule_ping",
+    "check_ping_timeout",
+    "poll",
+)
+
+_UPSTREAM_METHODS = {
+    name: _UpstreamSocket.__dict__[name]
+    for name in ("handle_post_request", "send", *SESSION_METHODS)
+}
+
+
+def is_replaced(name: str) -> bool:
+    """Whether the application has replaced a method of upstream's class."""
+    return _UpstreamSocket.__dict__.get(name) is not _UPSTREAM_METHODS[name]
+
+
+def is_send_replaced() -> bool:
+    """Whether the application has replaced how upstream's sockets send."""
+    return is_replaced("send")
+
+
+class _Options:
+    """Those of a server that is not ours."""
+
+    strict = False
+    message_timeout = 0
+    payload_class = EnginePayload
+
+
+class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
+    """The half of :class:`toolboxsio.engine_socket.EngineSocket` that waits for requests."""
+
+    conn: Any
+    server: Any
+    refusal: PacketError | None
+    _polls = 0  # requests that are being handled
+    _posts = 0
+
+    @property
+    def _options(self) -> Any:
+        return self.server if hasattr(type(self.server), "payload_class") else _Options
+
+    async def refuse(self, reason: object) -> None:
+        """End the session."""
+        raise NotImplementedError
+
+    def _check(self, packet: EnginePacket) -> None:
+        raise NotImplementedError
+
+    def _watch_attachments(self) -> None:
+        raise NotImplementedError
+
+    async def handle_post_request(self, environ: dict[str, Any]) -> None:
+        """Receive the packets of a polling request.
+
+        Mirrors: ``engineio.async_socket.AsyncSocket.handle_post_request``.
+        """
+        if is_replaced("handle_post_request"):
+            await super().handle_post_request(environ)
+            return
+        self._posts += 1
+        try:
+            if self._options.strict and self._posts > 1:
+                raise PacketError("a POST while another is being read")
+            for packet in await self._read_payload(environ):
+                await self._wait_for_room()
+                await self.receive(packet)
+                if self.refusal is not None:
+                    break
+        except PacketError as exc:
+            await self.refuse(exc)
+        finally:
+            self._posts -= 1
+        if self.refusal is not None:
+            raise self.refusal
+        self._watch_attachments()
+
+    async def _wait_for_room(self) -> None:
+        """No more handlers than may are at work; the client waits for its answer."""
+        conn = self.conn
+        if conn is not None and conn.is_full:
+            while conn.is_full and not self.closed:  # noqa: ASYNC110 (handlers tell nobody)
+                await asyncio.sleep(0.01)
+
+    async def _read_payload(self, environ: dict[str, Any]) -> list[EnginePacket]:
+        """The packets of a request.
+
+        :raises PacketError: when there is one that is not accepted, or too much of them.
+        """
+        server = self.server
+        declared = environ.get("CONTENT_LENGTH")
+        length = server.max_http_buffer_size + 1  # of a body that comes in chunks
+        if declared is not None:
+            digits = str(declared)
+            if not (digits.isascii() and digits.isdigit()):
+                raise PacketError("Content-Length is not a number")
+            length = int(digits)
+            if length > server.max_http_buffer_size:
+                raise TooBigError("the body of a request is too large")
+        try:
+            async with asyncio.timeout(self._options.message_timeout or None):
+                body = await environ["wsgi.input"].read(length)
+        except TimeoutError:
+            raise TooLateError("the body of a request was not whole in time") from None
+        if len(body) > server.max_http_buffer_size:
+            raise TooBigError("the body of a request is too large")
+        try:
+            packets = self._options.payload_class(encoded_payload=body.decode("utf-8")).packets
+        except PacketError:
+            raise
+        except ValueError as exc:
+            raise PacketError(str(exc)) from exc
+        except KeyError:
+            raise PacketError("a JSONP request without packets") from None
+        for packet in packets:
+            self._check(packet)
+        return cast("list[EnginePacket]", packets)
+
+    async def handle_get_request(self, environ: dict[str, Any]) -> Any:
+        """Answer a poll, or accept a WebSocket.
+
+        Mirrors: ``engineio.async_socket.AsyncSocket.handle_get_request``.
+        """
+        is_strict_poll = self._options.strict and "HTTP_UPGRADE" not in environ
+        if is_strict_poll and self._polls:
+            await self.refuse("a poll while another is waiting")
+            raise engineio.exceptions.EngineIOError("two polls")
+        watch = None
+        if is_strict_poll and "asgi.receive" in environ:
+            watch = asyncio.create_task(self._watch_poll(environ["asgi.receive"]))
+        try:
+            return await super().handle_get_request(environ)
+        except PacketError:  # the log has it
+            return ""
+        finally:
+            if watch is not None:
+                watch.cancel()
+
+    async def _watch_poll(self, receive: Callable[[], Awaitable[Any]]) -> None:
+        """A client that breaks its poll off has gone."""
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if self._polls:
+            await self.refuse("a poll was broken off")
+
+    async def poll(self) -> list[Any]:
+        """Wait for packets. Mirrors: ``engineio.async_socket.AsyncSocket.poll``, without a task."""
+        queue = self.queue
+        self._polls += 1
+        try:
+            async with asyncio.timeout(self.server.ping_interval + self.server.ping_timeout):
+                packet = await queue.get()
+            queue.task_done()
+        except (TimeoutError, asyncio.CancelledError):
+            raise engineio.exceptions.QueueEmpty from None
+        finally:
+            self._polls -= 1
+        if self.conn is not None:
+            self.conn.fetched()
+        if packet is None:
+            return []
+        packets = [packet]
+        while not queue.empty():
+            packet = queue.get_nowait()
+            queue.task_done()
+            if packet is None:
+                queue.put_nowait(None)
+                break
+            packets.append(packet)
+        return packets
