@@ -24,6 +24,7 @@ from toolboxsio.plan import (
     _SERVER_METHODS,
     _SOCKET_METHODS,
 )
+from toolboxsio.server import _POSITIVE
 
 
 def in_new_process(code, **env):
@@ -684,3 +685,20 @@ async def test_status():
     assert sio.status()["acceleration"]["emits"] == [
         "EngineServer.send_packet is the application's"
     ]
+
+
+@pytest.mark.parametrize("name", _POSITIVE)
+def test_limits_are_positive(name):
+    with pytest.raises(ValueError, match=f"{name} must be positive"):
+        toolboxsio.AsyncServer(async_mode="asgi", **{name: 0})
+    assert getattr(toolboxsio.AsyncServer(async_mode="asgi", **{name: 1}), name) == 1
+
+
+def test_limits_of_a_server_that_others_have_built():
+    ours = toolboxsio.AsyncServer(async_mode="asgi")
+    theirs = toolboxsio.accelerate(socketio.AsyncServer(async_mode="asgi"))
+    names = (*_POSITIVE, "connect_timeout", "upgrade_timeout", "message_timeout", "strict")
+    for name in (*names, "shutdown_timeout", "slow_client"):
+        assert getattr(theirs, name) == getattr(ours, name), name
+    for name in ("upgrade_timeout", "message_timeout", "strict", "shutdown_timeout"):
+        assert getattr(theirs.eio, name) == getattr(ours, name), name
