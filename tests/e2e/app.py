@@ -73,6 +73,8 @@ class Records:
         self.lines: dict[str, list[Any]] = {}
         self.run_of: dict[str, str] = {}
         self.live: dict[str, int] = {}
+        #: what handlers of the event `hold` wait for: see POST /release
+        self.gate = asyncio.Event()
         #: transport and path of the sessions, counted when they connect or ask for their transport
         self.paths: dict[str, int] = {}
 
@@ -127,6 +129,10 @@ def add_main_handlers(sio: Any, module: Any, seen: Records) -> None:
         return value
 
     @sio.event
+    async def same(sid: str, value: Any) -> Any:
+        return value
+
+    @sio.event
     async def several(sid: str, *args: Any) -> Any:
         seen.add(sid, "several", *args)
         return args
@@ -170,6 +176,16 @@ def add_main_handlers(sio: Any, module: Any, seen: Records) -> None:
             seen.add(sid, "callback", *args)
 
         await sio.emit("question", kind, to=sid, callback=called)
+
+    @sio.event
+    async def hold(sid: str, value: Any = None) -> Any:
+        await seen.gate.wait()
+        return value
+
+    @sio.on("count and hold")
+    async def count_and_hold(sid: str) -> None:
+        seen.add(sid, "held")
+        await seen.gate.wait()
 
     @sio.event
     async def join(sid: str, room: str) -> list[str]:
@@ -336,18 +352,55 @@ def build(config: dict[str, Any]) -> Any:
     async def transcript(run: str) -> JSONResponse:
         return JSONResponse({"live": seen.live.get(run, 0), "lines": seen.lines.get(run, [])})
 
+    @web.post("/do/end")
+    async def end(arguments: dict[str, Any]) -> None:
+        """End a client's connection."""
+        await sio.eio.disconnect(arguments["eio_sid"])
+
+    @web.post("/release")
+    async def release() -> None:
+        seen.gate.set()
+        seen.gate = asyncio.Event()
+
+    @web.get("/session")
+    async def session(sid: str, run: str) -> JSONResponse:
+        """What is held for an Engine.IO session, and what /transcript says of its run."""
+        socket = sio.eio.sockets.get(sid)
+        held = {
+            "socket": socket is not None and not socket.closed,
+            "environ": sid in sio.environ,
+            "half packet": sid in sio._binary_packet,
+            "rooms": any(
+                sid in members.values()
+                for rooms in sio.manager.rooms.values()
+                for members in rooms.values()
+            ),
+            "handlers": seen.live.get(run, 0) > 0,
+        }
+        return JSONResponse({"held": held, "lines": seen.lines.get(run, [])})
+
+    def held_now() -> dict[str, Any]:
+        return {
+            "sockets": len(sio.eio.sockets),
+            "half packets": len(sio._binary_packet),
+            "callbacks": sum(len(c) for c in sio.manager.callbacks.values()),
+            "log": log_lines,
+        }
+
+    @web.get("/held")
+    async def held() -> dict[str, Any]:
+        """The part of /facts that costs nothing."""
+        return held_now()
+
     @web.get("/facts")
     async def facts() -> dict[str, Any]:
         gc.collect()
         return {
+            **held_now(),
             "json": TaggedJson.calls,
-            "sockets": len(sio.eio.sockets),
             "environs": len(sio.environ),
-            "half packets": len(sio._binary_packet),
             "rooms": sorted(str(room) for rooms in sio.manager.rooms.values() for room in rooms),
-            "callbacks": sum(len(c) for c in sio.manager.callbacks.values()),
             "paths": seen.paths,
-            "log": log_lines,
         }
 
     @web.post("/do/{method}")

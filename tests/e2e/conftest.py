@@ -6,6 +6,9 @@ import pytest
 
 from .harness import Trio, node, serving_all
 
+ASSERTING = ("rule_client", "rules", "rules_engineio", "rules_socketio")
+pytest.register_assert_rewrite(*(f"{__package__}.{name}" for name in ASSERTING))
+
 
 @pytest.fixture(scope="session")
 def javascript() -> str:

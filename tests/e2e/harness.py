@@ -12,6 +12,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -31,6 +32,7 @@ START_SECONDS = 30
 RUN_SECONDS = 45
 
 T = TypeVar("T")
+K = TypeVar("K")
 Transport = Literal["asgi", "direct"]
 Loop = Literal["auto", "uvloop", "asyncio"]
 
@@ -142,6 +144,21 @@ def serving_all(**config: Any) -> Iterator[Trio]:
             stack.enter_context(serving(**side, **config)) for side in SIDES.values()
         )
         yield upstream, asgi, direct
+
+
+@contextlib.contextmanager
+def serving_at_once(configurations: dict[K, dict[str, Any]]) -> Iterator[dict[K, Server]]:
+    """Servers of ours while the block runs, started and stopped side by side."""
+    with ThreadPoolExecutor(len(configurations)) as pool:
+        futures = {
+            key: pool.submit(Server, OURS, **config) for key, config in configurations.items()
+        }
+        try:
+            yield {key: future.result() for key, future in futures.items()}
+        finally:
+            for future in futures.values():
+                if future.exception() is None:
+                    pool.submit(future.result().close)
 
 
 def node() -> str:
