@@ -19,6 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from websockets.sync.client import connect
+
+HERE = Path(__file__).resolve().parent
 SECRET = "a secret of the tests that is longer than 32 bytes"
 HOST = "127.0.0.1"
 START_SECONDS = 20
@@ -58,7 +61,7 @@ def sign(claims: dict[str, Any], secret: str = SECRET, algorithm: str = "HS256")
 
 def clean_environment(settings: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SIO_")}
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(HERE.parents[1])
     paths = [kept.get("PYTHONPATH", ""), root]
     kept["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return {**kept, **settings}
@@ -80,16 +83,19 @@ def free_ports(count: int) -> int:
 
 
 class Backend:
-    """A running `toolboxsio serve`; what it says is in `log()`."""
+    """A running `toolboxsio serve`; what it says is in `log()`.
 
-    def __init__(self, port: int, *options: str, **settings: str) -> None:
+    :param path: "direct", or "asgi" with uvicorn's own WebSocket.
+    """
+
+    def __init__(self, port: int, *options: str, path: str = "direct", **settings: str) -> None:
         self.port = port
         self.url = f"http://{HOST}:{port}"
         self.folder = tempfile.TemporaryDirectory()
         self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115
-        command = [sys.executable, "-m", "toolboxsio", "serve", "--port", str(port), *options]
+        program = ["-m", "toolboxsio"] if path == "direct" else [str(HERE / "serve_on_asgi.py")]
         self.process = subprocess.Popen(
-            command,
+            [sys.executable, *program, "serve", "--port", str(port), *options],
             stdin=subprocess.DEVNULL,
             stdout=self.output,
             stderr=subprocess.STDOUT,
@@ -135,9 +141,9 @@ class Backend:
 
 
 @contextlib.contextmanager
-def serving(port: int, *options: str, **settings: str) -> Iterator[Backend]:
+def serving(port: int, *options: str, path: str = "direct", **settings: str) -> Iterator[Backend]:
     """The application while the block runs; in production mode unless told otherwise."""
-    backend = Backend(port, *options, **{**PRODUCTION, **settings})
+    backend = Backend(port, *options, path=path, **{**PRODUCTION, **settings})
     try:
         yield backend.wait()
     finally:
@@ -191,3 +197,30 @@ class Polling:
 
     def close(self):
         self.emit("1")
+
+
+class Frames:
+    """The same on a WebSocket, packet by packet."""
+
+    def __init__(self, backend, query=""):
+        query = f"EIO=4&transport=websocket&{query.removeprefix('?')}"
+        url = f"ws://{HOST}:{backend.port}/socket.io/?{query}"
+        self.stack = contextlib.ExitStack()
+        self.ws = self.stack.enter_context(connect(url, proxy=None))
+        assert self.packets()[0].startswith("0{")
+
+    def emit(self, packet):
+        self.ws.send(packet)
+
+    def packets(self):
+        return [self.ws.recv(timeout=5)]
+
+    def connect(self, auth):
+        """Join, and take the greeting in."""
+        self.emit("40" + json.dumps(auth))
+        awaited = {"40{", "42["}
+        while awaited:
+            awaited.discard(self.packets()[0][:3])
+
+    def close(self):
+        self.stack.close()

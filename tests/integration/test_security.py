@@ -7,11 +7,51 @@ import time
 
 import pytest
 import socketio
-import websockets
 
-from .serving import SECRET, Polling, open_url, serving, sign, token
+from .serving import SECRET, Frames, Polling, open_url, serving, sign, token
 
-TRANSPORTS = ("websocket", "polling")
+#: The way of a client: the server's path and the transport.
+WAYS = {
+    "direct": ("direct", "websocket"),
+    "asgi": ("asgi", "websocket"),
+    "polling": ("direct", "polling"),
+}
+#: What the servers are started with.
+BACKENDS = {
+    "plain": ((), {}),
+    "debug": (("--debug",), {}),
+    "talkative": (("--log-level", "debug"), {}),
+    "audience": ((), {"SIO_JWT_AUDIENCE": "toolboxai"}),
+    "prefixes": ((), {"SIO_CHANNEL_PREFIXES": '{"collaboration_staff": "teacher"}'}),
+    "strict": (
+        (),
+        {
+            "SIO_CORS_ORIGINS": '["https://dashboard.example"]',
+            "SIO_TRUSTED_HOSTS": '["127.0.0.1", "*.example.com"]',
+        },
+    ),
+}
+
+SESSIONS = {"websocket": Frames, "polling": Polling}
+
+every_way = pytest.mark.parametrize("way", WAYS)
+
+
+@pytest.fixture(scope="module")
+def backends(free_port):
+    """Give a server for a way, started when first asked for."""
+    started = {}
+    with contextlib.ExitStack() as stack:
+
+        def give(way, name="plain"):
+            path = WAYS[way][0]
+            if (name, path) not in started:
+                options, settings = BACKENDS[name]
+                running = serving(free_port(), *options, path=path, **settings)
+                started[name, path] = stack.enter_context(running)
+            return started[name, path]
+
+        yield give
 
 
 def tampered():
@@ -56,15 +96,9 @@ BAD_TOKENS = {
 }
 
 
-@pytest.fixture(scope="module")
-def audience_backend(free_port):
-    with serving(free_port(), SIO_JWT_AUDIENCE="toolboxai") as running:
-        yield running
-
-
-async def try_to_connect(backend, transport, query="", headers=None, auth=None):
+async def try_to_connect(backend, way, query="", headers=None, auth=None):
     """What a client is told: the greeting, or why it may not connect."""
-    if transport == "polling":
+    if way == "polling":
         session = await asyncio.to_thread(Polling, backend, query, **(headers or {}))
         told = await asyncio.to_thread(session.connect, auth)
         if "connected" in told:
@@ -76,33 +110,34 @@ async def try_to_connect(backend, transport, query="", headers=None, auth=None):
     client.on("connected", told.put)
     with contextlib.suppress(socketio.exceptions.ConnectionError):
         await client.connect(
-            backend.url + query, transports=[transport], headers=headers or {}, auth=auth
+            backend.url + query, transports=["websocket"], headers=headers or {}, auth=auth
         )
     answer = await asyncio.wait_for(told.get(), 5)
     await client.disconnect()
     return answer
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@every_way
 @pytest.mark.parametrize("name", BAD_TOKENS)
-async def test_an_invalid_token_is_refused(audience_backend, name, transport):
+async def test_an_invalid_token_is_refused(backends, name, way):
     make, code = BAD_TOKENS[name]
-    told = await try_to_connect(audience_backend, transport, auth={"token": make()})
+    told = await try_to_connect(backends(way, "audience"), way, auth={"token": make()})
     assert told["message"] == code
     assert told["data"]["error"] == code
 
 
-async def connected(backend, **options):
+async def connected(backend, way, **options):
     """(client, greeting)"""
     client = socketio.AsyncClient(reconnection=False)
     greetings = asyncio.Queue()
     client.on("connected", greetings.put)
-    await client.connect(backend.url, transports=["websocket"], **options)
+    await client.connect(backend.url, transports=[WAYS[way][1]], **options)
     return client, await asyncio.wait_for(greetings.get(), 5)
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_a_token_may_come_three_ways_in_this_order(backend, transport):
+@every_way
+async def test_a_token_may_come_three_ways_in_this_order(backends, way):
+    backend = backends(way)
     good, bad = token("u-1"), "bad"
     for query, headers, auth in (
         ("", {}, {"token": good}),
@@ -112,7 +147,7 @@ async def test_a_token_may_come_three_ways_in_this_order(backend, transport):
         (f"?token={bad}", {"Authorization": f"Bearer {good}"}, None),
         (f"?token={bad}", {"Authorization": f"Bearer {bad}"}, {"token": good}),
     ):
-        told = await try_to_connect(backend, transport, query, headers, auth)
+        told = await try_to_connect(backend, way, query, headers, auth)
         assert told["authenticated"] is True
     for query, headers, auth in (
         (f"?token={good}", {"Authorization": f"Bearer {bad}"}, None),
@@ -120,27 +155,30 @@ async def test_a_token_may_come_three_ways_in_this_order(backend, transport):
         (f"?token={bad}", {}, None),
         ("?%74oken=bad", {}, None),
     ):
-        told = await try_to_connect(backend, transport, query, headers, auth)
+        told = await try_to_connect(backend, way, query, headers, auth)
         assert told["message"] == "invalid_token"
-    told = await try_to_connect(backend, transport)
+    told = await try_to_connect(backend, way)
     assert told["authenticated"] is False
 
 
-async def test_an_invalid_token_connects_in_debug_mode(debug_backend):
-    client, greeting = await connected(debug_backend, auth={"token": "junk"})
+@every_way
+async def test_an_invalid_token_connects_in_debug_mode(backends, way):
+    client, greeting = await connected(backends(way, "debug"), way, auth={"token": "junk"})
     assert greeting["authenticated"] is False
     assert (await client.call("ping", timeout=5))["error"] == "forbidden"
     await client.disconnect()
 
 
-async def test_the_end_of_a_token_is_the_end_of_its_privileges(backend):
+@every_way
+async def test_the_end_of_a_token_is_the_end_of_its_privileges(backends, way):
+    backend = backends(way)
     failed, heard = asyncio.Queue(), asyncio.Queue()
-    client, _ = await connected(backend, auth={"token": token("t-9", "teacher", 2.5)})
+    client, _ = await connected(backend, way, auth={"token": token("t-9", "teacher", 2.5)})
     client.on("auth_failed", failed.put)
     client.on("message", heard.put)
     ack = await client.call("subscribe", {"channels": ["teacher_room", "lobby"]}, timeout=5)
     assert (ack["ok"], ack["total"]) == (True, 2)
-    admin, _ = await connected(backend, auth={"token": token("a-9", "admin")})
+    admin, _ = await connected(backend, way, auth={"token": token("a-9", "admin")})
     await admin.call("broadcast", {"channel": "teacher_room", "data": "before"}, timeout=5)
     assert (await asyncio.wait_for(heard.get(), 5))["payload"] == "before"
     assert (await asyncio.wait_for(failed.get(), 8))["error"] == "token_expired"
@@ -161,8 +199,10 @@ async def test_the_end_of_a_token_is_the_end_of_its_privileges(backend):
     await admin.disconnect()
 
 
-async def test_another_token_takes_the_rooms_of_the_first_away(backend):
-    client, _ = await connected(backend, auth={"token": token("a-8", "admin")})
+@every_way
+async def test_another_token_takes_the_rooms_of_the_first_away(backends, way):
+    backend = backends(way)
+    client, _ = await connected(backend, way, auth={"token": token("a-8", "admin")})
     ack = await client.call(
         "subscribe", {"channels": ["admin_room", "private_x", "lobby"]}, timeout=5
     )
@@ -173,16 +213,7 @@ async def test_another_token_takes_the_rooms_of_the_first_away(backend):
     await client.disconnect()
 
 
-@pytest.fixture(scope="module")
-def strict_backend(free_port):
-    with serving(
-        free_port(),
-        SIO_CORS_ORIGINS='["https://dashboard.example"]',
-        SIO_TRUSTED_HOSTS='["127.0.0.1", "*.example.com"]',
-    ) as running:
-        yield running
-
-
+@every_way
 @pytest.mark.parametrize(
     ("host", "origin", "is_let_in"),
     [
@@ -197,26 +228,22 @@ def strict_backend(free_port):
         ("example.com.evil", None, False),
     ],
 )
-async def test_hosts_and_origins(strict_backend, host, origin, is_let_in):
+async def test_hosts_and_origins(backends, host, origin, is_let_in, way):
+    backend = backends(way, "strict")
     headers = {"Host": host, **({"Origin": origin} if origin else {})}
     path = "/socket.io/?EIO=4&transport="
-    code, body = await asyncio.to_thread(open_url, f"{strict_backend.url}{path}polling", **headers)
-    assert code == (200 if is_let_in else 400), body
-    async with (
-        websockets.connect(
-            f"ws://127.0.0.1:{strict_backend.port}{path}websocket",
-            additional_headers={k: v for k, v in headers.items() if k != "Host"},
-            proxy=None,
-        )
-        if host.startswith("127") and is_let_in
-        else Refusal(strict_backend.port, path, headers) as ws
-    ):
-        assert is_let_in == (ws is not None and (await ws.recv()).startswith("0{"))
-    code, _ = await asyncio.to_thread(open_url, f"{strict_backend.url}/health", Host=host)
+    if way == "polling":
+        url = f"{backend.url}{path}polling"
+        code, body = await asyncio.to_thread(open_url, url, **headers)
+        assert code == (200 if is_let_in else 400), body
+    else:
+        async with Handshake(backend.port, path, headers) as ws:
+            assert is_let_in == (ws is not None and (await ws.recv()).startswith("0{"))
+    code, _ = await asyncio.to_thread(open_url, f"{backend.url}/health", Host=host)
     assert (code == 200) == (host.startswith("127.0.0.1") or host == "api.example.com")
 
 
-class Refusal:
+class Handshake:
     """A WebSocket handshake by hand: any Host may stand in it. Gives what it was let in to."""
 
     def __init__(self, port, path, headers):
@@ -247,24 +274,24 @@ class Refusal:
         self.writer.close()
 
 
-async def test_a_token_is_in_no_log_and_in_no_table(free_port):
-    with serving(free_port(), "--log-level", "debug") as backend:
-        secrets = [token(f"u-{number}") for number in range(4)]
-        for transport in TRANSPORTS:
-            for query, headers, auth in (
-                (f"?token={secrets[0]}&x=1", {}, None),
-                ("", {"Authorization": f"Bearer {secrets[1]}"}, None),
-                ("", {}, {"token": secrets[2]}),
-            ):
-                await try_to_connect(backend, transport, query, headers, auth)
-        client, _ = await connected(backend, auth={"token": secrets[2]})
-        await client.call("refresh_token", {"token": secrets[3]}, timeout=5)
-        await client.disconnect()
-        bad = "bad" + secrets[0]
-        await try_to_connect(backend, "websocket", auth={"token": bad})
-        await asyncio.to_thread(backend.get, f"/health?token={secrets[0]}")
-        await asyncio.to_thread(backend.get, f"/health?%74OKEN={secrets[0]}")
-        log = backend.log()
+@every_way
+async def test_a_token_is_in_no_log_and_in_no_table(backends, way):
+    backend = backends(way, "talkative")
+    secrets = [token(f"u-{number}") for number in range(4)]
+    for query, headers, auth in (
+        (f"?token={secrets[0]}&x=1", {}, None),
+        ("", {"Authorization": f"Bearer {secrets[1]}"}, None),
+        ("", {}, {"token": secrets[2]}),
+    ):
+        await try_to_connect(backend, way, query, headers, auth)
+    client, _ = await connected(backend, way, auth={"token": secrets[2]})
+    await client.call("refresh_token", {"token": secrets[3]}, timeout=5)
+    await client.disconnect()
+    bad = "bad" + secrets[0]
+    await try_to_connect(backend, way, auth={"token": bad})
+    await asyncio.to_thread(backend.get, f"/health?token={secrets[0]}")
+    await asyncio.to_thread(backend.get, f"/health?%74OKEN={secrets[0]}")
+    log = backend.log()
     assert "GET /health" in log
     assert "[redacted]" in log
     for secret in (*secrets, bad, SECRET):
@@ -272,23 +299,24 @@ async def test_a_token_is_in_no_log_and_in_no_table(free_port):
         assert secret.split(".")[-1] not in log
 
 
-async def test_no_line_of_a_log_is_a_clients(free_port):
+@every_way
+async def test_no_line_of_a_log_is_a_clients(backends, way):
+    backend = backends(way, "talkative")
     nasty = "x\r\nERROR: forged"
-    with serving(free_port()) as backend:
-        client, _ = await connected(backend, auth={"token": token(nasty, username=nasty)})
-        for event in ("message", "subscribe", "content_request", nasty):
-            data = {"type": nasty, "channel": nasty, "topic": nasty}
-            await client.emit(event, data)
-        await client.call("ping", nasty, timeout=5)
-        await client.disconnect()
-        await try_to_connect(backend, "websocket", auth={"token": nasty})
-        log = backend.log()
-    assert not any(line.startswith("ERROR: forged") for line in log.splitlines())
+    client, _ = await connected(backend, way, auth={"token": token(nasty, username=nasty)})
+    for event in ("message", "subscribe", "content_request", nasty):
+        data = {"type": nasty, "channel": nasty, "topic": nasty}
+        await client.emit(event, data)
+    await client.call("ping", nasty, timeout=5)
+    await client.disconnect()
+    await try_to_connect(backend, way, auth={"token": nasty})
+    assert not any(line.startswith("ERROR: forged") for line in backend.log().splitlines())
 
 
-async def test_what_is_no_json_reaches_nobody(backend):
+@every_way
+async def test_what_is_no_json_reaches_nobody(backends, way):
     """JavaScript clients end their connection when they get it."""
-    session = await asyncio.to_thread(Polling, backend)
+    session = await asyncio.to_thread(SESSIONS[WAYS[way][1]], backends(way))
     await asyncio.to_thread(session.connect, {"token": token("nan", "admin")})
     for number, text in enumerate(("NaN", "1e999", "-Infinity", '{"a":[1.5,NaN]}')):
         for event, data in (
@@ -306,14 +334,16 @@ async def test_what_is_no_json_reaches_nobody(backend):
     await asyncio.to_thread(session.close)
 
 
-async def test_a_token_of_the_query_is_good_for_every_namespace(debug_backend):
+@every_way
+async def test_a_token_of_the_query_is_good_for_every_namespace(backends, way):
     query = f"?token={token('u-7', 'teacher')}"
     for packets, count in (
         (("40/debug,", "40"), 1),
         (("40", "40/debug,"), 1),
         (("40", "41", "40"), 2),
     ):
-        session = await asyncio.to_thread(Polling, debug_backend, query)
+        kind = SESSIONS[WAYS[way][1]]
+        session = await asyncio.to_thread(kind, backends(way, "debug"), query)
         greetings = []
         for packet in packets:
             await asyncio.to_thread(session.emit, packet)
@@ -325,19 +355,22 @@ async def test_a_token_of_the_query_is_good_for_every_namespace(debug_backend):
         await asyncio.to_thread(session.close)
 
 
-async def test_a_room_of_collaboration_is_a_channel(free_port):
-    prefixes = json.dumps({"collaboration_staff": "teacher"})
-    with serving(free_port(), SIO_CHANNEL_PREFIXES=prefixes) as backend:
-        client, _ = await connected(backend, auth={"token": token("s", "student")})
-        said = {"roomId": "staff", "message": 1}
-        ack = await client.call("collaboration_message", said, timeout=5)
-        assert (ack["error"], ack["required_role"]) == ("forbidden", "teacher")
-        await client.disconnect()
+@every_way
+async def test_a_room_of_collaboration_is_a_channel(backends, way):
+    client, _ = await connected(
+        backends(way, "prefixes"), way, auth={"token": token("s", "student")}
+    )
+    said = {"roomId": "staff", "message": 1}
+    ack = await client.call("collaboration_message", said, timeout=5)
+    assert (ack["error"], ack["required_role"]) == ("forbidden", "teacher")
+    await client.disconnect()
 
 
-async def test_whoever_has_refreshed_in_time_hears_of_no_end(backend):
+@every_way
+async def test_whoever_has_refreshed_in_time_hears_of_no_end(backends, way):
+    backend = backends(way)
     told = []
-    client, _ = await connected(backend, auth={"token": token("r-1", "student", 1)})
+    client, _ = await connected(backend, way, auth={"token": token("r-1", "student", 1)})
     client.on("auth_failed", told.append)
     ack = await client.call("refresh_token", {"token": token("r-1", "student")}, timeout=5)
     assert ack["ok"] is True
@@ -347,3 +380,14 @@ async def test_whoever_has_refreshed_in_time_hears_of_no_end(backend):
         await asyncio.sleep(0.1)
     assert told == []
     await client.disconnect()
+
+
+async def test_the_ways_are_what_they_are_called(backends):
+    for way, (path, transport) in WAYS.items():
+        backend = backends(way)
+        before = backend.status()["acceleration"]["paths"]
+        client, _ = await connected(backend, way, auth={"token": token("way")})
+        now = backend.status()["acceleration"]["paths"]
+        name = path if transport == "websocket" else "polling"
+        assert now.get(name, 0) == before.get(name, 0) + 1
+        await client.disconnect()
