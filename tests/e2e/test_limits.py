@@ -574,6 +574,24 @@ def test_running_handlers(place: Place) -> None:
         client.leave()
 
 
+@on_polling
+def test_running_handlers_of_posts(place: Place) -> None:
+    """Past the limit a POST is not answered until there is room for it."""
+    most = LIMITS["max_running_handlers"]
+    with place.client() as client:
+        for _ in range(most):
+            response = client.send('42["count and hold"]')
+            assert response is not None
+            assert response.status == 200
+        post = Request(client.port, "POST", client.query, b'429["one","waits"]')
+        client.begun()
+        assert client.handlers() == [["held"]] * most
+        Request(client.port, "POST", "", b"", path="/release").response()
+        assert post.response().status == 200
+        assert client.receive() == '439["waits"]'
+        client.leave()
+
+
 @each_websocket
 def test_running_handlers_in_one_read(place: Place) -> None:
     """The limit holds for what comes at once too."""
