@@ -18,7 +18,7 @@ PATHS = ("direct", "asgi")
 
 #: Within this a client that breaks a rule is gone: no timer of a usual server is that short.
 GONE_SECONDS = 0.5
-PING_INTERVAL, PING_TIMEOUT = 0.3, 0.2
+PING_INTERVAL, PING_TIMEOUT = 0.3, 0.6
 #: Options of the servers on which rules are played.
 SERVERS: dict[str, dict[str, Any]] = {
     "usual": {},
