@@ -1,0 +1,117 @@
+"""What a case is: one hostile client, and how it has to end."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .peer import Ending, Peer, Response
+
+#: Seconds within which a rule that is broken at once is answered, the machine's other work included.
+SOON = 0.9
+#: Seconds after a deadline within which it is kept.
+LATE = 1.2
+
+MAX_SIZE = 1_000_000
+MAX_ATTACHMENTS_SIZE = 2_000_000
+MAX_FRAGMENTS = 4096
+MAX_NAMESPACES = 100
+MAX_PENDING_ACKS = 4096
+MAX_CONTROL_FRAMES = 100
+MAX_BACKLOG = 1 << 20
+MAX_RUNNING = 1000
+#: Options of the server; the rest is the defaults that the constants above name.
+OPTIONS = {"max_attachment_bytes": MAX_ATTACHMENTS_SIZE, "max_backlog": MAX_BACKLOG}
+
+POLICY, TOO_BIG, PROTOCOL, NOT_UTF8 = 1008, 1009, 1002, 1007
+
+
+@dataclass(frozen=True)
+class Times:
+    """The server's deadlines, in seconds."""
+
+    ping_interval: float
+    ping_timeout: float
+    message_timeout: float
+    connect_timeout: float
+    upgrade_timeout: float
+
+    @property
+    def silence(self) -> float:
+        """How long a client that says nothing stays."""
+        return self.ping_interval + self.ping_timeout
+
+
+QUICK = Times(1.2, 1.2, 1, 1, 1)
+LONG = Times(5, 4, 3, 3, 3)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The server under attack."""
+
+    port: int
+    path: str
+    times: Times
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether WebSockets are read by the connection, and not by the ASGI server."""
+        return self.path == "direct"
+
+    async def joined(self) -> Peer:
+        return await (await Peer.open(self.port)).join()
+
+
+Attack = Callable[[Target], Awaitable[None]]
+
+
+@dataclass
+class Case:
+    """One attack; `slow` ones are over after a deadline of the server."""
+
+    name: str
+    attack: Attack
+    slow: bool = False
+    clients: int = 4  # at a time, in the long run
+    #: What the server may have to hold for each of them meanwhile, in bytes.
+    holds: int = 4 << 20
+    paths: tuple[str, ...] = ("direct", "asgi")
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+CASES: dict[str, Case] = {}
+
+
+def case(**settings: Any) -> Callable[[Attack], Attack]:
+    """Register a case named as its function."""
+
+    def register(attack: Attack) -> Attack:
+        name = attack.__name__.replace("_", " ")  # type: ignore[attr-defined]
+        assert name not in CASES
+        CASES[name] = Case(name, attack, **settings)
+        return attack
+
+    return register
+
+
+def check_refused(ending: Ending, code: int = POLICY, goodbye: bool = False) -> None:
+    """A WebSocket that was closed for a reason that is named, after Engine.IO's goodbye."""
+    assert ending.code == code, ending
+    if goodbye:
+        assert ending.messages[-1:] == ["1"], ending
+    assert ending.code != POLICY or ending.reason, ending
+    assert len(ending.reason.encode()) <= 123
+
+
+async def refused(
+    peer: Peer, code: int = POLICY, seconds: float = SOON, goodbye: bool | None = None
+) -> Ending:
+    """Wait for the refusal; a packet that is refused is announced with Engine.IO's CLOSE."""
+    ending = await peer.ending(seconds)
+    check_refused(ending, code, code == POLICY if goodbye is None else goodbye)
+    return ending
+
+
+def check_response(response: Response, status: int, seconds: float = SOON) -> None:
+    assert response.status == status, response
+    assert response.seconds <= seconds, response

@@ -1,0 +1,317 @@
+"""Attacks over HTTP: polling, upgrades, handshakes."""
+
+import asyncio
+
+from .case import (
+    LATE,
+    MAX_SIZE,
+    POLICY,
+    SOON,
+    Target,
+    case,
+    check_response,
+    refused,
+)
+from .peer import POLLING, Peer, Response, Session, request
+
+POST = "POST /socket.io/?{query} HTTP/1.1\r\nHost: x\r\n{headers}\r\n"
+
+
+async def started(peer: Peer, query: str, headers: str) -> None:
+    await peer.send(POST.format(query=query, headers=headers).encode())
+
+
+@case()
+async def post_that_announces_too_much(target: Target) -> None:
+    """Refused before its body comes; the poll that waits is answered, the session over."""
+    for size in (MAX_SIZE + 1, 1 << 62):
+        session = await Session.open(target.port)
+        poll = asyncio.create_task(session.get())
+        async with await Peer.open(target.port) as peer:
+            await started(peer, session.query, f"Content-Length: {size}\r\n")
+            await peer.send(b"4")
+            check_response(await peer.response(), 413)
+        assert (await asyncio.wait_for(poll, SOON)).status in (200, 400)
+        assert await session.is_over()
+
+
+@case()
+async def post_in_chunks_that_are_too_large(target: Target) -> None:
+    """Refused while it is read, however it goes on."""
+    session = await Session.open(target.port)
+    async with await Peer.open(target.port) as peer:
+        await started(peer, session.query, "Transfer-Encoding: chunked\r\n")
+        chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+        for _ in range(40):
+            if not await peer.send(chunk):
+                break
+        check_response(await peer.response(), 413)
+    assert await session.is_over()
+
+
+@case()
+async def post_in_tiny_chunks(target: Target) -> None:
+    """A body in ten thousand chunks is a body."""
+    session = await Session.open(target.port)
+    async with await Peer.open(target.port) as peer:
+        await started(peer, session.query, "Transfer-Encoding: chunked\r\nConnection: close\r\n")
+        text = b'421["same","' + b"x" * 10_000 + b'"]'
+        await peer.send(b"".join(b"1\r\n%c\r\n" % byte for byte in text) + b"0\r\n\r\n")
+        check_response(await peer.response(), 200)
+    assert (await session.get()).body.startswith(b'431["xxx')
+    await session.leave()
+
+
+@case()
+async def posts_without_a_session(target: Target) -> None:
+    for query in (POLLING, f"{POLLING}&sid=unknown", f"{POLLING}&sid=", f"{POLLING}&sid=%00%ff"):
+        for body in (b"40", b"", b"x" * 1000):
+            check_response(await request(target.port, "POST", query, body), 400)
+
+
+GARBAGE = {
+    "not UTF-8": b"\xff\xfe",
+    "no Socket.IO packet": b"4",
+    "a type that nobody has": b"9",
+    "no type": b"x",
+    "bytes unasked": b"bAQID",
+    "no base64": b"b!!!!!",
+    "separators alone": b"\x1e\x1e\x1e",
+    "no JSON": b'42["counted",',
+    "deep JSON": b'42["counted",' + b"[" * 100_000,
+    "a huge integer": b'42["counted",' + b"9" * 100_000 + b"]",
+    "seventeen packets": b"\x1e".join([b'42["counted"]'] * 17),
+    "hundreds of thousands of packets": b"3\x1e" * 400_000 + b"3",
+    "a second connect": b"40",
+    "random bytes": bytes(range(256)) * 100,
+}
+
+
+@case()
+async def posts_of_garbage(target: Target) -> None:
+    """Refused, with the session and its poll."""
+    for name, body in GARBAGE.items():
+        session = await Session.open(target.port)
+        poll = asyncio.create_task(session.get())
+        response = await session.post(body)
+        assert (response.status, response.seconds < SOON) == (400, True), (name, response)
+        answer = await asyncio.wait_for(poll, SOON)
+        assert answer.status in (200, 400), (name, answer)
+        assert await session.is_over(), name
+
+
+@case()
+async def many_polls_at_once(target: Target) -> None:
+    """All of them are answered at the latest when the session is over."""
+    session = await Session.open(target.port)
+    polls = [asyncio.create_task(session.get()) for _ in range(30)]
+    await asyncio.sleep(0.05)
+    await session.post(b'421["same",1]')
+    # one of two polls at once may have ended the session
+    await session.post(b"1")
+    responses = await asyncio.wait_for(asyncio.gather(*polls), SOON * 2)
+    assert {response.status for response in responses} <= {200, 400}
+    assert any(response.body.startswith(b"431[1]") for response in responses) or any(
+        response.status == 400 for response in responses
+    )
+
+
+@case()
+async def second_websocket_of_a_session(target: Target) -> None:
+    """Refused during and after the upgrade; the first goes on."""
+    session = await Session.open(target.port)
+    query = f"EIO=4&transport=websocket&sid={session.sid}"
+    async with await Peer.open(target.port) as first:
+        assert await first.handshake(query) == 101
+        await first.frame("2probe")
+        await first.until("3probe", SOON)
+        async with await Peer.open(target.port) as during:
+            assert await during.handshake(query) == 400
+        await first.frame("5")
+        await first.same()
+        for _ in range(3):
+            async with await Peer.open(target.port) as after:
+                assert await after.handshake(query) == 400
+        await first.same(2)
+
+
+@case()
+async def websocket_of_no_session(target: Target) -> None:
+    async with await Peer.open(target.port) as peer:
+        assert await peer.handshake("EIO=4&transport=websocket&sid=unknown") == 400
+
+
+@case(slow=True)
+async def upgrade_that_stalls(target: Target) -> None:
+    """Before and after the probe; the session goes on by polling."""
+    sessions = [await Session.open(target.port) for _ in range(2)]
+    async with await Peer.open(target.port) as silent, await Peer.open(target.port) as probed:
+        for peer, session in zip((silent, probed), sessions, strict=True):
+            query = f"EIO=4&transport=websocket&sid={session.sid}"
+            assert await peer.handshake(query) == 101
+        await probed.frame("2probe")
+        await probed.until("3probe", SOON)
+        seconds = target.times.upgrade_timeout + SOON
+        endings = await asyncio.gather(silent.ending(seconds), probed.ending(seconds))
+        assert [ending.code for ending in endings] == [POLICY] * 2, endings
+    for session in sessions:
+        assert (await session.post(b'421["same",1]')).status == 200
+        texts = b""
+        while b"431[1]" not in texts:
+            answer = await session.get()
+            assert answer.status == 200
+            texts += answer.body
+        await session.leave()
+
+
+@case(slow=True)
+async def polling_and_never_joined(target: Target) -> None:
+    """It polls and answers PINGs, and joins no namespace."""
+    session = await Session.open(target.port, join=False)
+    async with asyncio.timeout(target.times.connect_timeout + LATE):
+        while (answer := await session.get()).status == 200:
+            if answer.body == b"2":
+                await session.post(b"3")
+    assert await session.is_over()
+
+
+@case(slow=True)
+async def polling_and_silent(target: Target) -> None:
+    """It never polls again."""
+    session = await Session.open(target.port)
+    begun = asyncio.get_running_loop().time()
+    # a poll may be on its way when the PING is due: half of the timeout is added
+    seconds = target.times.silence + target.times.ping_timeout + LATE
+    while not await session.is_over():
+        assert asyncio.get_running_loop().time() - begun < seconds
+        await asyncio.sleep(0.2)
+
+
+@case(slow=True)
+async def body_byte_by_byte(target: Target) -> None:
+    """A POST whose body takes longer than a message may."""
+    session = await Session.open(target.port)
+    poll = asyncio.create_task(keep_polling(session))
+    seconds = target.times.message_timeout + LATE
+    for headers in (f"Content-Length: {MAX_SIZE}\r\n", "Transfer-Encoding: chunked\r\n"):
+        if await session.is_over():
+            session = await Session.open(target.port)
+        async with await Peer.open(target.port) as peer:
+            await started(peer, session.query, headers)
+            byte = b"1\r\nx\r\n" if "chunked" in headers else b"x"
+            dribbling = asyncio.create_task(dribble(peer, byte, seconds / 8))
+            check_response(await peer.response(), 408, seconds)
+            dribbling.cancel()
+    poll.cancel()
+    if not await session.is_over():
+        await session.leave()
+
+
+async def keep_polling(session: Session) -> None:
+    while (answer := await session.get()).status == 200:
+        if answer.body == b"2":
+            await session.post(b"3")
+
+
+async def dribble(peer: Peer, piece: bytes, pause: float) -> None:
+    """Send a piece after each pause, for as long as it is taken."""
+    while await peer.send(piece):
+        await asyncio.sleep(pause)
+
+
+async def one_by_one(peer: Peer, data: bytes, pause: float, size: int = 1) -> None:
+    for start in range(0, len(data), size):
+        if not await peer.send(data[start : start + size]):
+            break
+        await asyncio.sleep(pause)
+
+
+async def dribbled(target: Target, peer: Peer, data: bytes, size: int = 1) -> None:
+    """A message that is never whole: the connection sees that itself, on ASGI the PINGs do."""
+    peer.pongs = False
+    times = target.times
+    seconds = times.message_timeout if target.is_direct else times.silence
+    sending = asyncio.create_task(one_by_one(peer, data, seconds / 8, size))
+    if target.is_direct:
+        await refused(peer, POLICY, seconds + SOON)
+    else:
+        await peer.ending(seconds + LATE)
+    sending.cancel()
+
+
+@case(slow=True)
+async def frame_byte_by_byte(target: Target) -> None:
+    async with await target.joined() as peer:
+        await peer.send(b"\x81\xfe\x10\x00\0\0\0\0" + b'42["')
+        await dribbled(target, peer, b"x" * 100)
+
+
+@case(slow=True)
+async def message_fragment_by_fragment(target: Target) -> None:
+    async with await target.joined() as peer:
+        await peer.frame('42["', 1, fin=False)
+        await dribbled(target, peer, b"\x00\x81\0\0\0\0x" * 100, 7)
+
+
+@case(slow=True)
+async def header_byte_by_byte(target: Target) -> None:
+    """The header of a frame, of which nothing can be known yet."""
+    async with await target.joined() as peer:
+        await peer.send(b"\x81")
+        await dribbled(target, peer, b"\xff" + (65536).to_bytes(8) + b"\0" * 100)
+
+
+# --- what the HTTP server answers for -------------------------------------------------------------
+
+
+async def unanswered(peer: Peer, seconds: float) -> Response | None:
+    """What the HTTP server has said; None: nothing yet."""
+    try:
+        return await peer.response(seconds)
+    except TimeoutError:
+        return None
+
+
+@case(slow=True, clients=100)
+async def handshake_byte_by_byte(target: Target) -> None:
+    """The HTTP server's to end, or not: the others must not notice."""
+    async with await Peer.open(target.port) as peer:
+        head = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nX-Slow: "
+        await peer.send(head[:10])
+        rest = head[10:] + b"x" * 1000
+        sending = asyncio.create_task(one_by_one(peer, rest, 0.1))
+        assert await unanswered(peer, target.times.connect_timeout) is None
+        sending.cancel()
+
+
+@case(slow=True, clients=100)
+async def connection_that_says_nothing(target: Target) -> None:
+    """The HTTP server's to end, or not."""
+    async with await Peer.open(target.port) as peer:
+        await unanswered(peer, target.times.connect_timeout)
+
+
+@case()
+async def request_with_huge_headers(target: Target) -> None:
+    """A line of a megabyte, and a hundred thousand lines: not served as a WebSocket, nor kept."""
+    for headers in ("X-Long: " + "x" * 1_000_000 + "\r\n", "X-Short: x\r\n" * 20_000):
+        async with await Peer.open(target.port) as peer:
+            status = await peer.handshake(headers=headers)
+            assert status == 0 or 400 <= status < 500, status
+
+
+@case()
+async def request_with_a_huge_path(target: Target) -> None:
+    async with await Peer.open(target.port) as peer:
+        status = await peer.handshake("EIO=4&transport=websocket&x=" + "x" * 1_000_000)
+        assert status == 0 or 400 <= status < 500, status
+
+
+@case()
+async def no_http_at_all(target: Target) -> None:
+    for data in (b"\0" * 1000, b"\x16\x03\x01\x02\x00\x01" * 20, b"GET\r\n\r\n", b"x" * 10_000):
+        async with await Peer.open(target.port) as peer:
+            await peer.send(data)
+            response = await unanswered(peer, SOON)
+            assert response is not None
+            assert response.status in (0, 400), response

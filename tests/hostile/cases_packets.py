@@ -1,0 +1,247 @@
+"""Attacks with Engine.IO and Socket.IO packets over a WebSocket."""
+
+import asyncio
+
+from tests.e2e.raw import encode
+
+from .case import (
+    MAX_BACKLOG,
+    MAX_NAMESPACES,
+    MAX_PENDING_ACKS,
+    MAX_RUNNING,
+    POLICY,
+    SOON,
+    TOO_BIG,
+    Target,
+    case,
+    refused,
+)
+from .handlers import MANY
+from .peer import Peer, Session
+
+PLACEHOLDER = '{"_placeholder":true,"num":0}'
+DEEP = 100_000
+
+REFUSED: dict[str, list[str | bytes]] = {
+    "nested a little too deep": ['42["counted",' + "[" * 513 + "]" * 513 + "]"],
+    "nested far too deep": ['42["counted",' + "[" * DEEP + "]" * DEEP + "]"],
+    "nested and never closed": ['42["counted",' + "[" * DEEP],
+    "nested objects": ['42["counted",' + '{"a":' * DEEP],
+    "no attachments announced": ['450-["counted"]'],
+    "no number of attachments": ['45["counted","x"]'],
+    "eleven attachments": [f'4511-["counted",{PLACEHOLDER}]'],
+    "a billion attachments": [f'45999999999-["counted",{PLACEHOLDER}]'],
+    "attachments without end": ["45" + "9" * 100_000 + "-[]"],
+    "a placeholder out of range": ['451-["counted",{"_placeholder":true,"num":1}]', b"x"],
+    "a placeholder far out of range": [
+        '451-["counted",{"_placeholder":true,"num":99999999999999999999}]',
+        b"x",
+    ],
+    "a placeholder below zero": ['451-["counted",{"_placeholder":true,"num":-1}]', b"x"],
+    "a placeholder that is no number": ['451-["counted",{"_placeholder":true,"num":1.5}]', b"x"],
+    "an event that is an object": ["42{}"],
+    "an event that is a number": ["421e400"],
+    "an event without data": ["42"],
+    "an event without a name": ["42[]"],
+    "an event with a number as its name": ["42[1]"],
+    "the event connect": ['42["connect",{"REQUEST_METHOD":"GET"}]'],
+    "the event disconnect": ['42["disconnect","transport close"]'],
+    "an answer that is an object": ["431{}"],
+    "an id that is too long": ["42" + "1" * 101 + '["counted"]'],
+    "an id without end": ["42" + "1" * 100_000 + '["counted"]'],
+    "a connect error": ['44{"message":"x"}'],
+    "a type that nobody has": ["49[]"],
+    "no type": ["4"],
+    "no packet": [""],
+    "an Engine.IO type that nobody has": ["7"],
+    "no JSON": ['42["counted",nul]'],
+    "bytes unasked": [b"\x04x"],
+    "a text in the place of bytes": [f'451-["counted",{PLACEHOLDER}]', '42["counted"]'],
+    "a second connect": ["40"],
+}
+
+
+@case()
+async def packets_that_are_none(target: Target) -> None:
+    """Refused at once, each alone."""
+    for name, frames in REFUSED.items():
+        async with await target.joined() as peer:
+            await peer.send(b"".join(map(encode, frames)))
+            try:
+                await refused(peer, POLICY)
+            except AssertionError as exc:
+                raise AssertionError(f"{name}: {exc}") from exc
+
+
+@case()
+async def huge_integers(target: Target) -> None:
+    """More digits than Python converts are refused; as many as it does are an argument."""
+    async with await target.joined() as peer:
+        await peer.frame('421["counted",' + "9" * 4000 + "]")
+        assert await peer.until("431[]", SOON)
+    for digits in (5000, 900_000):
+        async with await target.joined() as peer:
+            await peer.frame('42["counted",' + "9" * digits + "]")
+            await refused(peer, POLICY)
+
+
+@case()
+async def flood_of_connects(target: Target) -> None:
+    """For the namespace that the client is in."""
+    async with await target.joined() as peer:
+        await peer.send(encode("40") * 2000)
+        await refused(peer, POLICY)
+
+
+@case()
+async def connects_to_unknown_namespaces(target: Target) -> None:
+    """Each is answered with an error, or the client refused; it never joins any."""
+    async with await target.joined() as peer:
+        count = 1000
+        await peer.send(b"".join(encode(f"40/nowhere-{n},") for n in range(count)))
+        await peer.frame('421["same",1]')
+        errors = 0
+        try:
+            async with asyncio.timeout(5):
+                while (message := await peer.message()) != "431[1]":
+                    assert isinstance(message, str)
+                    assert message == "1" or message.startswith("44/nowhere-"), message
+                    errors += message != "1"
+        except EOFError as exc:
+            assert int.from_bytes(exc.args[0][:2]) == POLICY, exc.args
+        else:
+            assert errors == count
+
+
+@case()
+async def connects_to_many_namespaces(target: Target) -> None:
+    """As many as a client may be in; one more ends it."""
+    async with await target.joined() as peer:
+        packets = [encode(f"40/many-{n},") for n in range(MANY)]
+        await peer.send(b"".join(packets[: MAX_NAMESPACES - 1]))
+        await peer.until(f"40/many-{MAX_NAMESPACES - 2},", 5)
+        await peer.same()
+        await peer.send(packets[MAX_NAMESPACES - 1])
+        await refused(peer, POLICY)
+    async with await target.joined() as peer:
+        await peer.send(b"".join(packets))
+        await refused(peer, POLICY, seconds=2)
+
+
+@case()
+async def answers_to_nothing(target: Target) -> None:
+    """Acknowledgements of ids that were never sent are ignored, however many."""
+    async with await target.joined() as peer:
+        acks = b"".join(encode(f"43{n}[1]") for n in range(5000))
+        assert await peer.same(1, acks) == ["431[1]"]
+        assert await peer.same(2, encode("43" + "9" * 100 + "[]") * 10) == ["432[2]"]
+
+
+@case()
+async def events_that_nobody_handles(target: Target) -> None:
+    async with await target.joined() as peer:
+        events = b"".join(encode(f'42["nobody {n}",{{}}]') for n in range(2000))
+        assert await peer.same(1, events) == ["431[1]"]
+
+
+@case()
+async def questions_that_are_never_answered(target: Target) -> None:
+    """The server keeps no more callbacks for a client than it may have."""
+    async with await target.joined() as peer:
+        await peer.frame(f'421["asks",{MAX_PENDING_ACKS - 1}]')
+        await peer.until("431[]", 10)
+        await peer.frame('42["asks",10]')
+        await refused(peer, POLICY, seconds=2, goodbye=False)
+
+
+@case(holds=MAX_BACKLOG * 2 + (2 << 20))
+async def output_that_is_not_read(target: Target) -> None:
+    """A client that lets the server send and reads nothing is dropped.
+
+    On ASGI its session is; the ASGI server keeps the connection until its own PINGs fail.
+    """
+    async with await Peer.open(target.port, buffer=4096) as peer:
+        await peer.join()
+        peer.stop_reading()
+        await peer.frame('42["pours",400,50000]')
+        session = Session(target.port, peer.sid)
+        async with asyncio.timeout(SOON):
+            while not await session.is_over():
+                await asyncio.sleep(0.02)
+            while target.is_direct and await peer.send(encode('42["counted"]')):
+                await asyncio.sleep(0.02)
+
+
+@case()
+async def events_whose_handlers_take_long(target: Target) -> None:
+    """No more handlers of a client are at work than may be; all are in the end."""
+    async with await target.joined() as peer:
+        count = MAX_RUNNING * 2
+        sending = asyncio.create_task(
+            peer.send(b"".join(encode(f'42{n}["slow",0.05]') for n in range(count)))
+        )
+        answers = 0
+        async with asyncio.timeout(8):
+            while answers < count:
+                assert str(await peer.message()).startswith("43")
+                answers += 1
+        await sending
+
+
+@case()
+async def attachments_that_are_too_large_together(target: Target) -> None:
+    async with await target.joined() as peer:
+        await peer.frame(f'4510-["counted",{PLACEHOLDER}]')
+        for _ in range(3):
+            if not await peer.frame(b"x" * 900_000):
+                break
+        await refused(peer, TOO_BIG)
+
+
+@case(slow=True)
+async def attachments_that_never_come(target: Target) -> None:
+    """None of one, and nine of ten, answering every PING."""
+    begun = asyncio.get_running_loop().time()
+    async with await target.joined() as peer, await target.joined() as other:
+        await peer.frame(f'451-["counted",{PLACEHOLDER}]')
+        await other.frame(f'4510-["counted",{PLACEHOLDER}]')
+        for _ in range(9):
+            await other.frame(b"x" * 1000)
+        seconds = target.times.message_timeout
+        await asyncio.gather(
+            refused(peer, POLICY, seconds + SOON), refused(other, POLICY, seconds + SOON)
+        )
+        assert asyncio.get_running_loop().time() - begun > seconds * 0.8
+
+
+@case(slow=True)
+async def attachments_one_by_one(target: Target) -> None:
+    """The time is that of all of a packet: each that comes does not begin it anew."""
+    async with await target.joined() as peer:
+        await peer.frame(f'4510-["counted",{PLACEHOLDER}]')
+        sending = asyncio.create_task(slowly(peer, target.times.message_timeout / 4))
+        await refused(peer, POLICY, target.times.message_timeout + SOON)
+        sending.cancel()
+
+
+async def slowly(peer: Peer, pause: float) -> None:
+    """Send an attachment after each pause."""
+    while await peer.frame(b"x"):
+        await asyncio.sleep(pause)
+
+
+@case(slow=True)
+async def never_answers_a_ping(target: Target) -> None:
+    """A client that has joined and is silent is gone when it has missed a PING."""
+    async with await target.joined() as peer:
+        peer.pongs = False
+        await peer.ending(target.times.silence + SOON)
+
+
+@case(slow=True)
+async def opened_and_never_joined(target: Target) -> None:
+    """It answers PINGs and joins no namespace."""
+    async with await Peer.open(target.port) as peer:
+        assert await peer.handshake() == 101
+        await peer.until("0")
+        await refused(peer, POLICY, target.times.connect_timeout + SOON, goodbye=False)
