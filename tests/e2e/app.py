@@ -420,7 +420,7 @@ def end_with_parent() -> None:
 
 def serve(config: dict[str, Any]) -> None:
     app = build(config)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    listener = socket.create_server((config.get("host", "127.0.0.1"), 0), backlog=256)
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     if config.get("server", "uvicorn") == "hypercorn":
         from hypercorn.asyncio import serve as hypercorn_serve

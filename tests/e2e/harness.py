@@ -87,7 +87,8 @@ class Server:
             stop(self.process)
             raise RuntimeError(f"the {self.name} server did not start:\n{self.stderr()}")
         self.port: int = json.loads(line)["port"]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.host: str = config.get("host", "127.0.0.1")
+        self.url = f"http://{self.host}:{self.port}"
 
     def stderr(self) -> str:
         self.errors.seek(0)
