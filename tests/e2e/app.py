@@ -440,6 +440,7 @@ def serve(config: dict[str, Any]) -> None:
             app,
             ws=ws,
             loop=config.get("loop", "auto"),
+            ws_max_size=config.get("ws_max_size", 16 * 1024 * 1024),
             log_level="warning",
             timeout_graceful_shutdown=1,
         )

@@ -78,8 +78,8 @@ class RecordingServer(Server):
             return same and more["tasks"] <= self.more_files and more["files"] <= self.more_files
 
         try:
-            # a session by polling is kept for a while after its end
-            seconds = self.silence["polling"] + self.ping_timeout + LATE
+            # a session by polling is kept for a while after its end, uvicorn's connection for 5 s
+            seconds = max(self.silence["polling"] + self.ping_timeout, 5) + LATE
             wait_until("clients have gone", is_empty, seconds)
         except AssertionError as exc:
             raise AssertionError(f"{exc}: {self.first} became {self.get('/left')}") from None

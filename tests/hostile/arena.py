@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from tests.e2e.harness import OURS, Server, stop, wait_until
 
-from .case import OPTIONS, SOON, Case, Target, Times
+from .case import ASGI_MAX_SIZE, OPTIONS, SOON, Case, Target, Times
 
 HERE = Path(__file__).resolve().parent
 T = TypeVar("T")
@@ -125,7 +125,8 @@ class Arena:
 
     def _open(self, path: Any, clients: int, rate: float, window: float) -> None:
         options = {**OPTIONS, **vars(self.times)}
-        self.server = Server(OURS, path, handlers="tests.hostile.handlers", options=options)
+        more = {} if path == "direct" else {"ws_max_size": ASGI_MAX_SIZE}
+        self.server = Server(OURS, path, handlers="tests.hostile.handlers", options=options, **more)
         self.stack.callback(self.server.close)
         self.target = Target(self.server.port, path, self.times)
         self.resident = Resident(self.server.process.pid)
@@ -182,9 +183,7 @@ class Arena:
                 await asyncio.sleep(PAUSE)
             return count
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(number)) for number in range(case.clients)]
-        return sum(task.result() for task in tasks)
+        return sum(await asyncio.gather(*(one(number) for number in range(case.clients))))
 
     def wait_for_peace(self) -> dict[str, Any]:
         """Wait until nothing is left of the hostile clients; return the server's status."""

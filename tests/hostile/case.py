@@ -1,17 +1,20 @@
 """What a case is: one hostile client, and how it has to end."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .peer import Ending, Peer, Response
 
-#: Seconds within which a rule that is broken at once is answered, the machine's other work included.
+#: Seconds within which a rule that is broken at once is answered, on a machine with other work.
 SOON = 0.9
 #: Seconds after a deadline within which it is kept.
 LATE = 1.2
 
 MAX_SIZE = 1_000_000
+#: What the ASGI server is told of messages; its own default, 16 MiB, is what a client may let it
+#: inflate before the Socket.IO server sees anything.
+ASGI_MAX_SIZE = 2 * MAX_SIZE
 MAX_ATTACHMENTS_SIZE = 2_000_000
 MAX_FRAGMENTS = 4096
 MAX_NAMESPACES = 100
@@ -75,8 +78,8 @@ class Case:
     clients: int = 4  # at a time, in the long run
     #: What the server may have to hold for each of them meanwhile, in bytes.
     holds: int = 4 << 20
-    paths: tuple[str, ...] = ("direct", "asgi")
-    notes: dict[str, Any] = field(default_factory=dict)
+    #: Paths on which nobody else may notice: what is within the rules may keep the server busy.
+    fair: tuple[str, ...] = ("direct", "asgi")
 
 
 CASES: dict[str, Case] = {}

@@ -12,7 +12,7 @@ from .case import (
     check_response,
     refused,
 )
-from .peer import POLLING, Peer, Response, Session, request
+from .peer import POLLING, Peer, Response, Session, request, ticks
 
 POST = "POST /socket.io/?{query} HTTP/1.1\r\nHost: x\r\n{headers}\r\n"
 
@@ -182,9 +182,10 @@ async def polling_and_silent(target: Target) -> None:
     begun = asyncio.get_running_loop().time()
     # a poll may be on its way when the PING is due: half of the timeout is added
     seconds = target.times.silence + target.times.ping_timeout + LATE
-    while not await session.is_over():
+    async for _ in ticks(0.2):
+        if await session.is_over():
+            break
         assert asyncio.get_running_loop().time() - begun < seconds
-        await asyncio.sleep(0.2)
 
 
 @case(slow=True)
@@ -198,8 +199,8 @@ async def body_byte_by_byte(target: Target) -> None:
             session = await Session.open(target.port)
         async with await Peer.open(target.port) as peer:
             await started(peer, session.query, headers)
-            byte = b"1\r\nx\r\n" if "chunked" in headers else b"x"
-            dribbling = asyncio.create_task(dribble(peer, byte, seconds / 8))
+            piece = b"1\r\nx\r\n" if "chunked" in headers else b"x"
+            dribbling = asyncio.create_task(peer.send_slowly(piece, seconds / 8, len(piece)))
             check_response(await peer.response(), 408, seconds)
             dribbling.cancel()
     poll.cancel()
@@ -213,25 +214,12 @@ async def keep_polling(session: Session) -> None:
             await session.post(b"3")
 
 
-async def dribble(peer: Peer, piece: bytes, pause: float) -> None:
-    """Send a piece after each pause, for as long as it is taken."""
-    while await peer.send(piece):
-        await asyncio.sleep(pause)
-
-
-async def one_by_one(peer: Peer, data: bytes, pause: float, size: int = 1) -> None:
-    for start in range(0, len(data), size):
-        if not await peer.send(data[start : start + size]):
-            break
-        await asyncio.sleep(pause)
-
-
 async def dribbled(target: Target, peer: Peer, data: bytes, size: int = 1) -> None:
     """A message that is never whole: the connection sees that itself, on ASGI the PINGs do."""
     peer.pongs = False
     times = target.times
     seconds = times.message_timeout if target.is_direct else times.silence
-    sending = asyncio.create_task(one_by_one(peer, data, seconds / 8, size))
+    sending = asyncio.create_task(peer.send_slowly(data, seconds / 8, size))
     if target.is_direct:
         await refused(peer, POLICY, seconds + SOON)
     else:
@@ -279,7 +267,7 @@ async def handshake_byte_by_byte(target: Target) -> None:
         head = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nX-Slow: "
         await peer.send(head[:10])
         rest = head[10:] + b"x" * 1000
-        sending = asyncio.create_task(one_by_one(peer, rest, 0.1))
+        sending = asyncio.create_task(peer.send_slowly(rest, 0.1))
         assert await unanswered(peer, target.times.connect_timeout) is None
         sending.cancel()
 

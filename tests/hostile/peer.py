@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from tests.e2e.raw import BINARY, CLOSE, PING, TEXT, encode, joined
@@ -12,6 +13,13 @@ from tests.e2e.raw import BINARY, CLOSE, PING, TEXT, encode, joined
 SECONDS = 8  # no answer takes longer
 POLLING = "EIO=4&transport=polling"
 WEBSOCKET = "EIO=4&transport=websocket"
+
+
+async def ticks(pause: float) -> AsyncIterator[None]:
+    """Now, and again after each pause."""
+    while True:
+        yield
+        await asyncio.sleep(pause)
 
 
 @dataclass
@@ -103,10 +111,18 @@ class Peer:
         await self.more.wait()
         return not self.has_ended or bool(self.buffer)
 
+    async def send_slowly(self, data: bytes, pause: float, size: int = 1) -> None:
+        """Send a piece after each pause, for as long as they are taken; at the end, the last."""
+        start = 0
+        async for _ in ticks(pause):
+            if not await self.send(data[start : start + size]):
+                return
+            start = min(start + size, len(data) - size)
+
     # --- HTTP ---
 
     async def response(self, seconds: float = SECONDS) -> Response:
-        """Read a response to its end; a length of its body is known, or the connection is closed."""
+        """Read a response to its end."""
         begun = time.monotonic()
         async with asyncio.timeout(seconds):
             while b"\r\n\r\n" not in self.buffer:

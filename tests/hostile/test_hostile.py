@@ -2,8 +2,8 @@
 
 One server for each path of WebSockets. TOOLBOXSIO_NIGHTLY=1 lets several hostile clients at a time
 attack for seconds, case by case, with 200 honest clients, and compares their latency with that of
-quiet times; else each attack is made once, with fewer honest clients, and their latency is looked at
-over all of them. TOOLBOXSIO_HOSTILE_REPORT names a file for the figures.
+quiet times; else each attack is made once, with fewer honest clients, and their latency is that of
+all attacks together. TOOLBOXSIO_HOSTILE_REPORT names a file for the figures.
 """
 
 import json
@@ -86,15 +86,16 @@ def test_attack(arena: Arena, name: str) -> None:
         attack = arena.running.pop(name, None) or arena.begin(case.attack(arena.target))
         attack.result(60)
         return
+    is_fair = arena.target.path in case.fair
     for attempt in range(ATTEMPTS):
         report = besiege(arena, case)
         bad = report["p99"] > limit(arena.quiet["p99"]) or report["max"] > LONGEST
-        if not bad or attempt == ATTEMPTS - 1:
+        if not is_fair or not bad or attempt == ATTEMPTS - 1:
             break
         arena.quiet = arena.honest.measure(QUIET_SECONDS)
     arena.reports.append(report)
-    assert report["p99"] <= limit(arena.quiet["p99"]), report
-    assert report["max"] <= LONGEST, report
+    assert not is_fair or report["p99"] <= limit(arena.quiet["p99"]), report
+    assert not is_fair or report["max"] <= LONGEST, report
     assert report["peak"] <= case.clients * case.holds + GROWTH, report
     assert report["growth"] <= case.holds + GROWTH, report
 
