@@ -20,6 +20,7 @@ from .raw import encode
 #: Seconds; a client that says nothing stays for their sum, one that polls for half of the second
 #: more: its poll may be on its way.
 PING_INTERVAL, PING_TIMEOUT = 1.0, 1.5
+MESSAGE_TIMEOUT = 3.0
 #: Behind a link that loses packets: the first of a connection comes again after a second.
 FAR_PING_TIMEOUT = 3.5
 #: What a deadline may be late, with other work on the machine.
@@ -50,6 +51,9 @@ class RecordingServer(Server):
     ) -> None:
         self.record = directory / f"record-{path}-{time.monotonic_ns()}"
         options = {"ping_interval": PING_INTERVAL, "ping_timeout": ping_timeout}
+        options["message_timeout"] = (
+            MESSAGE_TIMEOUT  # a body in the middle of which the link is cut
+        )
         self.ping_timeout = ping_timeout
         self.silence = {"websocket": PING_INTERVAL + ping_timeout}
         self.silence["polling"] = PING_INTERVAL + ping_timeout * 1.5

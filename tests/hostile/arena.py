@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import select
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.e2e.harness import OURS, Server, stop, wait_until
+from tests.e2e.raw import SID
 
 from .case import ASGI_MAX_SIZE, OPTIONS, SOON, Case, Target, Times
 
@@ -21,6 +23,11 @@ HERE = Path(__file__).resolve().parent
 T = TypeVar("T")
 
 CASE_SECONDS = 60
+UVICORN = re.compile(
+    r"^WARNING:  Invalid HTTP request received\.\n"
+    r"|^ERROR:    Invalid UTF-8 sequence .*\nTraceback .*\n( .*\n)+UnicodeDecodeError: .*\n",
+    re.MULTILINE,
+)
 #: A hostile client that was refused comes back after so many seconds.
 PAUSE = 0.1
 
@@ -116,6 +123,7 @@ class Arena:
 
     def __init__(self, path: Any, times: Times, clients: int, rate: float, window: float) -> None:
         self.times = times
+        self.begun = time.monotonic()
         self.stack = contextlib.ExitStack()
         try:
             self._open(path, clients, rate, window)
@@ -200,9 +208,10 @@ class Arena:
             raise AssertionError(f"{exc}: {self.first} became {self.status()}") from None
 
     def log(self) -> list[str]:
-        """The lines of the server's log, but for those of the HTTP server about requests."""
-        lines = self.server.stderr().splitlines()
-        return [line for line in lines if "Invalid HTTP request received" not in line]
+        """The lines of the server's log without what tells clients apart; uvicorn's own are left
+        out: one for each request that is no HTTP, a traceback for each text that is not UTF-8."""
+        lines = UVICORN.sub("", self.server.stderr()).splitlines()
+        return [SID.sub("<sid>", line) for line in lines]
 
 
 async def bounded(attack: Coroutine[Any, Any, T]) -> T:

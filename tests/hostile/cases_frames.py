@@ -37,7 +37,7 @@ async def flood_of_control(target: Target, opcode: int) -> None:
             for _ in range(200):
                 if not await peer.send(some):
                     break
-            await refused(peer, POLICY)
+            await refused(peer, POLICY, goodbye=False)
         else:
             assert await peer.same(1, some * 4) == ["431[1]"]
 

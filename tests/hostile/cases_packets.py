@@ -79,11 +79,11 @@ async def packets_that_are_none(target: Target) -> None:
 
 @case()
 async def huge_integers(target: Target) -> None:
-    """More digits than Python converts are refused; as many as it does are an argument."""
+    """A hundred digits are an argument; more are refused."""
     async with await target.joined() as peer:
-        await peer.frame('421["counted",' + "9" * 4000 + "]")
+        await peer.frame('421["counted",' + "9" * 100 + "]")
         assert await peer.until("431[]", SOON)
-    for digits in (5000, 900_000):
+    for digits in (101, 5000, 900_000):
         async with await target.joined() as peer:
             await peer.frame('42["counted",' + "9" * digits + "]")
             await refused(peer, POLICY)

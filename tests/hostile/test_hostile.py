@@ -8,6 +8,7 @@ all attacks together. TOOLBOXSIO_HOSTILE_REPORT names a file for the figures.
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ GROWTH = 8 << 20
 GROWTH_OF_ALL = 40 << 20
 #: Handlers at work at once: those of the clients that may, and of what a read of each holds.
 MOST_RUNNING = (MAX_RUNNING + (64 << 10) // 25) * (4 if NIGHTLY else 1)
-#: Lines in the log: a cause has one a minute. The causes are fewer than that.
-CAUSES = 12
+#: A cause has one line in the log in a minute; there are no more causes than that.
+CAUSES = 60
 
 pytestmark = pytest.mark.timeout(180 if NIGHTLY else 90)
 
@@ -125,7 +126,9 @@ def test_nobody_suffered(arena: Arena) -> None:
     assert status["counted"] <= 1000, status
     lines = arena.log()
     assert [line for line in lines if "Traceback" in line] == [], lines[-60:]
-    assert len(lines) <= CAUSES, lines
+    often = 1 + (time.monotonic() - arena.begun) // 60
+    assert [line for line in set(lines) if lines.count(line) > often] == []
+    assert len(set(lines)) <= CAUSES, sorted(set(lines))
 
 
 def report(arena: Arena) -> None:
