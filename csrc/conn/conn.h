@@ -171,6 +171,7 @@ struct TbxConnObject {
     bool can_write;  /* the transport has not paused us */
     bool paused;     /* we have paused reading */
     bool close_sent; /* a CLOSE frame has left: nothing else does, what comes is dropped */
+    bool hung_up;    /* the transport was told to close, when all that was written has left */
     bool closing;    /* the session is over, or nearly: answers take the slow path */
     bool deaf;       /* nothing that comes is read: the client has sent CLOSE, or nonsense */
     bool heard;      /* a message came since the last PING */

@@ -395,6 +395,10 @@ tbx_conn_close(TbxConnObject *conn, unsigned code, const char *reason, size_t re
     tbx_deadline_stop(&conn->beat);
     tbx_deadline_stop(&conn->life);
     tbx_conn_write(conn);
+    if (conn->transport != NULL) { /* what was written may never leave: it is not waited for */
+        conn->hung_up = true;
+        tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_CLOSE, -1);
+    }
     close_transport(conn);
 }
 

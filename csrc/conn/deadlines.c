@@ -119,7 +119,7 @@ fire(TbxConnObject *conn, tbx_due_kind kind)
         }
     }
     else if ((kind == TBX_DUE_LEAVE || kind == TBX_DUE_CLOSE) && conn->transport != NULL) {
-        if (conn->close_sent && !conn->can_write) {
+        if (conn->close_sent && (conn->hung_up || !conn->can_write)) {
             tbx_conn_abort(conn); /* it does not even read */
         }
         else {

@@ -188,6 +188,16 @@ async def test_a_client_that_stays_after_nonsense(paused, monkeypatch):
     await until(lambda: {"close", "abort"} & set(client.transport.names()))
 
 
+@pytest.mark.parametrize("last", [frame(b"", CLOSE), frame("x", 3)], ids=["goodbye", "nonsense"])
+async def test_a_client_that_takes_nothing_more(last, monkeypatch):
+    """A transport that has been closed waits for what is written to leave, which may be never."""
+    monkeypatch.setattr(toolboxsio.server, "CLOSE_SECONDS", 0.03)
+    client = joined()
+    client.read(last)
+    await until(lambda: "close" in client.transport.names())
+    await until(lambda: client.transport.names()[-1] == "abort")
+
+
 async def test_shutdown_of_a_client_that_stays_after_nonsense():
     client = joined()
     client.read(frame("x", 3))
