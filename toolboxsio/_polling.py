@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import engineio.exceptions
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
+from engineio.packet import NOOP
 
 from .errors import PacketError, TooBigError, TooLateError
 from .packet import EnginePacket, EnginePayload
@@ -190,4 +191,6 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
                 queue.put_nowait(None)
                 break
             packets.append(packet)
+        if self.closed and self._polls and queue.empty():
+            queue.put_nowait(EnginePacket(NOOP))  # ends the next of several
         return packets
