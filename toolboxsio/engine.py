@@ -358,6 +358,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             }
         )
         await send({"type": "websocket.http.response.body", "body": body})
+        await asyncio.sleep(0)  # uvicorn sees the end first, else it logs an error
         return None
 
     def _bad_request(self, message: str | None = None) -> Any:
