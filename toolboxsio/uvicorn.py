@@ -101,6 +101,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self._tail is not None and self.handshake_initiated:
             self._look_at(data)
         super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._turn_away()
+
+    def _turn_away(self) -> None:
+        """Answer a request that is not accepted, a line of which is too long, for one.
+
+        uvicorn by itself says nothing, and keeps the connection.
+        """
+        head = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        self.transport.write(head)
+        self.transport.close()
 
     def _look_at(self, data: bytes) -> None:
         """Keep what does not make a whole message."""
