@@ -5,6 +5,7 @@ line is a JSON list: what, the client's run (`run` in its query), and what belon
 """
 
 import asyncio
+import importlib
 import json
 import os
 import time
@@ -18,6 +19,8 @@ EVER = 3600
 
 def server_class(module: Any, config: dict[str, Any]) -> Any:
     Record.path = config["record"]
+    if "close_seconds" in config:  # how long a WebSocket may take to close
+        importlib.import_module("toolboxsio.server").CLOSE_SECONDS = config["close_seconds"]
     # python-socketio's client sends what has waited in one payload, however much that is
     engineio.payload.Payload.max_decode_packets = 10_000
     return module.AsyncServer

@@ -121,8 +121,12 @@ class Resident(threading.Thread):
 class Arena:
     """The server, the honest clients, and a loop in a thread for the hostile ones."""
 
-    def __init__(self, path: Any, times: Times, clients: int, rate: float, window: float) -> None:
+    def __init__(
+        self, path: Any, strict: bool, times: Times, clients: int, rate: float, window: float
+    ) -> None:
         self.times = times
+        self.strict = strict
+        self.name = path
         self.begun = time.monotonic()
         self.stack = contextlib.ExitStack()
         try:
@@ -132,11 +136,11 @@ class Arena:
             raise
 
     def _open(self, path: Any, clients: int, rate: float, window: float) -> None:
-        options = {**OPTIONS, **vars(self.times)}
+        options = {**OPTIONS, **vars(self.times), "strict": self.strict}
         more = {} if path == "direct" else {"ws_max_size": ASGI_MAX_SIZE}
         self.server = Server(OURS, path, handlers="tests.hostile.handlers", options=options, **more)
         self.stack.callback(self.server.close)
-        self.target = Target(self.server.port, path, self.times)
+        self.target = Target(self.server.port, path, self.times, self.strict)
         self.resident = Resident(self.server.process.pid)
         self.stack.callback(self.resident.close)
         self.loop = asyncio.new_event_loop()

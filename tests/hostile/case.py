@@ -9,7 +9,7 @@ from .peer import Ending, Peer, Response
 #: Seconds within which a rule that is broken at once is answered, on a machine with other work.
 SOON = 0.9
 #: Seconds after a deadline within which it is kept.
-LATE = 1.2
+LATE = 2.0
 
 MAX_SIZE = 1_000_000
 #: What the ASGI server is told of messages; its own default, 16 MiB, is what a client may let it
@@ -55,6 +55,7 @@ class Target:
     port: int
     path: str
     times: Times
+    strict: bool = False
 
     @property
     def is_direct(self) -> bool:
