@@ -6,7 +6,7 @@ are the ASGI server's to parse, all at once: there nothing is asked of the other
 
 import asyncio
 
-from tests.e2e.raw import encode
+from tests.e2e.raw import CLOSE, encode
 
 from .case import (
     LATE,
@@ -21,7 +21,7 @@ from .case import (
     case,
     refused,
 )
-from .handlers import MANY
+from .handlers import CLOSE_SECONDS, MANY
 from .peer import Peer, Session, ticks
 
 PLACEHOLDER = '{"_placeholder":true,"num":0}'
@@ -191,6 +191,29 @@ async def output_that_is_not_read(target: Target) -> None:
             async for _ in ticks(0.02):
                 is_sent = target.is_direct and await peer.send(encode('42["counted"]'))
                 if not is_sent and await session.is_over():
+                    break
+
+
+@case(slow=True, holds=MAX_BACKLOG + (4 << 20))
+async def goodbye_of_one_that_does_not_read(target: Target) -> None:
+    """What waits for it never leaves: its connection is dropped. On ASGI that is not ours to do."""
+    async with await Peer.open(target.port, buffer=4096) as peer:
+        await peer.join()
+        peer.stop_reading()
+        session = Session(target.port, peer.sid)
+        stuck = 0
+        async with asyncio.timeout(5):
+            async for _ in ticks(0.03):
+                is_stuck = await session.ask("/hostile/backlog") != b"0"
+                stuck = stuck + 1 if is_stuck else 0
+                if stuck == 5:
+                    break
+                if not is_stuck:
+                    await peer.frame('42["pours",5,10000]')
+        await peer.frame(b"\x03\xe8", CLOSE)
+        async with asyncio.timeout(2 * CLOSE_SECONDS + LATE):
+            async for _ in ticks(0.1):
+                if await session.is_over() and (not target.is_direct or not await peer.send(b"\0")):
                     break
 
 

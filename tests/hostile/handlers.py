@@ -4,6 +4,7 @@ It keeps nothing about a client, so that what the process grows by is the server
 """
 
 import asyncio
+import importlib
 import os
 from typing import Any
 
@@ -11,7 +12,12 @@ from typing import Any
 MANY = 150
 
 
+#: Seconds for a WebSocket to close, once and once more.
+CLOSE_SECONDS = 1
+
+
 def server_class(module: Any, config: dict[str, Any]) -> Any:
+    importlib.import_module("toolboxsio.server").CLOSE_SECONDS = CLOSE_SECONDS
     return module.AsyncServer
 
 
@@ -98,8 +104,10 @@ def add(sio: Any, module: Any, seen: Any, web: Any, app: Any) -> Any:
         socket = sio.eio.sockets.get(sid)
         return socket is not None and not socket.closed
 
-    @web.post("/hostile/forget")
-    async def forget() -> None:
-        state.most_running = state.running
+    @web.get("/hostile/backlog")
+    async def backlog(sid: str) -> int:
+        """Bytes that wait for an Engine.IO session; -1: there is none any more."""
+        socket = sio.eio.sockets.get(sid)
+        return -1 if socket is None else int(socket.conn.backlog)
 
     return app

@@ -289,8 +289,12 @@ class Session:
     async def leave(self) -> None:
         assert (await self.post(b"1")).status == 200
 
+    async def ask(self, path: str) -> bytes:
+        """What the server's application tells of the session."""
+        answer = await request(self.port, "GET", f"sid={self.sid}", path=path)
+        assert answer.status == 200, answer
+        return answer.body
+
     async def is_over(self) -> bool:
         """Whether the server knows it no more."""
-        answer = await request(self.port, "GET", f"sid={self.sid}", path="/hostile/session")
-        assert answer.status == 200, answer
-        return answer.body == b"false"
+        return await self.ask("/hostile/session") == b"false"
