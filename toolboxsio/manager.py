@@ -184,7 +184,13 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         self, sid: Any, namespace: str, room: Any, eio_sid: str | None = None
     ) -> None:
         """Mirrors: ``socketio.base_manager.BaseManager.basic_enter_room``."""
-        super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        try:
+            super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+        except KeyError:  # it is gone: no empty room is left of it
+            rooms = self.rooms[namespace]
+            if not rooms.get(room, True):
+                del rooms[room]
+            raise
         if room is not None and room != sid:
             table = self.__dict__.setdefault("_client_rooms", {})
             table.setdefault(namespace, {}).setdefault(sid, {})[room] = None

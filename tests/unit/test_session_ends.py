@@ -133,3 +133,16 @@ async def test_attachments_announced_while_the_server_disconnects():
     may_end.set()
     await leaving
     await ended(client)
+
+
+async def test_entering_a_room_when_gone():
+    sio = server()
+    client = Client(sio)
+    sid = client.join()
+    other = Client(sio, "e2")
+    other.join()
+    await gone(client)
+    await until(lambda: client.conn.path == "over")
+    with pytest.raises(KeyError):
+        await sio.enter_room(sid, "room")
+    await ended(other)
