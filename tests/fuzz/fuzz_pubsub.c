@@ -13,13 +13,23 @@ parse(const uint8_t *p, size_t n, tbx_pub *out)
     return got;
 }
 
+/* Without the space between tokens; checked byte by byte. */
 static uint8_t *
 compact(const uint8_t *p, size_t n, size_t *len)
 {
     uint8_t *src = fuzz_copy(p, n);
     uint8_t *dst = fuzz_room(n);
     *len = tbx_pub_compact(src, n, dst);
-    REQUIRE(*len <= n);
+    bool quoted = false, escaped = false;
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (quoted || strchr(" \t\r\n", src[i]) == NULL) {
+            REQUIRE(at < *len && dst[at++] == src[i]);
+        }
+        quoted ^= src[i] == '"' && !escaped;
+        escaped = quoted && src[i] == '\\' && !escaped;
+    }
+    REQUIRE(at == *len);
     fuzz_free(src);
     return dst;
 }
@@ -51,12 +61,59 @@ check_wrapped(const char *prefix, tbx_pub_span span, const char *suffix, size_t 
     fuzz_free(p);
 }
 
+/* How deep the brackets of valid JSON are nested. */
+static size_t
+depth_of(tbx_pub_span span)
+{
+    size_t depth = 0, most = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < span.len; i++) {
+        uint8_t c = span.text[i];
+        if (c == '"') {
+            quoted = !quoted;
+        }
+        else if (quoted) {
+            i += c == '\\';
+        }
+        else if (c == '[' || c == '{') {
+            depth++;
+            most = depth > most ? depth : most;
+        }
+        else {
+            depth -= c == ']' || c == '}';
+        }
+    }
+    return most;
+}
+
+/* The span in that many arrays is accepted up to the limit of nesting. */
+static void
+check_depth(tbx_pub_span span)
+{
+    static const char head[] = "{\"data\":", tail[] = "}";
+    size_t room = TBX_PUB_DEPTH + 1 - depth_of(span);
+    for (size_t levels = room - 1; levels <= room; levels++) {
+        size_t n = sizeof head - 1 + 2 * levels + span.len + 1;
+        uint8_t *p = fuzz_room(n), *at = p;
+        memcpy(at, head, sizeof head - 1);
+        at += sizeof head - 1;
+        memset(at, '[', levels);
+        memcpy(at + levels, span.text, span.len);
+        memset(at + levels + span.len, ']', levels);
+        memcpy(p + n - 1, tail, 1);
+        tbx_pub message;
+        REQUIRE((parse(p, n, &message) > 0) == (levels < room));
+        fuzz_free(p);
+    }
+}
+
 static void
 check_field(tbx_pub_span span, const uint8_t *p, size_t n)
 {
     REQUIRE(span.text > p && span.len > 0 && span.text + span.len < p + n);
     REQUIRE(span.text[0] > ' ' && span.text[span.len - 1] > ' ');
     check_wrapped("{\"data\":", span, "}", 0);
+    check_depth(span);
     tbx_pub_span inner;
     if (tbx_pub_elements(span, &inner)) {
         REQUIRE(span.text[0] == '[' && inner.text > span.text &&
