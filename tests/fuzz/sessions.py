@@ -383,7 +383,8 @@ class World:
         :param may_count: look at the hub's number of connections, which takes twice as long.
         """
         hub = self.sio.eio._hub if may_count else None
-        self.clients.clear()
+        for kept in (self.clients, self.handlers, self.hung):
+            kept.clear()
         if hub is not None:
             gc.collect()
             assert hub.n_connections == 0
