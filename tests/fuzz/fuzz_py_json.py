@@ -6,7 +6,7 @@ import engineio.json
 from hosted import Input
 from parity.actions import check
 
-from toolboxsio import _core
+from toolboxsio import _core, _pure
 
 MAX_DEPTH = 40  # of values that are built
 
@@ -64,11 +64,19 @@ def dumps(data):
     value = value_of(data)
     require("dumps", value)
     require("dumps_hook", value)
+    assert _core.is_finite(value, 512) == _pure.is_finite(value, 512)
+    try:
+        event = _core.encode_event("e", value, None, 511)
+    except (TypeError, ValueError) as exc:
+        event = exc
     try:
         text = _core.dumps(value, None, 512)
         again = _core.loads(text, 512)
     except (TypeError, ValueError):  # alien to JSON; an integer that is too long to be read
         return
+    if isinstance(event, tuple):  # the arguments: one, or those of a tuple
+        shown = value if type(value) is tuple else (value,)
+        assert event == (b'"e"', _core.dumps(shown, None, 512).encode())
     assert _core.dumps(again, None, 512) == engineio.json.dumps(again, separators=(",", ":"))
 
 
