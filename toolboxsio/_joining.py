@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from engineio.async_socket import AsyncSocket
 from engineio.exceptions import SocketIsClosedError
 from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.exceptions import ConnectionRefusedError as _Refused
@@ -27,7 +28,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         Mirrors: ``socketio.async_server.AsyncServer._handle_connect``.
         """
         namespace = namespace or "/"
-        manager, sid = self.manager, None
+        manager, sid, socket = self.manager, None, self.eio.sockets.get(eio_sid)
         if (
             namespace in self.handlers
             or namespace in self.namespace_handlers
@@ -58,8 +59,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         if not self.always_connect:
             await self._answer(eio_sid, CONNECT, namespace, {"sid": sid})
             await manager.connect(sid, namespace)
-        socket = self.eio.sockets.get(eio_sid)
-        if socket is None or socket.closing or socket.closed:  # gone meanwhile
+        if isinstance(socket, AsyncSocket) and (socket.closing or socket.closed):  # gone meanwhile
             await self._handle_disconnect(eio_sid, namespace, self.reason.TRANSPORT_CLOSE)
 
     async def _answer(self, eio_sid: str, kind: int, namespace: str, data: Any) -> None:
