@@ -4,14 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -q
-C_FILES = $(shell find csrc tests/c tests/fuzz benchmarks/loadgen -name '*.[ch]')
+C_FILES = $(shell find csrc tests/c tests/fuzz tests/nomem benchmarks/loadgen -name '*.[ch]')
 EXT_SOURCES = $(shell find csrc -name '*.[ch]') setup.py
 ASAN_TREE := build/asan
 REFLEAK_TREE := build/refleak
+NOMEM_TREE := build/nomem
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check build debug ctest asan refleak fuzz nightly lint stubtest symbols bench clean
+.PHONY: help demo serve test check build debug ctest asan refleak nomem fuzz nightly lint stubtest symbols bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -80,6 +81,12 @@ refleak: $(VENV)/dev ## reference counts, by a debug interpreter, after many run
 		dbg=python$$($(abspath $(PY)) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-dbg && \
 		TOOLBOXSIO_DEBUG=1 $$dbg setup.py -q build_ext --inplace && \
 		$$dbg -m pytest -q -W default tests/unit/test_refleak.py
+
+nomem: $(VENV)/dev ctest ## every call that allocates fails, in each scenario, under a debug interpreter
+	@PYTHON=$(PYTHON) .ci/need debug-python
+	export PYTHONPATH="$$($(abspath $(PY)) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && \
+		dbg=python$$($(abspath $(PY)) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-dbg && \
+		$$dbg tests/nomem/build.py $(NOMEM_TREE) && cd $(NOMEM_TREE) && $$dbg -m tests.nomem --all
 
 FUZZ = @PYTHON=$(PYTHON) .ci/need clang-fuzz headers && \
 	$(MAKE) -s -C tests/fuzz PYTHON=$(abspath $(PY))
