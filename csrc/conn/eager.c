@@ -25,12 +25,11 @@ find_sets(TbxHubObject *hub)
         return -1;
     }
     PyObject *all_tasks = state->all_tasks;
-    hub->loop_dict = PyObject_GenericGetDict(hub->loop, NULL);
-    hub->call_soon = PyObject_GetAttr(hub->loop, state->str_call_soon);
-    hub->all_dict = PyObject_GenericGetDict(all_tasks, NULL);
-    hub->all_data = PyObject_GetAttr(all_tasks, state->str_data);
-    if (hub->loop_dict == NULL || hub->call_soon == NULL || hub->all_dict == NULL ||
-        hub->all_data == NULL || !PySet_CheckExact(hub->all_data)) {
+    if ((hub->loop_dict = PyObject_GenericGetDict(hub->loop, NULL)) == NULL ||
+        (hub->call_soon = PyObject_GetAttr(hub->loop, state->str_call_soon)) == NULL ||
+        (hub->all_dict = PyObject_GenericGetDict(all_tasks, NULL)) == NULL ||
+        (hub->all_data = PyObject_GetAttr(all_tasks, state->str_data)) == NULL ||
+        !PySet_CheckExact(hub->all_data)) {
         PyErr_Clear();
         Py_CLEAR(hub->loop_dict);
     }
