@@ -421,6 +421,8 @@ def end_with_parent() -> None:
 def serve(config: dict[str, Any]) -> None:
     app = build(config)
     listener = socket.create_server((config.get("host", "127.0.0.1"), 0), backlog=256)
+    # asyncio does it where it makes the listener itself; what is accepted inherits it
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     if config.get("server", "uvicorn") == "hypercorn":
         from hypercorn.asyncio import serve as hypercorn_serve
@@ -441,6 +443,7 @@ def serve(config: dict[str, Any]) -> None:
             ws=ws,
             loop=config.get("loop", "auto"),
             ws_max_size=config.get("ws_max_size", 16 * 1024 * 1024),
+            http=config.get("http", "auto"),
             log_level="warning",
             timeout_graceful_shutdown=1,
         )
