@@ -217,6 +217,11 @@ def bad_utf8(client: Leaver) -> None:
     client.ended()
 
 
+def bad_reason(client: Leaver) -> None:
+    client.connection.sendall(encode(b"\x03\xe8\xff", CLOSE))
+    client.ended()
+
+
 def half_binary(client: Leaver) -> None:
     client.send(TWO_HALVES, b"one")
     client.send()
@@ -273,6 +278,19 @@ def in_rooms(client: Leaver) -> None:
 def in_background(client: Leaver) -> None:
     client.send('42["background"]', '42["slow"]', '42["slow"]')
     client.reset()
+
+
+def busy(client: Leaver) -> None:
+    """Asks for more than may be at work at once."""
+    client.send(*(f'42{number}["slow"]' for number in range(10, 31)))
+    for _ in range(21):
+        client.until(b'["slow"]')
+    client.say_close()
+
+
+def leaves_busy(client: Leaver) -> None:
+    client.send(*['42["slow"]'] * 20)
+    client.connection.close()
 
 
 def flooded(client: Leaver) -> None:
@@ -436,9 +454,9 @@ def joined(end: Callable[[Leaver], None]) -> Callable[[int], None]:
 
 JOINED = (
     *(close_frame, engine_close, leaves_namespace, tcp_reset, tcp_end, kicked, refused),
-    *(bad_frame, bad_packet, bad_type, bad_utf8, half_binary, half_binary_goodbye, half_frame),
-    *(half_message, pending_acks, some_acks, call_times_out, leaves_in_call, in_rooms),
-    *(in_background, flooded, too_slow),
+    *(bad_frame, bad_packet, bad_type, bad_utf8, bad_reason, half_binary, half_binary_goodbye),
+    *(half_frame, half_message, pending_acks, some_acks, call_times_out, leaves_in_call, in_rooms),
+    *(in_background, busy, leaves_busy, flooded, too_slow),
 )
 KINDS: dict[str, Callable[[int], None]] = {
     **{end.__name__: joined(end) for end in JOINED},

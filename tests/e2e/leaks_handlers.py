@@ -25,9 +25,12 @@ COUNTED = (
 class _MallInfo(ctypes.Structure):
     """``struct mallinfo2`` of the GNU C library."""
 
-    _fields_ = [  # noqa: RUF012 (ctypes takes a list only)
+    _fields_ = [
         (name, ctypes.c_size_t)
-        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keep".split()
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks"),
+            *("uordblks", "fordblks", "keepcost"),
+        )
     ]
 
 
