@@ -9,13 +9,15 @@ EXT_SOURCES = $(shell find csrc -name '*.[ch]') setup.py
 ASAN_TREE := build/asan
 REFLEAK_TREE := build/refleak
 NOMEM_TREE := build/nomem
+VALGRIND_TREE := build/valgrind
+TREE_FILES := csrc toolboxsio tests benchmarks pyproject.toml setup.py README.md LICENSE
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check build debug ctest asan refleak nomem fuzz nightly lint stubtest symbols bench clean
+.PHONY: help demo serve test check build debug ctest asan asan-e2e valgrind refleak nomem fuzz nightly lint stubtest symbols bench clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
 demo: $(VENV)/demo ## install, serve the example application, show that it works, serve until Ctrl-C
 	$(PY) -m toolboxsio.backend.demo
@@ -64,23 +66,56 @@ ctest: $(VENV)/bin/pip ## floors 0 and 1 without Python, gcc and clang, ASan and
 	@PYTHON=$(PYTHON) .ci/need gcc clang-asan
 	$(MAKE) -s -C tests/c run PYTHON=$(abspath $(PY))
 
-asan: $(VENV)/dev node_modules ## the unit and parity tests with the extension under ASan and UBSan
-	rm -rf $(ASAN_TREE) && mkdir -p $(ASAN_TREE)
-	tar -c --exclude='*.so' csrc toolboxsio tests benchmarks pyproject.toml setup.py README.md | tar -x -C $(ASAN_TREE)
+# Shared by both: a tree of its own, and an interpreter that loads the sanitizers. A report of any
+# process fails the target, also where the tests did not see it.
+ASAN_RUN = cd $(ASAN_TREE) && env PYTHONMALLOC=malloc TOOLBOXSIO_SLOWNESS=4 \
+	ASAN_OPTIONS=detect_leaks=0:log_path=$(abspath $(ASAN_TREE))/reports/asan \
+	UBSAN_OPTIONS=print_stacktrace=1:log_path=$(abspath $(ASAN_TREE))/reports/ubsan \
+	venv/bin/python -m pytest -q
+ASAN_REPORTS = ! find $(ASAN_TREE)/reports -type f -exec cat {} + | grep .
+
+.PHONY: asan-tree
+asan-tree: $(VENV)/dev node_modules
+	rm -rf $(ASAN_TREE) && mkdir -p $(ASAN_TREE)/reports
+	tar -c --exclude='*.so' $(TREE_FILES) | tar -x -C $(ASAN_TREE)
 	cd $(ASAN_TREE) && CC=gcc CFLAGS='$(ASAN_FLAGS)' LDFLAGS='$(ASAN_FLAGS)' TOOLBOXSIO_DEBUG=1 \
 		$(abspath $(PY)) setup.py -q build_ext --inplace
-	cd $(ASAN_TREE) && env LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-		ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc $(abspath $(PY)) -m pytest -q tests/unit tests/parity \
-		$(addprefix --ignore tests/unit/test_,build.py benchmarks.py tree.py refleak.py)
+	.ci/preloaded-venv $(PY) $(abspath $(ASAN_TREE)) \
+		"$$(gcc -print-file-name=libasan.so)" "$$(gcc -print-file-name=libubsan.so)"
+
+asan: asan-tree ## the unit and parity tests with the extension under ASan and UBSan
+	$(ASAN_RUN) tests/unit tests/parity $(addprefix --ignore tests/unit/test_,build.py benchmarks.py tree.py refleak.py)
+	$(ASAN_REPORTS)
+
+asan-e2e: asan-tree ## the end-to-end and integration tests, their servers under ASan and UBSan
+	@PYTHON=$(PYTHON) .ci/need redis nginx chromium
+	$(ASAN_RUN) --timeout 600 tests/e2e tests/integration --ignore tests/e2e/test_leaks.py --ignore tests/e2e/test_crowds.py
+	$(ASAN_REPORTS)
+
+VALGRIND_UNITS = ack connection eio_codec event_stats fanout json_dec json_enc json_finite pubsub reentrancy sio_codec
+VALGRIND_RUN = cd $(VALGRIND_TREE) && env PYTHONMALLOC=malloc PYTHONPATH=. TOOLBOXSIO_SLOWNESS=10 TOOLBOXSIO_VALGRIND=1
+# Slow because the count of what is left is slow, or about no C; one counts seconds.
+VALGRIND_SKIPPED = digits_of_a_long_integer or garbage_is_collected or collect or deadline or seconds
+
+valgrind: $(VENV)/dev ## unit tests, then servers with clients of every kind, under valgrind's memcheck
+	@PYTHON=$(PYTHON) .ci/need valgrind libc-symbols
+	rm -rf $(VALGRIND_TREE) && mkdir -p $(VALGRIND_TREE)/reports
+	tar -c --exclude='*.so' $(TREE_FILES) | tar -x -C $(VALGRIND_TREE)
+	cd $(VALGRIND_TREE) && CFLAGS='-O1 -g' TOOLBOXSIO_DEBUG=1 $(abspath $(PY)) setup.py -q build_ext --inplace
+	$(VALGRIND_RUN) $(abspath $(PY)) -m pytest -q -s tests/e2e/test_uninitialised.py
+	$(VALGRIND_RUN) valgrind --xml=yes --xml-file=reports/%p.xml --leak-check=no --num-callers=30 --error-limit=no \
+		$(abspath $(PY)) -m pytest -q --timeout 0 -k 'not ($(VALGRIND_SKIPPED))' \
+		$(VALGRIND_UNITS:%=tests/unit/test_%.py)
+	$(PY) tests/e2e/memcheck.py $(VALGRIND_TREE)/reports/*.xml
 
 refleak: $(VENV)/dev ## reference counts, by a debug interpreter, after many runs of all that the extension offers
 	@PYTHON=$(PYTHON) .ci/need debug-python
 	rm -rf $(REFLEAK_TREE) && mkdir -p $(REFLEAK_TREE)
-	tar -c --exclude='*.so' csrc toolboxsio tests/conftest.py tests/unit pyproject.toml setup.py README.md LICENSE | tar -x -C $(REFLEAK_TREE)
+	tar -c --exclude='*.so' csrc toolboxsio tests/conftest.py tests/unit tests/e2e pyproject.toml setup.py README.md LICENSE | tar -x -C $(REFLEAK_TREE)
 	cd $(REFLEAK_TREE) && export PYTHONPATH="$$($(abspath $(PY)) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && \
 		dbg=python$$($(abspath $(PY)) -c 'import sys; print("%d.%d" % sys.version_info[:2])')-dbg && \
 		TOOLBOXSIO_DEBUG=1 $$dbg setup.py -q build_ext --inplace && \
-		$$dbg -m pytest -q -W default tests/unit/test_refleak.py
+		$$dbg -m pytest -q -W default tests/unit/test_refleak.py tests/e2e/test_leaks.py
 
 nomem: $(VENV)/dev ctest ## every call that allocates fails, in each scenario, under a debug interpreter
 	@PYTHON=$(PYTHON) .ci/need debug-python

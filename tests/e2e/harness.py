@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -28,8 +28,10 @@ SIDES: dict[str, dict[str, Any]] = {
     "asgi": {"module": OURS, "path": "asgi"},
     "direct": {"module": OURS, "path": "direct"},
 }
-START_SECONDS = 30
-RUN_SECONDS = 45
+#: By how much the processes are slower than usual: under a sanitizer, under valgrind.
+SLOWNESS = float(os.environ.get("TOOLBOXSIO_SLOWNESS", "1"))
+START_SECONDS = 30 * SLOWNESS
+RUN_SECONDS = 45 * SLOWNESS
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -39,6 +41,7 @@ Loop = Literal["auto", "uvloop", "asyncio"]
 
 def wait_until(what: str, probe: Callable[[], T], seconds: float = 8) -> T:
     """Call `probe` until it returns something true and return that; fail after `seconds`."""
+    seconds *= SLOWNESS
     deadline = time.monotonic() + seconds
     while not (value := probe()):
         if time.monotonic() > deadline:
@@ -61,10 +64,18 @@ def stop(process: subprocess.Popen[Any]) -> None:
 
 
 class Server:
-    """A running server process: see app.py for its configuration."""
+    """A running server process: see app.py for its configuration.
+
+    `under` is a command that runs it, as valgrind does.
+    """
 
     def __init__(
-        self, module: str, path: Transport = "asgi", loop: Loop = "auto", **config: Any
+        self,
+        module: str,
+        path: Transport = "asgi",
+        loop: Loop = "auto",
+        under: Sequence[str] = (),
+        **config: Any,
     ) -> None:
         self.name = module if module == UPSTREAM else f"{module} ({path})"
         config |= {"module": module, "path": path, "loop": loop}
@@ -73,7 +84,7 @@ class Server:
         paths = [environment.get("PYTHONPATH", ""), str(ROOT)]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "app.py"), json.dumps(config)],
+            [*under, sys.executable, str(HERE / "app.py"), json.dumps(config)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,

@@ -10,9 +10,10 @@ import struct
 import zlib
 from collections.abc import Callable
 
+from .harness import SLOWNESS
 from .raw import BINARY, CLOSE, PING, TEXT, encode
 
-SECONDS = 10
+SECONDS = 10 * SLOWNESS
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
 CLOSED = re.compile(rb"\x88[\x02-\x7d]\x03")  # a close frame with its code
 HALF = '451-["echo",{"_placeholder":true,"num":0}]'

@@ -23,7 +23,7 @@ COUNTED = (
 
 
 class _MallInfo(ctypes.Structure):
-    """``struct mallinfo2`` of the GNU C library."""
+    """``struct mallinfo2`` of glibc."""
 
     _fields_ = [
         (name, ctypes.c_size_t)

@@ -9,7 +9,7 @@ if sys.version_info >= (3, 13):
 else:
     import _xxsubinterpreters as interpreters
 
-#: What every interpreter does: JSON, packets, and a client of a server, from its session to its end.
+#: What every interpreter does: JSON, packets, and a client of a server, to its end.
 USES = f"""
 import asyncio, json, sys
 sys.path[:] = {sys.path!r}

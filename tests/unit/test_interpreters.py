@@ -1,7 +1,7 @@
 """The extension in several interpreters of one process, and copies of it in one interpreter.
 
-Interpreters that share the GIL with the first one each have a copy of the module; those with a GIL of
-their own (Python 3.12 and later) are refused it.
+Interpreters that share the GIL with the first one each have a copy of the module; those with a GIL
+of their own (Python 3.12 and later) are refused it.
 """
 
 import importlib
