@@ -55,8 +55,6 @@ PLACES = {
     "socketio.base_server.BaseServer._get_event_handler": "e18d9a6570aaaaf4",
     "socketio.base_server.BaseServer._get_namespace_handler": "3672467a1c13f704",
     "socketio.async_namespace.AsyncNamespace.trigger_event": "95e90e5e1d98c31a",
-    # toolboxsio/_joining.py
-    "socketio.async_server.AsyncServer._handle_connect": "c97c480cf777de36",
     "socketio.async_server.AsyncServer._handle_disconnect": "c0b32ada5b371230",
     "socketio.async_server.AsyncServer._handle_eio_disconnect": "9344593148b66fd9",
     "socketio.async_server.AsyncServer.disconnect": "7d2f76686c12cc23",
