@@ -586,7 +586,9 @@ async def published(stage):
 
 
 def fresh_hub(stage):
-    """A hub that has done nothing yet, in the place of the server's."""
+    """A hub that has done nothing yet, in the place of the server's, whose timer ends."""
+    for handle in list(asyncio.get_running_loop()._scheduled):
+        handle.cancel()
     stage.sio.eio._hub_loop = None
     return stage.do(stage.sio.eio.hub)
 
