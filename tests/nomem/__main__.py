@@ -1,6 +1,6 @@
 """Fails every call that allocates, one by one (`make nomem`; run in a tree that build.py has made).
 
-    python -m tests.nomem              each site once, in the first scenario that comes to it
+    python -m tests.nomem              each site when it is come to first, and the second time
     python -m tests.nomem --all        in several scenarios, early and late, once and from then on;
                                        and each function with its n-th allocation failing, for all n
     python -m tests.nomem NAME...      sites whose name (file:line function) contains one of these
@@ -196,8 +196,10 @@ def variants(site, hits, thorough):
 
     PyIter_Send needs no memory of its own: it fails as what it runs fails, once.
     """
-    if not thorough or site.function == "PyIter_Send":
+    if site.function == "PyIter_Send":
         return [(0, False)]
+    if not thorough:
+        return [(skip, False) for skip in range(min(hits, 2))]
     return [*((skip, False) for skip in sorted({0, hits - 1})), (0, True)]
 
 

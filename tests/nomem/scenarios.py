@@ -303,7 +303,7 @@ class List(list):
 NUMBERS = iter(range(10**9))
 
 FUNCTIONS = {
-    **GOOD,
+    **{name: function for name, function in GOOD.items() if name != "loads new keys"},  # vary
     **{f"bad {name}": function for name, function in BAD.items()},
     "import": fresh_module,
     "simd": _core.simd,
