@@ -168,7 +168,10 @@ def add(sio: Any, module: Any, seen: Any, web: Any, app: Any) -> Any:
             gc.collect()
         timers = live_timers(asyncio.get_running_loop())
         objects = gc.get_objects()
-        types = Counter(type(obj).__name__ for obj in objects)
+        types: Counter[str] = Counter()
+        for kind, number in Counter(map(type, objects)).items():
+            is_h11 = str(kind.__module__).startswith("h11.")  # which has a Connection, too
+            types[f"h11 {kind.__name__}" if is_h11 else kind.__name__] += number
         count = len(objects)
         del objects
         trim_heap()

@@ -59,7 +59,7 @@ class Watch:
 
     def at_rest(self) -> Any:
         """What is kept, when nothing is there of any client and nothing moves."""
-        kept = [self.server.get("/kept") for _ in range(10)]
+        kept = [self.server.get("/kept") for _ in range(5)]
         tables = kept[0]["tables"]
         is_empty = not any(tables[name] for name in OF_CLIENTS)
         return kept[-1] if is_empty and all(k["tables"] == tables for k in kept) else None
@@ -101,7 +101,7 @@ def over(figures: dict[str, float]) -> list[str]:
 
 @pytest.mark.parametrize(("path", "loop"), SERVERS)
 def test_clients_leave_nothing(path: Any, loop: Any) -> None:
-    options = {"ping_interval": 0.5, "ping_timeout": 0.1, "max_backlog": 300_000}
+    options = {"ping_interval": 2 if NIGHTLY else 1, "ping_timeout": 0.1, "max_backlog": 300_000}
     options["max_running_handlers"] = MOST_RUNNING
     config = {"handlers": "leaks_handlers", "options": options}
     http = "h11" if IS_DEBUG_BUILD else "auto"
