@@ -54,7 +54,7 @@ def stop(process: subprocess.Popen[Any]) -> None:
     """End a process of ours and reap it."""
     process.terminate()
     try:
-        process.wait(10)
+        process.wait(10 * SLOWNESS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(10)
