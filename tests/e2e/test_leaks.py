@@ -40,7 +40,7 @@ if IS_DEBUG_BUILD:  # modules that were built for other ones do not count their 
 elif NIGHTLY:
     SERVERS = [(path, loop) for path in ("direct", "asgi") for loop in ("auto", "asyncio")]
 else:
-    SERVERS = [("direct", "auto"), ("asgi", "asyncio")]
+    SERVERS = [("direct", "auto")]
 
 pytestmark = pytest.mark.timeout(1800 if NIGHTLY else 120)
 
