@@ -16,6 +16,8 @@ from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.exceptions import ConnectionRefusedError as _Refused
 from socketio.packet import CONNECT, CONNECT_ERROR, DISCONNECT
 
+from .manager import AsyncManager
+
 __all__ = ["JoiningServer"]
 
 
@@ -44,6 +46,9 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
                 await self._answer(eio_sid, CONNECT, namespace, {"sid": sid})
                 await manager.connect(sid, namespace)
             refusal = await self._ask(eio_sid, sid, namespace, data)
+            if refusal is None and not self.always_connect:
+                await self._answer(eio_sid, CONNECT, namespace, {"sid": sid})
+                await manager.connect(sid, namespace)
         except BaseException:
             await manager.disconnect(sid, namespace, ignore_queue=True)
             raise
@@ -56,9 +61,6 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             finally:
                 await manager.disconnect(sid, namespace, ignore_queue=True)
             return
-        if not self.always_connect:
-            await self._answer(eio_sid, CONNECT, namespace, {"sid": sid})
-            await manager.connect(sid, namespace)
         if isinstance(socket, AsyncSocket) and (socket.closing or socket.closed):  # gone meanwhile
             await self._handle_disconnect(eio_sid, namespace, self.reason.TRANSPORT_CLOSE)
 
@@ -114,7 +116,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         Mirrors: ``socketio.async_server.AsyncServer._handle_eio_disconnect``.
         """
         try:
-            for namespace in list(self.manager.get_namespaces()):
+            for namespace in self._namespaces_of(eio_sid):
                 try:
                     await self._handle_disconnect(eio_sid, namespace, reason)
                 except Exception:  # in the words of engineio, which has it from the last one alone
@@ -122,6 +124,12 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         finally:
             self._binary_packet.pop(eio_sid, None)
             self.environ.pop(eio_sid, None)
+
+    def _namespaces_of(self, eio_sid: str) -> list[str]:
+        """The namespaces that a session may be in."""
+        if isinstance(self.manager, AsyncManager):
+            return self.manager.namespaces_of(eio_sid)
+        return list(self.manager.get_namespaces())
 
     async def disconnect(
         self, sid: str, namespace: str | None = None, ignore_queue: bool = False

@@ -409,7 +409,6 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         """Open a session. Mirrors: ``engineio.async_server.AsyncServer._handle_connect``."""
         sid = self.generate_id()
         socket = _socket_class()(self, sid)
-        self.sockets[sid] = socket
         hub = self.hub() if isinstance(socket, EngineSocket) else None
         if hub is not None and not any(map(is_replaced, SESSION_METHODS)):
             socket.conn = hub.connection(socket, sid)
@@ -419,6 +418,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         elif self.start_service_task:
             self.start_service_task = False
             self.service_task_handle = self.start_background_task(self._service_task)
+        self.sockets[sid] = socket
         await socket.send(self._open_packet(sid, transport))
 
         answer = await self._trigger_event("connect", sid, environ, run_async=False)

@@ -600,8 +600,10 @@ class EngineSocket(PollingSocket):
             task.add_done_callback(server.tasks.discard)
         try:
             await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
-        finally:  # whatever that raised, nothing comes after it
+        except BaseException:  # whatever that was, nothing comes after it
             self.closed = True
+            raise
+        finally:
             self._let_go()
 
     def _let_go(self) -> None:

@@ -166,6 +166,11 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
             del waiting[next(id for id in waiting if id)]
         return super()._generate_ack_id(sid, callback)
 
+    def namespaces_of(self, eio_sid: str) -> list[str]:
+        """The namespaces that a session is in, without a look at the others."""
+        names = self.__dict__.get("_session_namespaces", {}).get(eio_sid, ())
+        return [name for name in names if self.sid_from_eio_sid(eio_sid, name)]
+
     def get_rooms(self, sid: Any, namespace: str) -> list[Any]:
         """The rooms of a client: its own first, then in the order in which it has entered them.
 
@@ -191,13 +196,23 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
             if not rooms.get(room, True):
                 del rooms[room]
             raise
-        if room is not None and room != sid:
+        if room is None:
+            sessions = self.__dict__.setdefault("_session_namespaces", {})
+            sessions.setdefault(eio_sid, {})[namespace] = None
+        elif room != sid:
             table = self.__dict__.setdefault("_client_rooms", {})
             table.setdefault(namespace, {}).setdefault(sid, {})[room] = None
 
     def basic_leave_room(self, sid: Any, namespace: str, room: Any) -> None:
         """Mirrors: ``socketio.base_manager.BaseManager.basic_leave_room``."""
+        everybody = self.rooms.get(namespace, {}).get(None, {}) if room is None else {}
+        eio_sid = everybody.get(sid)
         super().basic_leave_room(sid, namespace, room)
+        namespaces = self.__dict__.get("_session_namespaces", {}).get(eio_sid)
+        if namespaces is not None:
+            namespaces.pop(namespace, None)
+            if not namespaces:
+                del self.__dict__["_session_namespaces"][eio_sid]
         rooms = self._rooms_of(namespace, sid)
         if rooms is not None:
             rooms.pop(room, None)

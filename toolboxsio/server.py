@@ -342,8 +342,7 @@ class AsyncServer(JoiningServer):
             sid = manager.sid_from_eio_sid(eio_sid, namespace)
             if self.strict and sid and sid not in manager.pending_disconnect.get(namespace, ()):
                 raise PacketError("CONNECT to a namespace that the client is in")
-            joined = sum(1 for name in manager.rooms if manager.sid_from_eio_sid(eio_sid, name))
-            if not sid and joined >= self.max_namespaces:
+            if not sid and self._is_in_too_many(eio_sid):
                 raise PacketError("too many namespaces")
             if self.strict and isinstance(socket, EngineSocket):
                 socket.ask_for(namespace, 4 * self.max_namespaces)
@@ -356,6 +355,10 @@ class AsyncServer(JoiningServer):
         conn = getattr(socket, "conn", None)
         if conn is not None and manager.sid_from_eio_sid(eio_sid, namespace):
             conn.relax(DUE_CONNECT)
+
+    def _is_in_too_many(self, eio_sid: str) -> bool:
+        is_ours = isinstance(self.manager, AsyncManager)
+        return is_ours and len(self._namespaces_of(eio_sid)) >= self.max_namespaces
 
     def _let_go_of(self, sid: str) -> bool:
         """End the session of a client that acknowledges nothing; False when it is not here."""
@@ -427,9 +430,8 @@ class AsyncServer(JoiningServer):
 
     def _has_joined(self, eio_sid: str) -> bool:
         """Whether a client is in a namespace."""
-        manager = self.manager
-        names = list(manager.get_namespaces())
-        return any(manager.sid_from_eio_sid(eio_sid, name) for name in names)
+        names = self._namespaces_of(eio_sid)
+        return any(self.manager.sid_from_eio_sid(eio_sid, name) for name in names)
 
     def acceleration(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
         """Tell how the packets of a client are handled.
