@@ -7,6 +7,7 @@ the while, and afterwards, is in sessions.py.
 import asyncio
 import gc
 import itertools
+import json
 import os
 import zlib
 from contextlib import suppress
@@ -434,6 +435,31 @@ class Player:
             if value not in SENT[-3:]:
                 raise
 
+    def published(self):
+        """What another server of a fleet has emitted."""
+        data = self.data
+        options = data.byte()
+        namespace = data.pick(NAMESPACES)
+        sid = self.world.sid(self.nearest(), namespace)
+        message = {
+            "method": "emit" if options & 1 else "other",
+            "event": data.pick(["event", "\xe9vent", 1]),
+            "data": data.pick([None, 1, "x", ["a", "b"], {"k": "v" * 200}, [1, {"a": [None]}]]),
+            "namespace": namespace,
+            "room": [None, "room", sid, ["room", "x"]][options >> 1 & 3],
+            "skip_sid": [None, None, sid, [sid]][options >> 3 & 3],
+            "callback": None,
+            "host_id": "other",
+        }
+        payload = json.dumps(message, ensure_ascii=bool(options & 32)).encode()
+        hub = self.sio.eio.hub()
+        if options & 64:
+            hub.deliver(payload, "this")
+        else:
+            reply = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$%d\r\n%b\r\n" % (len(payload), payload)
+            at, _, _ = hub.deliver_replies(reply * 3, 0, "this")
+            assert 0 <= at <= 3 * len(reply)
+
     def start_task(self, coro):
         self.world.loop.create_task(self.guarded(coro))
 
@@ -531,7 +557,7 @@ STEPS = [
     *(Player.pieces, Player.turn, Player.turn, Player.turn, Player.wait, Player.pause),
     *(Player.resume, Player.lose, Player.eof, Player.trap, Player.server_emit, Player.server_emit),
     *(Player.server_disconnect, Player.server_room, Player.close, Player.release, Player.cancel),
-    *(Player.change, Player.collect, Player.go_on, Player.client),
+    *(Player.change, Player.collect, Player.go_on, Player.client, Player.published),
 ]
 
 

@@ -24,6 +24,7 @@ from toolboxsio.engine import EngineSocket
 MAX_TURNS = 400
 LONG = 3600  # seconds in which every deadline fires
 DUE_CONNECT = 2
+AT_ONCE = 300_000  # bytes that one read, or one message, may add to a backlog that is full
 
 
 class Fault(Exception):
@@ -343,6 +344,10 @@ class World:
     def check(self):
         assert not self.loop.problems, self.loop.problems
         assert not self.unraisable, self.unraisable
+        for client in self.clients:
+            if isinstance(client, Direct) and client.conn.path == "direct":
+                waiting = client.conn.backlog - client.transport.waiting
+                assert waiting <= 2 * self.sio.max_backlog + AT_ONCE
 
     def finish(self):
         """Let everybody go; nothing is left."""
