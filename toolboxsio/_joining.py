@@ -7,8 +7,11 @@ let go, and a client that was welcomed is told to the disconnect handler, once.
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any
+import asyncio
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, cast
 
 from engineio.async_socket import AsyncSocket
 from engineio.exceptions import SocketIsClosedError
@@ -16,7 +19,11 @@ from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.exceptions import ConnectionRefusedError as _Refused
 from socketio.packet import CONNECT, CONNECT_ERROR, DISCONNECT
 
+from ._load import core
+from .engine_socket import EngineSocket
 from .manager import AsyncManager
+
+_Connection: Any = core.Connection if core is not None else ()
 
 __all__ = ["JoiningServer"]
 
@@ -53,10 +60,10 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             await manager.disconnect(sid, namespace, ignore_queue=True)
             raise
         if refusal is not None:
-            if self.always_connect:
-                manager.pre_disconnect(sid, namespace)
             kind = DISCONNECT if self.always_connect else CONNECT_ERROR
             try:
+                if self.always_connect and manager.is_connected(sid, namespace):
+                    manager.pre_disconnect(sid, namespace)
                 await self._answer(eio_sid, kind, namespace, refusal[0])
             finally:
                 await manager.disconnect(sid, namespace, ignore_queue=True)
@@ -73,20 +80,47 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         environ = self.environ[eio_sid]
         reason = _Refused().error_args
         try:
-            try:
-                answer = await self._trigger_event("connect", namespace, sid, environ, data or None)
-            except TypeError as exc:
-                if data:
-                    raise
-                try:  # the signature without `auth`
-                    answer = await self._trigger_event("connect", namespace, sid, environ)
-                except TypeError:
-                    raise exc from None
+            with self.attend(eio_sid):
+                answer = await self._call_connect(sid, namespace, environ, data)
         except _Refused as exc:
             return (exc.error_args,)
         except ConnectionRefusedError:
             return ({"message": "Connection refused by server"},)
         return (reason,) if answer is False else None
+
+    async def _call_connect(self, sid: str, namespace: str, environ: Any, data: Any) -> Any:
+        try:
+            return await self._trigger_event("connect", namespace, sid, environ, data or None)
+        except TypeError as exc:
+            if data:
+                raise
+            try:  # the signature without `auth`
+                return await self._trigger_event("connect", namespace, sid, environ)
+            except TypeError:
+                raise exc from None
+
+    @functools.cached_property
+    def attending(self) -> set[asyncio.Task[Any]]:
+        """The tasks in which handlers are at work, but those that C has started."""
+        return set()
+
+    @contextmanager
+    def attend(self, eio_sid: str | None = None) -> Iterator[None]:
+        """A handler is at work, for a session when one is given: the end waits for it."""
+        task = asyncio.current_task()
+        conn = getattr(self.eio.sockets.get(eio_sid), "conn", None) if eio_sid else None
+        is_first = task is not None and task not in self.attending
+        if is_first:
+            self.attending.add(cast("asyncio.Task[Any]", task))
+        if isinstance(conn, _Connection):
+            conn.begin()
+        try:
+            yield
+        finally:
+            if is_first:
+                self.attending.discard(cast("asyncio.Task[Any]", task))
+            if isinstance(conn, _Connection):
+                conn.done()
 
     async def _handle_disconnect(
         self, eio_sid: str, namespace: str | None, reason: str | None = None
@@ -100,13 +134,24 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         if not self.manager.is_connected(sid, namespace):
             return
         self.manager.pre_disconnect(sid, namespace=namespace)
-        self._binary_packet.pop(eio_sid, None)
+        self._drop_partial(eio_sid, namespace)
         await self._tell(sid, namespace, reason or self.reason.CLIENT_DISCONNECT)
+
+    def _drop_partial(self, eio_sid: str, namespace: str) -> None:
+        """A packet that waits for attachments is not handled any more. They may still come."""
+        packet = self._binary_packet.get(eio_sid)
+        if packet is None or (packet.namespace or "/") != namespace:
+            return
+        del self._binary_packet[eio_sid]
+        socket = self.eio.sockets.get(eio_sid)
+        if isinstance(socket, EngineSocket):
+            socket.stray_attachments += packet.attachment_count - len(packet.attachments)
 
     async def _tell(self, sid: str, namespace: str, reason: str) -> None:
         """Call the disconnect handler, and forget the client whatever comes of it."""
         try:
-            await self._trigger_event("disconnect", namespace, sid, reason)
+            with self.attend():
+                await self._trigger_event("disconnect", namespace, sid, reason)
         finally:
             await self.manager.disconnect(sid, namespace, ignore_queue=True)
 
@@ -148,6 +193,6 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         if is_here:
             self.logger.info("Disconnecting %s [%s]", sid, namespace)
             eio_sid = self.manager.pre_disconnect(sid, namespace=namespace)
-            self._binary_packet.pop(eio_sid, None)
+            self._drop_partial(eio_sid, namespace)
             await self._answer(eio_sid, DISCONNECT, namespace, None)
             await self._tell(sid, namespace, self.reason.SERVER_DISCONNECT)

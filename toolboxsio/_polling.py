@@ -6,12 +6,13 @@ Each place names the function of python-engineio that it mirrors.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import engineio.exceptions
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
-from engineio.packet import NOOP
+from engineio.packet import NOOP, OPEN, PING, packet_names
 
 from .errors import PacketError, TooBigError, TooLateError
 from .packet import EnginePacket, EnginePayload
@@ -43,6 +44,10 @@ def is_send_replaced() -> bool:
     return is_replaced("send")
 
 
+#: Digits of a Content-Length that are read.
+_DIGITS = 18
+
+
 class _Options:
     """Those of a server that is not ours."""
 
@@ -60,12 +65,21 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
     _polls = 0  # requests that are being handled
     _posts = 0
 
+    @functools.cached_property
+    def _bodies(self) -> set[asyncio.Timeout]:
+        """The deadlines of bodies that are being read."""
+        return set()
+
     @property
     def _options(self) -> Any:
         return self.server if hasattr(type(self.server), "payload_class") else _Options
 
     async def refuse(self, reason: object) -> None:
         """End the session."""
+        raise NotImplementedError
+
+    def refuse_soon(self, reason: str) -> None:
+        """The same, in a task of its own."""
         raise NotImplementedError
 
     def _check(self, packet: EnginePacket) -> None:
@@ -88,16 +102,16 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
                 raise PacketError("a POST while another is being read")
             for packet in await self._read_payload(environ):
                 await self._wait_for_room()
-                await self.receive(packet)
-                if self.refusal is not None:
+                if self.closed:  # what follows a goodbye, or comes too late
                     break
+                await self.receive(packet)
+                self._watch_attachments()
         except PacketError as exc:
             await self.refuse(exc)
         finally:
             self._posts -= 1
         if self.refusal is not None:
             raise self.refusal
-        self._watch_attachments()
 
     async def _wait_for_room(self) -> None:
         """No more handlers than may are at work; the client waits for its answer."""
@@ -111,23 +125,7 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
 
         :raises PacketError: when there is one that is not accepted, or too much of them.
         """
-        server = self.server
-        declared = environ.get("CONTENT_LENGTH")
-        length = server.max_http_buffer_size + 1  # of a body that comes in chunks
-        if declared is not None:
-            digits = str(declared)
-            if not (digits.isascii() and digits.isdigit()):
-                raise PacketError("Content-Length is not a number")
-            length = int(digits)
-            if length > server.max_http_buffer_size:
-                raise TooBigError("the body of a request is too large")
-        try:
-            async with asyncio.timeout(self._options.message_timeout or None):
-                body = await environ["wsgi.input"].read(length)
-        except TimeoutError:
-            raise TooLateError("the body of a request was not whole in time") from None
-        if len(body) > server.max_http_buffer_size:
-            raise TooBigError("the body of a request is too large")
+        body = await self._read_body(environ)
         try:
             packets = self._options.payload_class(encoded_payload=body.decode("utf-8")).packets
         except PacketError:
@@ -138,14 +136,51 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             raise PacketError("a JSONP request without packets") from None
         for packet in packets:
             self._check(packet)
+            if packet.packet_type in (OPEN, PING, NOOP):
+                raise PacketError(f"{packet_names[packet.packet_type]} packet from a client")
         return cast("list[EnginePacket]", packets)
+
+    async def _read_body(self, environ: dict[str, Any]) -> bytes:
+        most = self.server.max_http_buffer_size
+        declared, length = environ.get("CONTENT_LENGTH"), most + 1  # of one that comes in chunks
+        if declared is not None:
+            digits = str(declared)
+            if not (digits.isascii() and digits.isdigit()):
+                raise PacketError("Content-Length is not a number")
+            length = int(digits[-_DIGITS:]) if not digits[:-_DIGITS].strip("0") else most + 1
+            if length > most:
+                raise TooBigError("the body of a request is too large")
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._options.message_timeout or None) as deadline:
+                self._bodies.add(deadline)
+                while len(body) < length and (
+                    piece := await environ["wsgi.input"].read(length - len(body))
+                ):
+                    body += piece
+        except TimeoutError:
+            raise TooLateError("the body of a request was not whole in time") from None
+        finally:
+            self._bodies.discard(deadline)
+        if len(body) > most:
+            raise TooBigError("the body of a request is too large")
+        if declared is not None and len(body) < length:
+            raise PacketError("a request ended before its body did")
+        return bytes(body)
+
+    def _stop_reading(self) -> None:
+        """The session is over: bodies that are on their way are not waited for."""
+        now = asyncio.get_running_loop().time()
+        for deadline in self._bodies:
+            deadline.reschedule(now)
 
     async def handle_get_request(self, environ: dict[str, Any]) -> Any:
         """Answer a poll, or accept a WebSocket.
 
         Mirrors: ``engineio.async_socket.AsyncSocket.handle_get_request``.
         """
-        is_strict_poll = self._options.strict and "HTTP_UPGRADE" not in environ
+        is_poll = environ.get("HTTP_UPGRADE", "").lower() != "websocket"
+        is_strict_poll = self._options.strict and is_poll
         if is_strict_poll and self._polls:
             await self.refuse("a poll while another is waiting")
             raise engineio.exceptions.EngineIOError("two polls")
@@ -164,8 +199,8 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         """A client that breaks its poll off has gone."""
         while (await receive())["type"] != "http.disconnect":
             pass
-        if self._polls:
-            await self.refuse("a poll was broken off")
+        if self._polls:  # not in this task: it ends with the poll
+            self.refuse_soon("a poll was broken off")
 
     async def poll(self) -> list[Any]:
         """Wait for packets. Mirrors: ``engineio.async_socket.AsyncSocket.poll``, without a task."""

@@ -14,9 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from ._load import core
-
-__all__ = ["STOP_SECONDS", "stop_clients", "watch_messages", "watch_poll"]
+__all__ = ["STOP_SECONDS", "stop_clients", "watch_messages", "watch_request"]
 
 #: Seconds that handlers have to come to their end, unless told otherwise.
 STOP_SECONDS = 5.0
@@ -63,37 +61,51 @@ async def stop_clients(eio: Any, seconds: float, code: int) -> None:
                 await asyncio.sleep(_TURN_SECONDS)
         if ends:
             await asyncio.wait(ends, timeout=max(deadline - loop.time(), GOODBYE_SECONDS))
-        await _wait_for_the_end(sockets)
+        await _wait_for(lambda: _attending(eio), deadline)  # who has left before, say
+        await _wait_for(lambda: any(map(_is_left, sockets)), loop.time() + GOODBYE_SECONDS)
     finally:
-        late = [task for task in ends if not task.done()] + _late_handlers(hub)
+        late = {task for task in ends if not task.done()} | _attending(eio) | _late_handlers(hub)
         for task in late:
             task.cancel()
         for socket in sockets:
-            if _is_left(socket):
-                socket.conn.abort()
-                socket._interrupt()
-            eio.sockets.pop(socket.sid, None)
+            _drop(eio, socket)
     if late:
         eio.logger.error("%s handlers were cancelled, the server stops", len(late))
         await asyncio.wait(late, timeout=GOODBYE_SECONDS)
-    await _wait_for_the_end(sockets)
+    await _wait_for(lambda: any(map(_is_left, sockets)), loop.time() + GOODBYE_SECONDS)
     if hub is not None:
         hub.rest()
 
 
-async def _wait_for_the_end(sockets: list[Any]) -> None:
-    """Wait until the transports of these are gone, but not long."""
+async def _wait_for(is_at_work: Callable[[], Any], deadline: float) -> None:
+    """Wait until nothing is at work, but not longer than that."""
     loop = asyncio.get_running_loop()
-    deadline, left = loop.time() + GOODBYE_SECONDS, sockets
-    while (left := [s for s in left if _is_left(s)]) and loop.time() < deadline:  # noqa: ASYNC110
+    while is_at_work() and loop.time() < deadline:  # noqa: ASYNC110 (each ends in its own way)
         await asyncio.sleep(_TURN_SECONDS)
 
 
-def _late_handlers(hub: Any) -> list[asyncio.Task[Any]]:
-    """The tasks of handlers that are not through."""
-    if hub is None or core is None:
-        return []
-    return [task for task in hub.tasks() if getattr(task.get_coro(), "is_handler", False)]
+def _drop(eio: Any, socket: Any) -> None:
+    """Let go of a session, whatever its client does."""
+    conn: Any = getattr(socket, "conn", None)
+    if _is_left(socket):
+        conn.abort()
+        socket._interrupt()
+    elif conn is not None:
+        conn.release()
+    eio.sockets.pop(socket.sid, None)
+
+
+def _attending(eio: Any) -> set[asyncio.Task[Any]]:
+    """The tasks in which handlers are at work that Python has started."""
+    attending: set[asyncio.Task[Any]] = getattr(eio.owner, "attending", set())
+    return {task for task in attending if task.get_loop() is asyncio.get_running_loop()}
+
+
+def _late_handlers(hub: Any) -> set[asyncio.Task[Any]]:
+    """The same, that C has started."""
+    if hub is None:
+        return set()
+    return {task for task in hub.tasks() if getattr(task.get_coro(), "is_handler", False)}
 
 
 async def _end(eio: Any, socket: Any, code: int) -> None:
@@ -117,9 +129,9 @@ def _protocol_of(environ: dict[str, Any]) -> Any:
     return owner if is_known and isinstance(getattr(owner, "tasks", None), set) else None
 
 
-def watch_poll(environ: dict[str, Any], eio: Any) -> None:
-    """Let the sessions of a server end when the uvicorn stops that a poll has come through."""
-    _put_before_shutdown(environ, eio, _stop_with_poll)
+def watch_request(environ: dict[str, Any], eio: Any) -> None:
+    """Let the sessions of a server end when the uvicorn stops that a request has come through."""
+    _put_before_shutdown(environ, eio, _stop_with_request)
 
 
 def watch_messages(environ: dict[str, Any] | None, eio: Any) -> None:
@@ -136,7 +148,7 @@ def _put_before_shutdown(
             protocol.shutdown = functools.partial(shutdown, weakref.ref(protocol), eio)
 
 
-def _stop_with_poll(reference: Any, eio: Any) -> None:
+def _stop_with_request(reference: Any, eio: Any) -> None:
     protocol = reference()
     eio.stop_soon(1012, protocol.tasks)
     type(protocol).shutdown(protocol)

@@ -23,7 +23,7 @@ from engineio.packet import MESSAGE, OPEN
 
 from ._load import core
 from ._polling import SESSION_METHODS, is_replaced, is_send_replaced
-from ._server_stop import STOP_SECONDS, stop_clients, watch_poll
+from ._server_stop import STOP_SECONDS, stop_clients, watch_request
 from .asgi import translate_request
 from .engine_socket import DUE_CONNECT, WATCHED, EngineSocket
 from .errors import PacketError
@@ -40,6 +40,9 @@ def _socket_class() -> Any:
 
 #: Seconds until an error of clients that was logged is logged again.
 LOG_SECONDS = 60
+
+#: Characters of a line in the log.
+LONGEST_MESSAGE = 500
 
 #: How many causes of refusals are told apart in the log.
 MOST_CAUSES = 200
@@ -67,8 +70,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     strict = False
     #: The class of the payloads of clients; its ``max_decode_packets`` is the limit.
     payload_class: type[EnginePayload] = EnginePayload
-    #: No new session is opened.
-    stopping = False
+    _stopping_loop: Any = None
     _stop: asyncio.Task[None] | None = None
     _logged_at: dict[str, float]
     #: What a client without a session here is told besides: a fleet may have sent it astray.
@@ -106,9 +108,14 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         if self._hub_loop is not loop and self.owner is not None:
             self._hub = self.owner._make_hub(loop)
             self._hub_loop = loop
-            self.stopping = False
-            self._stop = None
         return self._hub
+
+    @property
+    def stopping(self) -> bool:
+        """Whether no new session is opened on this event loop."""
+        return self._stopping_loop is not None and (
+            self._stopping_loop is asyncio.get_running_loop()
+        )
 
     def awaits_attachments(self, sid: str) -> bool:
         """Whether a client has announced binary attachments that are not here yet."""
@@ -174,7 +181,9 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             self.log_message_keys.discard(message_key)
         if message_key not in self.log_message_keys:
             self._logged_at[message_key] = now
-        super()._log_error_once(message, message_key)
+        if not message.isprintable():
+            message = repr(message)[1:-1]
+        super()._log_error_once(message[:LONGEST_MESSAGE], message_key)
 
     def _log_refusal(self, sid: str, text: str) -> None:
         """Log why a client's session was ended."""
@@ -253,8 +262,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         self, environ: dict[str, Any], sid: str | None, transport: str, jsonp_index: int | None
     ) -> Any:
         upgrade = environ["HTTP_UPGRADE"].lower() if "HTTP_UPGRADE" in environ else None
-        if upgrade is None:
-            watch_poll(environ, self)
+        if upgrade != "websocket":
+            watch_request(environ, self)
         if sid is None:
             if transport != "polling" and not transport == upgrade == "websocket":
                 return self._refused("Invalid websocket upgrade", "bad-upgrade")
@@ -287,6 +296,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         socket = self._session(sid)
         if isinstance(socket, dict):
             return socket
+        watch_request(environ, self)
         response: Any
         try:
             await socket.handle_post_request(environ)
@@ -379,8 +389,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
 
     def stop_soon(self, code: int, tasks: set[Any] | None = None) -> asyncio.Task[None]:
         """Begin to end all sessions; ``tasks`` is what the web server waits for."""
-        task = self._stop
-        if task is None or task.done():
+        task = self._running_stop()
+        if task is None:
             stop = stop_clients(self, self.shutdown_timeout, code)
             task = self._begin_stop(stop)
         if tasks is not None and task not in tasks:
@@ -392,15 +402,19 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         hub = self.hub()
         if hub is not None:
             hub.stopping = True
-        self.stopping = True
-        self._stop = asyncio.get_running_loop().create_task(stop)
+        self._stopping_loop = asyncio.get_running_loop()
+        self._stop = self._stopping_loop.create_task(stop)
         return self._stop
+
+    def _running_stop(self) -> asyncio.Task[None] | None:
+        task = self._stop
+        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
+            return None
+        return task
 
     async def stop(self, seconds: float, code: int) -> None:
         """End all sessions; see :func:`toolboxsio._server_stop.stop_clients`."""
-        task = self._stop
-        if task is None or task.done():
-            task = self._begin_stop(stop_clients(self, seconds, code))
+        task = self._running_stop() or self._begin_stop(stop_clients(self, seconds, code))
         await task
 
     async def _handle_connect(

@@ -86,8 +86,10 @@ class EngineSocket(PollingSocket):
     _is_leaving = False
     _awaits_attachments = False  # their deadline stands
     _ending: tuple[int, str] | None = None  # ASGI: close code and reason
+    stray_attachments = 0  # of packets that are not handled any more
     asked: set[str] | None = None  # strict: namespaces that the client has asked for
     _ws: Any = None  # ASGI
+    _left: asyncio.Event | None = None  # ASGI: the WebSocket was closed
     _send_message: Callable[[dict[str, Any]], Awaitable[None]] | None = None
     _is_uvicorn = False  # it is uvicorn's, which does not ask in which task it runs
 
@@ -135,10 +137,10 @@ class EngineSocket(PollingSocket):
             loop = asyncio.get_running_loop()
             loop.call_soon(self.server.hub().start, self.refuse(reason), copy_context())
 
-    def ask_for(self, namespace: str, most: int) -> None:
-        """The client asks for a namespace."""
+    def ask_for(self, namespace: str, joined: list[str], most: int) -> None:
+        """The client asks for a namespace, and is in those of the list."""
         if self.asked is None or len(self.asked) >= most:
-            self.asked = set()
+            self.asked = set(joined)
         self.asked.add(namespace)
 
     async def end(self, code: int, text: str, reason: str) -> None:
@@ -150,8 +152,9 @@ class EngineSocket(PollingSocket):
             with contextlib.suppress(Exception):  # the application's send(), say
                 await self.send(EnginePacket(CLOSE))
         self._hang_up(code, text)
-        if self.conn is not None and self.conn.path == "asgi":
-            await self._leave_messages()
+        self._stop_reading()
+        if self.conn is not None and self.conn.path == "asgi":  # the client may not read
+            self.server.hub().start(self._leave_messages(), copy_context())
         await self.close(wait=False, abort=True, reason=reason)
 
     async def close(
@@ -164,8 +167,14 @@ class EngineSocket(PollingSocket):
         """
         if abort and self._polls and self.queue.empty():
             self.queue.put_nowait(EnginePacket(NOOP))
-        await super().close(wait=wait, abort=abort, reason=reason)
         conn = self.conn
+        # Of ours nobody comes for what is left but a poll that waits.
+        wait_for_all = wait and conn is None
+        try:
+            await super().close(wait=wait_for_all, abort=abort, reason=reason)
+        except engineio.exceptions.SocketIsClosedError:  # the client went meanwhile
+            if conn is None:
+                raise
         if conn is None or not self.closed:
             return
         if conn.path == "over":  # the client went while the application was told
@@ -373,10 +382,15 @@ class EngineSocket(PollingSocket):
         Mirrors: ``engineio.async_socket.AsyncSocket._upgrade_websocket``.
         """
         self._environ = environ
+        is_upgrade = self.connected and self.conn is not None
+        if is_upgrade:
+            self.upgrading = True  # from here on: the server's accept may take its time
         try:
             return await super()._upgrade_websocket(environ)
         finally:
             self._environ = None
+            if is_upgrade:
+                self.upgrading = False
 
     async def _websocket_handler(self, ws: Any) -> None:
         """Serve a WebSocket: to its end, or until its transport is taken.
@@ -393,7 +407,7 @@ class EngineSocket(PollingSocket):
             self.upgraded = True
         else:
             try:
-                if not await self._upgrade(ws):
+                if not await self._upgrade(ws) or self.closing or self.closed:
                     await _close(ws, 1008, "the upgrade has failed")
                     return
             except PacketError as exc:
@@ -419,18 +433,31 @@ class EngineSocket(PollingSocket):
             await self._read(receive)
         finally:
             self._reader = None
-            await self._leave_messages()
-            await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
-            self._let_go()
+            try:
+                await self._leave_messages()
+            finally:
+                reason = self.server.reason.TRANSPORT_CLOSE
+                try:
+                    await self.close(wait=False, abort=True, reason=reason)
+                finally:
+                    self._let_go()
 
     async def _leave_messages(self) -> None:
-        """ASGI: send what waits, then close the WebSocket; once."""
-        ws, self._ws = self._ws, None
-        if ws is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_SECONDS):  # the client may not read
-                    await self._drain()
-                    await _close(ws, *(self._ending or (1000, "")))
+        """ASGI: send what waits, then close the WebSocket; once, others wait for it."""
+        if self._ws is None:
+            return
+        if self._left is not None:
+            await self._left.wait()
+            return
+        self._left = asyncio.Event()
+        try:
+            async with asyncio.timeout(_CLOSE_SECONDS):  # the client may not read
+                await self._drain()
+                await _close(self._ws, *(self._ending or (1000, "")))
+        except TimeoutError:
+            pass
+        finally:
+            self._left.set()
 
     async def _wait(self, ws: Any) -> str | bytes | None:
         data = await ws.wait()
@@ -458,6 +485,8 @@ class EngineSocket(PollingSocket):
             if isinstance(exc, TimeoutError):
                 self.server.logger.info("%s: Failed websocket upgrade, timeout", self.sid)
             return False
+        except PacketError:
+            raise
         except ValueError as exc:
             raise PacketError(str(exc)) from exc
         else:

@@ -224,10 +224,9 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
 
     def basic_disconnect(self, sid: Any, namespace: str, **kwargs: Any) -> None:
         """Mirrors: ``socketio.base_manager.BaseManager.basic_disconnect``."""
-        if namespace not in self.rooms:
-            return
-        for room in [*(self._rooms_of(namespace, sid) or ()), sid, None]:
-            self.basic_leave_room(sid, namespace, room)
+        if namespace in self.rooms:
+            for room in [*(self._rooms_of(namespace, sid) or ()), sid, None]:
+                self.basic_leave_room(sid, namespace, room)
         self.callbacks.pop(sid, None)
         for pending in (self.pending_connect, self.pending_disconnect):
             waiting = pending.get(namespace)

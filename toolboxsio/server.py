@@ -331,6 +331,8 @@ class AsyncServer(JoiningServer):
         :raises PacketError: when it is in too many, or (strict) there already.
         """
         namespace = namespace or "/"
+        if getattr(self.eio, "stopping", False) is True:
+            return
         manager, socket = self.manager, self.eio.sockets.get(eio_sid)
         is_known = (
             namespace in self.handlers
@@ -341,11 +343,12 @@ class AsyncServer(JoiningServer):
         if core is not None and is_known:
             sid = manager.sid_from_eio_sid(eio_sid, namespace)
             if self.strict and sid and sid not in manager.pending_disconnect.get(namespace, ()):
-                raise PacketError("CONNECT to a namespace that the client is in")
+                return  # the official client may ask twice before it has the answer
             if not sid and self._is_in_too_many(eio_sid):
                 raise PacketError("too many namespaces")
             if self.strict and isinstance(socket, EngineSocket):
-                socket.ask_for(namespace, 4 * self.max_namespaces)
+                joined = self._namespaces_of(eio_sid)
+                socket.ask_for(namespace, joined, 4 * self.max_namespaces)
         elif self.strict and not is_known:
             reason = {"message": "Invalid namespace"}
             packet = self.packet_class(CONNECT_ERROR, data=reason, namespace=namespace)
@@ -389,9 +392,10 @@ class AsyncServer(JoiningServer):
         begun = time.perf_counter()
         answer, has_failed = self.not_handled, True
         try:
-            answer = await server._trigger_event(data[0], namespace, sid, *data[1:])
-            if answer is not self.not_handled and id is not None:
-                await self._acknowledge(eio_sid, namespace, id, answer)
+            with self.attend(eio_sid):
+                answer = await server._trigger_event(data[0], namespace, sid, *data[1:])
+                if answer is not self.not_handled and id is not None:
+                    await self._acknowledge(eio_sid, namespace, id, answer)
             has_failed = False
         finally:
             self._count_event(namespace, data[0], time.perf_counter() - begun, has_failed)
@@ -599,6 +603,11 @@ class AsyncServer(JoiningServer):
             await super()._handle_eio_message(eio_sid, data)
             return
         waiting = self._binary_packet.get(eio_sid)
+        if waiting is None and isinstance(data, (bytes, bytearray)):
+            socket = self.eio.sockets.get(eio_sid)
+            if isinstance(socket, EngineSocket) and socket.stray_attachments > 0:
+                socket.stray_attachments -= 1
+                return
         try:
             packet = self._decode(data) if waiting is None else self._attach(eio_sid, waiting, data)
         except PacketError:
@@ -612,6 +621,8 @@ class AsyncServer(JoiningServer):
         """Type, namespace, id, data and, for a packet that is not complete yet, the packet."""
         cls = self.packet_class
         is_plain = getattr(cls, "_plain", False) and cls.decode is _DECODE
+        if is_plain and isinstance(data, (bytes, bytearray)):
+            raise PacketError("binary data that no packet has announced")
         if is_plain and isinstance(data, str) and loads_of(cls.json) is None:
             packet_type, namespace, id, args, count = core.decode_message(  # type: ignore[union-attr]
                 data, self.max_attachments, cls.max_depth

@@ -203,46 +203,47 @@ REQUEST_SECONDS = 10.0
 MOST_HEADER_BYTES = 64 * 1024
 
 
-class HTTPProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """uvicorn's HTTP protocol with an end for clients that do not come to theirs.
+class _Timed:
+    """Ends the connection of a client whose request does not come to the end of its headers."""
 
-    A request whose headers are not whole after 10 seconds is answered 408, one that has more than
-    64 KiB of them 431, and the connection is closed: uvicorn by itself waits, and keeps them.
-
-    ``uvicorn.run(app, http=toolboxsio.uvicorn.HTTPProtocol)``
-    """
-
+    loop: asyncio.AbstractEventLoop
+    transport: Any
     _late: asyncio.TimerHandle | None = None
+    _in_headers = False
     _header_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         """A client is here."""
-        super().connection_made(transport)
-        self._await_request()
+        super().connection_made(transport)  # type: ignore[misc]
+        self._await_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone."""
         self._stop_waiting()
-        super().connection_lost(exc)
+        super().connection_lost(exc)  # type: ignore[misc]
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the client."""
-        super().data_received(data)
-        cycle = self.cycle
-        if self not in self.connections or (cycle is not None and not cycle.response_complete):
-            self._stop_waiting()  # it is a WebSocket now; its request is being handled
-            return
-        if self._late is None:
-            self._await_request()
-        self._header_bytes += len(data)
-        if self._header_bytes > MOST_HEADER_BYTES:
-            self._turn_away(b"431 Request Header Fields Too Large")
+        """Bytes of the client. Those in which a request begins are not counted."""
+        was_in_headers = self._in_headers
+        super().data_received(data)  # type: ignore[misc]
+        if was_in_headers and self._in_headers:
+            self._header_bytes += len(data)
+            if self._header_bytes > MOST_HEADER_BYTES:
+                self._turn_away(b"431 Request Header Fields Too Large")
 
-    def _await_request(self) -> None:
-        self._late = self.loop.call_later(REQUEST_SECONDS, self._turn_away, b"408 Request Timeout")
+    def _await_headers(self) -> None:
+        if self._late is None:
+            self._late = self.loop.call_later(
+                REQUEST_SECONDS, self._turn_away, b"408 Request Timeout"
+            )
+
+    def _begin_request(self) -> None:
+        self._in_headers = True
+        self._header_bytes = 0
+        self._await_headers()
 
     def _stop_waiting(self) -> None:
-        self._header_bytes = 0
+        self._in_headers = False
         if self._late is not None:
             self._late.cancel()
             self._late = None
@@ -253,3 +254,46 @@ class HTTPProtocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
             head = b"HTTP/1.1 " + status
             self.transport.write(head + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             self.transport.close()
+
+
+class _TimedHttpTools(_Timed):
+    """What httptools tells of a request."""
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._begin_request()
+        super().on_message_begin()  # type: ignore[misc]
+
+    def on_headers_complete(self) -> None:
+        """Its headers are whole."""
+        self._stop_waiting()
+        super().on_headers_complete()  # type: ignore[misc]
+
+
+class _TimedH11(_Timed):
+    """h11 bounds the bytes of headers itself, and tells in which state it is."""
+
+    conn: Any
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client."""
+        super().data_received(data)
+        is_waiting = str(self.conn.their_state) == "IDLE" and self.conn.trailing_data[0]
+        if not is_waiting:
+            self._stop_waiting()
+        elif not self._in_headers:
+            self._begin_request()
+
+
+_Own = _TimedHttpTools if hasattr(AutoHTTPProtocol, "on_message_begin") else _TimedH11
+
+
+class HTTPProtocol(_Own, AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+    """uvicorn's HTTP protocol with an end for clients that do not come to theirs.
+
+    A request whose headers are not whole after 10 seconds is answered 408, one that has more than
+    64 KiB of them 431, and the connection is closed: uvicorn by itself waits, and keeps them.
+    Bodies have their time.
+
+    ``uvicorn.run(app, http=toolboxsio.uvicorn.HTTPProtocol)``
+    """

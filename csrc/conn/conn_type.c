@@ -399,6 +399,25 @@ conn_meth_give_up(PyObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
+/* A handler that Python runs. */
+static PyObject *
+conn_meth_begin(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    CONN(self)->running++;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_done(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    if (CONN(self)->running < 1) {
+        PyErr_SetString(PyExc_RuntimeError, "no handler is at work");
+        return NULL;
+    }
+    tbx_conn_call_done(CONN(self), false);
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 conn_meth_close(PyObject *self, PyObject *args)
 {
@@ -688,6 +707,9 @@ static PyMethodDef conn_methods[] = {
      "give_up($self, /)\n--\n\nEnd the session of a client that is too slow."},
     {"next_message", conn_meth_next_message, METH_NOARGS,
      "next_message($self, /)\n--\n\nWhat is to be given to ASGI's send(); None: nothing more."},
+    {"begin", conn_meth_begin, METH_NOARGS,
+     "begin($self, /)\n--\n\nPython has begun to run a handler of the client."},
+    {"done", conn_meth_done, METH_NOARGS, "done($self, /)\n--\n\nIt is through."},
     {"close", conn_meth_close, METH_VARARGS,
      "close($self, code, reason='', /)\n--\n\nStart the closing handshake; 0: close the "
      "transport."},

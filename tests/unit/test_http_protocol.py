@@ -18,7 +18,9 @@ async def app(scope, receive, send):
         await send({"type": "websocket.accept"})
         await receive()
         return
-    size, more = 0, True
+    size, more = 0, scope["path"] != "/early"
+    if scope["path"] == "/slow":
+        await asyncio.sleep(5)
     while more:
         event = await receive()
         size += len(event.get("body", b""))
@@ -82,9 +84,11 @@ async def test_bytes_one_by_one_do_not_prolong_it(port):
 async def test_headers_without_an_end(port):
     async with connected(port) as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\n")
-        for _ in range(65):
-            writer.write(b"x: " + b"y" * 1021 + b"\r\n")
-        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 431 ")
+        reading = asyncio.create_task(reader.read())
+        while not reading.done():
+            writer.write(b"x: " + b"y" * 8000 + b"\r\n")
+            await asyncio.wait({reading}, timeout=0.002)
+        assert (await reading).startswith(b"HTTP/1.1 431 ")
 
 
 async def test_the_next_request_of_a_connection(port):
@@ -107,6 +111,31 @@ async def test_a_body_has_time(port):
         writer.write(body[100:] + REQUEST)
         await answered(reader, b"0200000")
         await answered(reader, b"0000000")
+
+
+async def test_an_upload_that_is_answered_early(port):
+    """What is left of its body is no header, and has no time limit."""
+    body = b"x" * 300_000
+    async with connected(port) as (reader, writer):
+        writer.write(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n")
+        await answered(reader, b"0000000")
+        for at in range(0, len(body), 50_000):
+            writer.write(body[at : at + 50_000])
+            await asyncio.sleep(SECONDS / 3)  # nothing happens
+        writer.write(REQUEST)
+        await answered(reader, b"0000000")
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+async def test_the_next_request_while_one_is_at_work(port, size):
+    async with connected(port) as (reader, writer):
+        writer.write(REQUEST.replace(b"/ ", b"/slow ") + REQUEST[:-2])
+        reading = asyncio.create_task(reader.read())
+        while not reading.done():
+            writer.write(b"x: " + b"y" * size + b"\r\n")
+            await asyncio.wait({reading}, timeout=0.001)
+        status = b"408" if size == 1 else b"431"
+        assert b"HTTP/1.1 %s " % status in await reading
 
 
 async def test_a_websocket_has_time(port):
