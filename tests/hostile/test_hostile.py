@@ -28,7 +28,7 @@ ATTEMPTS = 3  # the machine does other things, too
 
 #: What the 99th percentile may become under attack: twice that of quiet times, or so many ms more.
 RATIO = 2
-MORE = 5 if NIGHTLY else 60
+MORE = 10 if NIGHTLY else 60
 #: What nobody ever waits, in ms: one attack that holds the server up for so long is seen.
 LONGEST = 500 if NIGHTLY else 2000
 #: Bytes by which the server may have grown when a case, and when all of them are over.
@@ -101,12 +101,13 @@ def test_attack(arena: Arena, name: str) -> None:
         bad = report["p99"] > limit(arena.quiet["p99"]) or report["max"] > LONGEST
         if not is_fair or not bad or attempt == ATTEMPTS - 1:
             break
-        arena.quiet = arena.honest.measure(QUIET_SECONDS)
+        after = arena.honest.measure(QUIET_SECONDS)
+        arena.quiet = max(arena.quiet, after, key=lambda figures: figures["p99"])
     arena.reports.append(report)
-    assert not is_fair or report["p99"] <= limit(arena.quiet["p99"]), report
-    assert not is_fair or report["max"] <= LONGEST, report
-    assert report["peak"] <= case.clients * case.holds + GROWTH, report
-    assert report["growth"] <= case.holds + GROWTH, report
+    assert not is_fair or report["p99"] <= limit(arena.quiet["p99"]), str(report)
+    assert not is_fair or report["max"] <= LONGEST, str(report)
+    assert report["peak"] <= case.clients * case.holds + GROWTH, str(report)
+    assert report["growth"] <= case.holds + GROWTH, str(report)
 
 
 def test_nobody_suffered(arena: Arena) -> None:
