@@ -50,6 +50,9 @@ _LATE_SECONDS = 1
 #: Seconds for an ASGI server to take the last messages.
 _CLOSE_SECONDS = 10
 
+#: Messages of a client that are not handled in C, in a row before others have their turn.
+_MOST_AT_ONCE = 16
+
 _AsgiWebSocket = engineio.async_drivers.asgi.WebSocket
 
 
@@ -84,6 +87,7 @@ class EngineSocket(PollingSocket):
     _waiter: asyncio.Future[None] | None = None  # ASGI: reading goes on when it is done
     _has_grace = False
     _is_leaving = False
+    _turn = 0  # messages of this client in a row
     _awaits_attachments = False  # their deadline stands
     _ending: tuple[int, str] | None = None  # ASGI: close code and reason
     stray_attachments = 0  # of packets that are not handled any more
@@ -327,7 +331,8 @@ class EngineSocket(PollingSocket):
             self._hang_up()
         except Exception:
             self.server.logger.exception("Unknown receive error")
-        if not self.server.hub().is_fast:
+        self._turn = (self._turn + 1) % _MOST_AT_ONCE
+        if self._turn == 0 or not self.server.hub().is_fast:
             await asyncio.sleep(0)  # what this has started comes before the next message
         self._watch_attachments()
 
