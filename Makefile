@@ -133,8 +133,8 @@ fuzz: $(VENV)/dev ## fuzzing: T=target SECONDS=60; without T all targets; withou
 fuzz-smoke: $(VENV)/dev
 	$(FUZZ) -j 2 -O smoke
 
-nightly: build node_modules ## the generated tests, at length
-	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity tests/e2e/test_differential.py --timeout 3600
+nightly: build node_modules ## the generated tests, hostile clients and faults, at length
+	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity tests/hostile tests/e2e/test_differential.py tests/e2e/test_faults.py --timeout 3600
 
 lint: $(VENV)/dev ## format and lint of Python and C, types
 	@PYTHON=$(PYTHON) .ci/need clang-format clang-tidy

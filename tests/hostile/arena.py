@@ -137,7 +137,9 @@ class Arena:
 
     def _open(self, path: Any, clients: int, rate: float, window: float) -> None:
         options = {**OPTIONS, **vars(self.times), "strict": self.strict}
-        more = {} if path == "direct" else {"ws_max_size": ASGI_MAX_SIZE}
+        more: dict[str, Any] = {"ws_max_size": ASGI_MAX_SIZE}
+        if path == "direct":
+            more = {"http": "toolboxsio.uvicorn:HTTPProtocol"}
         self.server = Server(OURS, path, handlers="tests.hostile.handlers", options=options, **more)
         self.stack.callback(self.server.close)
         self.target = Target(self.server.port, path, self.times, self.strict)

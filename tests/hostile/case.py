@@ -59,7 +59,8 @@ class Target:
 
     @property
     def is_direct(self) -> bool:
-        """Whether WebSockets are read by the connection, and not by the ASGI server."""
+        """Whether WebSockets are read by the connection, and not by the ASGI server, whose HTTP
+        protocol is then ours, too."""
         return self.path == "direct"
 
     async def joined(self) -> Peer:

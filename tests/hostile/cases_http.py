@@ -12,6 +12,7 @@ from .case import (
     check_response,
     refused,
 )
+from .handlers import REQUEST_SECONDS
 from .peer import POLLING, WEBSOCKET, Peer, Response, Session, request, ticks
 
 POST = "POST /socket.io/?{query} HTTP/1.1\r\nHost: x\r\n{headers}\r\n"
@@ -259,23 +260,42 @@ async def unanswered(peer: Peer, seconds: float) -> Response | None:
         return None
 
 
+async def awaits_request(target: Target, peer: Peer) -> None:
+    """Our HTTP protocol has an end for one that does not come; uvicorn's own has none."""
+    if target.is_direct:
+        check_response(await peer.response(), 408, REQUEST_SECONDS + LATE)
+    else:
+        assert await unanswered(peer, REQUEST_SECONDS + LATE) is None
+
+
 @case(slow=True, clients=100)
 async def handshake_byte_by_byte(target: Target) -> None:
-    """The HTTP server's to end, or not: the others must not notice."""
     async with await Peer.open(target.port) as peer:
         head = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nX-Slow: "
         await peer.send(head[:10])
-        rest = head[10:] + b"x" * 1000
-        sending = asyncio.create_task(peer.send_slowly(rest, 0.1))
-        assert await unanswered(peer, target.times.connect_timeout) is None
+        sending = asyncio.create_task(peer.send_slowly(head[10:] + b"x" * 1000, 0.1))
+        await awaits_request(target, peer)
         sending.cancel()
 
 
 @case(slow=True, clients=100)
 async def connection_that_says_nothing(target: Target) -> None:
-    """The HTTP server's to end, or not."""
     async with await Peer.open(target.port) as peer:
-        await unanswered(peer, target.times.connect_timeout)
+        await awaits_request(target, peer)
+
+
+@case()
+async def headers_without_end(target: Target) -> None:
+    """Of a request for a poll. uvicorn's own HTTP protocol takes them as long as they come."""
+    async with await Peer.open(target.port) as peer:
+        await peer.send(f"GET /socket.io/?{POLLING} HTTP/1.1\r\nHost: x\r\n".encode())
+        for _ in range(20):
+            if not await peer.send(b"X-Long: " + b"x" * 50_000 + b"\r\n"):
+                break
+        if target.is_direct:
+            check_response(await peer.response(), 431)
+        else:
+            assert await unanswered(peer, 0.1) is None
 
 
 async def not_served(target: Target, query: str, headers: str) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 MANY = 150
 
 
-#: Seconds for a WebSocket to close, once and once more.
-CLOSE_SECONDS = 1
+#: Seconds for a WebSocket to close, once and once more, and for a request's headers.
+CLOSE_SECONDS = REQUEST_SECONDS = 1
 
 
 def server_class(module: Any, config: dict[str, Any]) -> Any:
     importlib.import_module("toolboxsio.server").CLOSE_SECONDS = CLOSE_SECONDS
+    importlib.import_module("toolboxsio.uvicorn").REQUEST_SECONDS = REQUEST_SECONDS
     return module.AsyncServer
 
 
