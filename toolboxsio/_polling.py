@@ -111,7 +111,7 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         finally:
             self._posts -= 1
         if self.refusal is not None:
-            raise self.refusal
+            raise type(self.refusal)(str(self.refusal))
 
     async def _wait_for_room(self) -> None:
         """No more handlers than may are at work; the client waits for its answer."""

@@ -129,8 +129,9 @@ class EngineSocket(PollingSocket):
         :param reason: a :class:`PacketError`, whose ``code`` closes the WebSocket, or a text.
         """
         if self.refusal is None:
-            refusal = reason if isinstance(reason, PacketError) else PacketError(str(reason))
-            self.refusal = refusal
+            # another one: what the frames of its traceback hold would stay, with this socket
+            kind = type(reason) if isinstance(reason, PacketError) else PacketError
+            self.refusal = refusal = kind(str(reason))
             self.server._log_refusal(self.sid, str(refusal))
             await self.end(refusal.code, str(refusal), self.server.reason.TRANSPORT_ERROR)
 
