@@ -82,6 +82,9 @@ class Case:
     holds: int = 4 << 20
     #: Paths on which nobody else may notice: what is within the rules may keep the server busy.
     fair: tuple[str, ...] = ("direct", "asgi")
+    #: Paths on which memory is bounded; on others it is made once by each client, also in the long
+    #: run: what a web server keeps is not ours to bound.
+    bounded: tuple[str, ...] = ("direct", "asgi")
 
 
 CASES: dict[str, Case] = {}

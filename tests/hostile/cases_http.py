@@ -284,7 +284,7 @@ async def connection_that_says_nothing(target: Target) -> None:
         await awaits_request(target, peer)
 
 
-@case()
+@case(bounded=("direct",))
 async def headers_without_end(target: Target) -> None:
     """Of a request for a poll. uvicorn's own HTTP protocol takes them as long as they come."""
     async with await Peer.open(target.port) as peer:
@@ -310,14 +310,14 @@ async def not_served(target: Target, query: str, headers: str) -> None:
         assert response is None or response.status == 0 or 400 <= response.status < 500
 
 
-@case()
+@case(bounded=("direct",))
 async def request_with_huge_headers(target: Target) -> None:
     """A line of a megabyte, and twenty thousand lines."""
     for headers in ("X-Long: " + "x" * 1_000_000 + "\r\n", "X-Short: x\r\n" * 20_000):
         await not_served(target, WEBSOCKET, headers)
 
 
-@case()
+@case(bounded=("direct",))
 async def request_with_a_huge_path(target: Target) -> None:
     await not_served(target, f"{WEBSOCKET}&x=" + "x" * 1_000_000, "")
 

@@ -10,6 +10,7 @@ from tests.e2e.raw import CLOSE, encode
 
 from .case import (
     LATE,
+    MAX_ATTACHMENTS_SIZE,
     MAX_BACKLOG,
     MAX_NAMESPACES,
     MAX_PENDING_ACKS,
@@ -199,7 +200,10 @@ async def output_that_is_not_read(target: Target) -> None:
 
 @case(slow=True, holds=MAX_BACKLOG + (4 << 20))
 async def goodbye_of_one_that_does_not_read(target: Target) -> None:
-    """What waits for it never leaves: its connection is dropped. On ASGI that is not ours to do."""
+    """What waits for it never leaves: its connection is dropped.
+
+    On ASGI that is not ours to do, and a goodbye behind output is not seen.
+    """
     async with await Peer.open(target.port, buffer=4096) as peer:
         await peer.join()
         peer.stop_reading()
@@ -214,7 +218,8 @@ async def goodbye_of_one_that_does_not_read(target: Target) -> None:
                 if not is_stuck:
                     await peer.frame('42["pours",5,10000]')
         await peer.frame(b"\x03\xe8", CLOSE)
-        async with asyncio.timeout(2 * CLOSE_SECONDS + LATE):
+        late = 2 * CLOSE_SECONDS if target.is_direct else target.times.silence
+        async with asyncio.timeout(late + LATE):
             async for _ in ticks(0.1):
                 if await session.is_over() and (not target.is_direct or not await peer.send(b"\0")):
                     break
@@ -239,7 +244,7 @@ async def events_whose_handlers_take_long(target: Target) -> None:
         await sending
 
 
-@case()
+@case(holds=4 * MAX_ATTACHMENTS_SIZE)
 async def attachments_that_are_too_large_together(target: Target) -> None:
     async with await target.joined() as peer:
         await peer.frame(f'4510-["counted",{PLACEHOLDER}]')
