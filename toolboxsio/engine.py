@@ -403,8 +403,15 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         if hub is not None:
             hub.stopping = True
         self._stopping_loop = asyncio.get_running_loop()
-        self._stop = self._stopping_loop.create_task(stop)
-        return self._stop
+        self._stop = task = self._stopping_loop.create_task(stop)
+        task.add_done_callback(self._stopped)
+        return task
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        if self._stop is task:
+            self._stop = None
+        if not task.cancelled() and task.exception() is not None:
+            self.logger.error("the sessions could not be ended", exc_info=task.exception())
 
     def _running_stop(self) -> asyncio.Task[None] | None:
         task = self._stop

@@ -311,7 +311,11 @@ static PyObject *
 hub_meth_tasks(PyObject *self, PyObject *Py_UNUSED(none))
 {
     PyObject *tasks = ((TbxHubObject *)self)->tasks;
-    return tasks != NULL ? PySequence_List(tasks) : PyList_New(0);
+    if (tasks == NULL) { /* it was cleared */
+        PyErr_SetString(PyExc_RuntimeError, "the hub is gone");
+        return NULL;
+    }
+    return PySequence_List(tasks);
 }
 
 static PyObject *

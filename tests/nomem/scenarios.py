@@ -270,6 +270,7 @@ LIMITS = (
     *("ping_interval", "ping_timeout", "connect_timeout", "message_timeout", "leave_timeout"),
     *("close_timeout", "max_size", "max_backlog", "max_running", "compression_threshold"),
     "keeps_slow",
+    *("max_fragments", "max_control"),
 )
 
 
@@ -708,7 +709,7 @@ async def kept_clients(stage):
 
 @scenario()
 async def endings(stage):
-    for how in (("close", 1000, "bye"), ("close", 1001), ("shutdown",), ("abort",), ("give_up",)):
+    for how in (("close", 1000, "bye"), ("close", 1001), ("abort",), ("give_up",)):
         client = stage.client()
         if client is not None:
             stage.do(getattr(client.conn, how[0]), *how[1:])
@@ -724,6 +725,22 @@ async def endings(stage):
                 await stage.sio.disconnect(sid)
     await stage.turn()
     await stage.end()
+
+
+@scenario()
+async def the_web_server_stops(stage):
+    eio = stage.sio.eio
+    client, other = stage.client(server=Uvicorn()), stage.client()
+    if client is not None and other is not None:
+        other.send('421["e"]')
+        stage.do(client.conn.shutdown)
+        client.send('421["e"]')
+        await stage.wait_for_ends()
+        end = time.monotonic() + 3
+        while eio._stop is not None and time.monotonic() < end:  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+    await stage.end()
+    stage.sio._hub.stopping, eio._stopping_loop = False, None
 
 
 @scenario()
