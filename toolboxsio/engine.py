@@ -403,7 +403,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         if hub is not None:
             hub.stopping = True
         self._stopping_loop = asyncio.get_running_loop()
-        self._stop = task = self._stopping_loop.create_task(stop)
+        task: asyncio.Task[None] = self._stopping_loop.create_task(stop)
+        self._stop = task
         task.add_done_callback(self._stopped)
         return task
 
