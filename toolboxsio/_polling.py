@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import engineio.exceptions
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
-from engineio.packet import NOOP, OPEN, PING, packet_names
+from engineio.packet import NOOP
 
 from .errors import PacketError, TooBigError, TooLateError
 from .packet import EnginePacket, EnginePayload
@@ -136,8 +136,6 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             raise PacketError("a JSONP request without packets") from None
         for packet in packets:
             self._check(packet)
-            if packet.packet_type in (OPEN, PING, NOOP):
-                raise PacketError(f"{packet_names[packet.packet_type]} packet from a client")
         return cast("list[EnginePacket]", packets)
 
     async def _read_body(self, environ: dict[str, Any]) -> bytes:

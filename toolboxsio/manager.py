@@ -15,6 +15,10 @@ from .packet import EnginePacket
 __all__ = ["AsyncManager"]
 
 
+#: Namespaces of all clients that are looked at for one.
+_MOST_LOOKED_AT = 100
+
+
 def _args_of(data: Any) -> list[Any]:
     """The arguments of an event: a tuple is several, None is none."""
     return list(data) if isinstance(data, tuple) else [] if data is None else [data]
@@ -167,8 +171,10 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         return super()._generate_ack_id(sid, callback)
 
     def namespaces_of(self, eio_sid: str) -> list[str]:
-        """The namespaces that a session is in, without a look at the others."""
+        """The namespaces that a session is in; in upstream's order, unless there are very many."""
         names = self.__dict__.get("_session_namespaces", {}).get(eio_sid, ())
+        if len(names) > 1 and len(self.rooms) <= _MOST_LOOKED_AT:
+            names = [name for name in self.rooms if name in names]
         return [name for name in names if self.sid_from_eio_sid(eio_sid, name)]
 
     def get_rooms(self, sid: Any, namespace: str) -> list[Any]:

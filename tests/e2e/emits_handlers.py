@@ -62,8 +62,15 @@ class Emits:
             try:
                 results.append(await self.one(**options))
             except Exception as exc:
-                results.append(type(exc).__name__)
+                results.append(self.failure(operation, exc))
         return results
+
+    def failure(self, operation: dict[str, Any], exc: Exception) -> str:
+        """The exception's name; who is not there is a KeyError or a ValueError of upstream's, as
+        the empty room that was left of others decides."""
+        name = type(exc).__name__
+        is_absent = operation["do"] == "enter_room" and name in ("KeyError", "ValueError")
+        return "not there" if is_absent else name
 
     def options(self, run: str, caller: str, operation: dict[str, Any]) -> dict[str, Any]:
         """Make the arguments of an operation."""
