@@ -1,5 +1,6 @@
 """HTTP and WebSocket by hand: every byte that the server sends is seen."""
 
+import itertools
 import os
 import re
 import socket
@@ -51,6 +52,16 @@ def as_upstream(lines: list[Any]) -> list[Any]:
     """Our lines with upstream's in the place of those that differ on purpose."""
     table = {repr(line): other for line, other in DIFFERENT}
     return [table.get(repr(line), line) for line in lines]
+
+
+def ends_sorted(lines: list[Any]) -> list[Any]:
+    """What handlers saw, with the end of several namespaces at once in one order: it is that of the
+    server's table, where upstream keeps namespaces that all have left."""
+    ordered: list[Any] = []
+    for is_end, group in itertools.groupby(lines, lambda line: line[0].endswith("disconnect")):
+        found = list(group)
+        ordered += sorted(found, key=repr) if is_end else found
+    return ordered
 
 
 class Wire:

@@ -26,7 +26,7 @@ from typing import Any
 from .emits_programs import ASKED, HOMES, Programs, answered_calls, asked_answer
 from .emits_values import SPEAKING
 from .harness import Server
-from .raw import CLOSE, PING, TEXT, WebSocket, Wire, as_upstream, encode
+from .raw import CLOSE, PING, TEXT, WebSocket, Wire, as_upstream, encode, ends_sorted
 
 CLIENTS = 8
 STEPS = 45
@@ -788,7 +788,11 @@ def play(server: Server, steps: list[Step], name: str) -> list[list[Any]]:
                 break
         else:
             return [
-                [*as_upstream(client.wire.lines), ["handlers"], *server.transcript(client.run)]
+                [
+                    *as_upstream(client.wire.lines),
+                    ["handlers"],
+                    *ends_sorted(server.transcript(client.run)),
+                ]
                 for client in clients
             ]
         return [client.wire.lines for client in clients]

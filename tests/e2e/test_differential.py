@@ -97,7 +97,8 @@ def test_random_sessions(loop: str, first: int) -> None:
 
             facts = wait_until(f"{server.name} has let go of its clients", emptied)
             rooms.append(facts["rooms"])  # those that somebody entered who was not there
-        assert rooms[1] == rooms[2] == rooms[0]
+        assert rooms[1] == rooms[2]
+        assert set(rooms[1]) <= set(rooms[0])  # where empty ones are left of who was not there
 
 
 def test_programs_of_every_kind_are_played() -> None:
