@@ -15,7 +15,7 @@ from .serving import SECRET, serving, token
 
 JS = Path(__file__).resolve().parents[1] / "js"
 LIMIT = 2
-EXPIRE_SECONDS = 3
+EXPIRE_SECONDS = 5
 
 
 async def test_a_typed_message_is_acknowledged(backend):

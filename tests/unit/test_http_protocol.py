@@ -129,13 +129,16 @@ async def test_an_upload_that_is_answered_early(port):
 @pytest.mark.parametrize("size", [1, 1000])
 async def test_the_next_request_while_one_is_at_work(port, size):
     async with connected(port) as (reader, writer):
+        begun = asyncio.get_running_loop().time()
         writer.write(REQUEST.replace(b"/ ", b"/slow ") + REQUEST[:-2])
         reading = asyncio.create_task(reader.read())
         while not reading.done():
             writer.write(b"x: " + b"y" * size + b"\r\n")
             await asyncio.wait({reading}, timeout=0.001)
         status = b"408" if size == 1 else b"431"
-        assert b"HTTP/1.1 %s " % status in await reading
+        with contextlib.suppress(ConnectionResetError):  # what is still sent may cut it off
+            assert b"HTTP/1.1 %s " % status in await reading
+        assert asyncio.get_running_loop().time() - begun < 4  # else it was the slow answer
 
 
 async def test_a_websocket_has_time(port):
