@@ -38,12 +38,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         """
         namespace = namespace or "/"
         manager, sid, socket = self.manager, None, self.eio.sockets.get(eio_sid)
-        if (
-            namespace in self.handlers
-            or namespace in self.namespace_handlers
-            or self.namespaces == "*"
-            or namespace in self.namespaces
-        ):
+        if self._is_known(namespace):
             sid = await manager.pre_connect(eio_sid, namespace)
         if sid is None:
             await self._answer(eio_sid, CONNECT_ERROR, namespace, "Unable to connect")
@@ -70,6 +65,15 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             return
         if isinstance(socket, AsyncSocket) and (socket.closing or socket.closed):  # gone meanwhile
             await self._handle_disconnect(eio_sid, namespace, self.reason.TRANSPORT_CLOSE)
+
+    def _is_known(self, namespace: str) -> bool:
+        """Whether clients may ask for a namespace."""
+        return (
+            namespace in self.handlers
+            or namespace in self.namespace_handlers
+            or self.namespaces == "*"
+            or namespace in self.namespaces
+        )
 
     async def _answer(self, eio_sid: str, kind: int, namespace: str, data: Any) -> None:
         with suppress(SocketIsClosedError):

@@ -6,6 +6,7 @@ Each place names the function of python-engineio that it mirrors.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -17,7 +18,13 @@ from engineio.packet import NOOP
 from .errors import PacketError, TooBigError, TooLateError
 from .packet import EnginePacket, EnginePayload
 
-__all__ = ["SESSION_METHODS", "PollingSocket", "is_replaced", "is_send_replaced"]
+__all__ = [
+    "SESSION_METHODS",
+    "PollingSocket",
+    "is_replaced",
+    "is_send_replaced",
+    "wants_websocket",
+]
 
 #: Where an application replaces one of these, its sessions are upstream's from the start.
 SESSION_METHODS = (
@@ -42,6 +49,16 @@ def is_replaced(name: str) -> bool:
 def is_send_replaced() -> bool:
     """Whether the application has replaced how upstream's sockets send."""
     return is_replaced("send")
+
+
+def wants_websocket(environ: dict[str, Any]) -> bool:
+    """Whether a request asks for a WebSocket.
+
+    Mirrors: ``engineio.async_socket.AsyncSocket.handle_get_request``.
+    """
+    connection = environ.get("HTTP_CONNECTION", "").lower().split(",")
+    is_upgrade = "upgrade" in (word.strip() for word in connection)
+    return is_upgrade and environ.get("HTTP_UPGRADE", "").lower() == "websocket"
 
 
 #: Digits of a Content-Length that are read.
@@ -170,15 +187,15 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         """The session is over: bodies that are on their way are not waited for."""
         now = asyncio.get_running_loop().time()
         for deadline in self._bodies:
-            deadline.reschedule(now)
+            with contextlib.suppress(RuntimeError):  # it is past
+                deadline.reschedule(now)
 
     async def handle_get_request(self, environ: dict[str, Any]) -> Any:
         """Answer a poll, or accept a WebSocket.
 
         Mirrors: ``engineio.async_socket.AsyncSocket.handle_get_request``.
         """
-        is_poll = environ.get("HTTP_UPGRADE", "").lower() != "websocket"
-        is_strict_poll = self._options.strict and is_poll
+        is_strict_poll = self._options.strict and not wants_websocket(environ)
         if is_strict_poll and self._polls:
             await self.refuse("a poll while another is waiting")
             raise engineio.exceptions.EngineIOError("two polls")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["STOP_SECONDS", "stop_clients", "watch_messages", "watch_request"]
+__all__ = ["STOP_SECONDS", "stop_clients", "watch_request"]
 
 #: Seconds that handlers have to come to their end, unless told otherwise.
 STOP_SECONDS = 5.0
@@ -129,32 +128,42 @@ def _protocol_of(environ: dict[str, Any]) -> Any:
     return owner if is_known and isinstance(getattr(owner, "tasks", None), set) else None
 
 
-def watch_request(environ: dict[str, Any], eio: Any) -> None:
-    """Let the sessions of a server end when the uvicorn stops that a request has come through."""
-    _put_before_shutdown(environ, eio, _stop_with_request)
+class _Shutdown:
+    """Stands before ``shutdown()`` of one of uvicorn's protocols, on the object.
+
+    A connection may be of several servers of an application, one after the other.
+    """
+
+    __slots__ = ("is_message", "protocol", "servers")
+
+    def __init__(self, protocol: Any, is_message: bool) -> None:
+        self.protocol = weakref.ref(protocol)  # which holds this
+        self.servers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.is_message = is_message
+
+    def __call__(self) -> None:
+        protocol = self.protocol()
+        if protocol is None:
+            return
+        stops = [eio.stop_soon(1012, protocol.tasks) for eio in self.servers]
+        if self.is_message:  # our goodbye comes before its own
+            for task in stops:
+                task.add_done_callback(lambda _: type(protocol).shutdown(protocol))
+        else:
+            type(protocol).shutdown(protocol)
 
 
-def watch_messages(environ: dict[str, Any] | None, eio: Any) -> None:
-    """The same for a WebSocket that uvicorn keeps itself; our goodbye comes before its own."""
-    _put_before_shutdown(environ or {}, eio, _stop_with_messages)
+def watch_request(environ: dict[str, Any], eio: Any, is_message: bool = False) -> None:
+    """Let the sessions of a server end when the uvicorn stops that a request has come through.
 
-
-def _put_before_shutdown(
-    environ: dict[str, Any], eio: Any, shutdown: Callable[[Any, Any], None]
-) -> None:
+    :param is_message: it is a WebSocket that uvicorn keeps itself.
+    """
     protocol = _protocol_of(environ)
-    if protocol is not None:
-        with contextlib.suppress(AttributeError, TypeError):  # __slots__
-            protocol.shutdown = functools.partial(shutdown, weakref.ref(protocol), eio)
-
-
-def _stop_with_request(reference: Any, eio: Any) -> None:
-    protocol = reference()
-    eio.stop_soon(1012, protocol.tasks)
-    type(protocol).shutdown(protocol)
-
-
-def _stop_with_messages(reference: Any, eio: Any) -> None:
-    protocol = reference()
-    task = eio.stop_soon(1012, protocol.tasks)
-    task.add_done_callback(lambda _: type(protocol).shutdown(protocol))
+    if protocol is None:
+        return
+    shutdown = protocol.shutdown
+    if not isinstance(shutdown, _Shutdown):
+        shutdown = _Shutdown(protocol, is_message)
+        with contextlib.suppress(AttributeError):  # __slots__
+            protocol.shutdown = shutdown
+    shutdown.servers.add(eio)

@@ -22,7 +22,7 @@ from engineio.async_socket import AsyncSocket as _UpstreamSocket
 from engineio.packet import MESSAGE, OPEN
 
 from ._load import core
-from ._polling import SESSION_METHODS, is_replaced, is_send_replaced
+from ._polling import SESSION_METHODS, is_replaced, is_send_replaced, wants_websocket
 from ._server_stop import STOP_SECONDS, stop_clients, watch_request
 from .asgi import translate_request
 from .engine_socket import DUE_CONNECT, WATCHED, EngineSocket
@@ -262,7 +262,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         self, environ: dict[str, Any], sid: str | None, transport: str, jsonp_index: int | None
     ) -> Any:
         upgrade = environ["HTTP_UPGRADE"].lower() if "HTTP_UPGRADE" in environ else None
-        if upgrade != "websocket":
+        is_poll = not wants_websocket(environ)
+        if is_poll:
             watch_request(environ, self)
         if sid is None:
             if transport != "polling" and not transport == upgrade == "websocket":
@@ -277,7 +278,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             return socket
         if transport != "polling" and transport != upgrade:
             return self._refused(f"Invalid transport for session {sid}", "bad-transport")
-        if upgrade == "websocket" and socket.upgrading:
+        if socket.upgrading and not is_poll:
             return self._refused(f"Session {sid} is being upgraded", "bad-upgrade")
         response: Any
         try:
@@ -421,9 +422,13 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         return task
 
     async def stop(self, seconds: float, code: int) -> None:
-        """End all sessions; see :func:`toolboxsio._server_stop.stop_clients`."""
+        """End all sessions; see :func:`toolboxsio._server_stop.stop_clients`.
+
+        It goes on when who waits for it is cancelled: a handler that asks for it is one of those
+        that the end waits for.
+        """
         task = self._running_stop() or self._begin_stop(stop_clients(self, seconds, code))
-        await task
+        await asyncio.shield(task)
 
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None

@@ -22,7 +22,7 @@ from engineio.packet import CLOSE, NOOP, OPEN, PING, PONG, UPGRADE, packet_names
 from ._drain import drain_all
 from ._load import core
 from ._polling import PollingSocket, is_replaced
-from ._server_stop import watch_messages
+from ._server_stop import watch_request
 from .errors import PacketError, TooBigError, TooLateError
 from .packet import EnginePacket
 
@@ -425,7 +425,7 @@ class EngineSocket(PollingSocket):
             return
         self._reader = asyncio.current_task()
         self._ws = ws
-        watch_messages(self._environ, self.server)
+        watch_request(self._environ or {}, self.server, is_message=True)
         self.conn.attach_messages()
         if type(ws) is _AsgiWebSocket:
             receive, self._send_message = ws.asgi_receive, ws.asgi_send

@@ -119,7 +119,7 @@ class AsyncServer(JoiningServer):
     one line in the log.
     """
 
-    # Here, for servers that were built as upstream's.
+    # The defaults, and the options of servers that were built as upstream's.
     max_attachments = 10
     max_attachment_bytes: int | None = None
     max_payload_packets: int | None = None
@@ -146,22 +146,22 @@ class AsyncServer(JoiningServer):
         namespaces: Any = None,
         *,
         json_default: Callable[[Any], Any] | None = None,
-        slow_client: SlowClient = "disconnect",
-        strict: bool = False,
-        shutdown_timeout: float = STOP_SECONDS,
-        max_fragments: int = 4096,
+        slow_client: SlowClient = slow_client,
+        strict: bool = strict,
+        shutdown_timeout: float = shutdown_timeout,
+        max_fragments: int = max_fragments,
         max_attachments: int | None = None,
         max_attachment_bytes: int | None = None,
         max_payload_packets: int | None = None,
         json_max_depth: int | None = None,
-        max_namespaces: int = 100,
-        max_pending_acks: int = 4096,
-        max_running_handlers: int = 1000,
-        max_control_frames: int = 100,
-        max_backlog: int = 8 * 1024 * 1024,
-        connect_timeout: float = 45,
-        upgrade_timeout: float = 10,
-        message_timeout: float = 45,
+        max_namespaces: int = max_namespaces,
+        max_pending_acks: int = max_pending_acks,
+        max_running_handlers: int = max_running_handlers,
+        max_control_frames: int = max_control_frames,
+        max_backlog: int = max_backlog,
+        connect_timeout: float = connect_timeout,
+        upgrade_timeout: float = upgrade_timeout,
+        message_timeout: float = message_timeout,
         **kwargs: Any,
     ) -> None:
         serializer = kwargs.pop("serializer", "default")
@@ -328,18 +328,13 @@ class AsyncServer(JoiningServer):
 
         Mirrors: ``socketio.async_server.AsyncServer._handle_connect``.
 
-        :raises PacketError: when it is in too many, or (strict) there already.
+        :raises PacketError: when it is in too many.
         """
         namespace = namespace or "/"
         if getattr(self.eio, "stopping", False) is True:
             return
         manager, socket = self.manager, self.eio.sockets.get(eio_sid)
-        is_known = (
-            namespace in self.handlers
-            or namespace in self.namespace_handlers
-            or self.namespaces == "*"
-            or namespace in self.namespaces
-        )
+        is_known = self._is_known(namespace)
         if core is not None and is_known:
             sid = manager.sid_from_eio_sid(eio_sid, namespace)
             if self.strict and sid and sid not in manager.pending_disconnect.get(namespace, ()):
@@ -373,7 +368,7 @@ class AsyncServer(JoiningServer):
                 if isinstance(socket, EngineSocket):
                     socket.refuse_soon(text)
                 return True
-        self.logger.error("%s: %s, the oldest is forgotten", sid, text)
+        self.eio._log_error_once(f"{sid}: {text}, the oldest is forgotten", "pending-acks")
         return False
 
     def _has_asked(self, eio_sid: str, namespace: str | None) -> bool:

@@ -44,6 +44,23 @@ async def wrapped(scope: Any, receive: Any, send: Any) -> None:
     await app(scope, receive, send_on)
 
 
+other_sio = socketio.AsyncServer(async_mode="asgi", shutdown_timeout=1)
+
+
+@other_sio.on("disconnect")
+async def other_disconnect(sid: str, reason: str) -> None:
+    print("other disconnect", reason, flush=True)
+
+
+#: Two servers in one application.
+two = socketio.ASGIApp(other_sio, other_asgi_app=app, socketio_path="/other")
+
+
+@sio.event
+async def ends_the_server(sid: str) -> None:
+    await sio.shutdown(timeout=0.2)
+
+
 async def stoppable(scope: Any, receive: Any, send: Any) -> None:
     """The application, and `GET /stop`: `sio.shutdown()`, then what is left of the server."""
     if scope["type"] != "http" or scope["path"] != "/stop":

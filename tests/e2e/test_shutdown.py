@@ -1,6 +1,7 @@
 """The end of a server with clients on it: by uvicorn's stop, and by `sio.shutdown()`."""
 
 import contextlib
+import http.client
 import json
 import signal
 import socket
@@ -128,6 +129,46 @@ def test_a_client_that_polls_is_alone(tmp_path: Path, free_port: Any, path: str)
         poller.thread.join(5)
         assert poller.answers == [(200, "1")]
         assert "disconnect server disconnect" in server.said()
+
+
+def test_two_servers_on_one_connection(tmp_path: Path, free_port: Any) -> None:
+    """A connection that was the one server's and is the other's: the sessions of both end."""
+    port = free_port()
+    with uvicorn(tmp_path, "--port", str(port), app="two") as server:
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+
+        def ask(path: str, body: str | None = None) -> str:
+            link.request("GET" if body is None else "POST", path, body)
+            return link.getresponse().read().decode()
+
+        for path in ("/socket.io/", "/other/"):
+            url = f"{path}?EIO=4&transport=polling"
+            url += f"&sid={json.loads(ask(url)[1:])['sid']}"
+            assert ask(url, "40") == "OK"
+            assert ask(url).startswith("40{")
+        link.request("GET", url)  # waits
+        server.wait_for("/other/", 3)
+        server.process.send_signal(signal.SIGTERM)
+        assert link.getresponse().read() == b"1"
+        assert seconds_to_stop(server) < 3
+        assert server.said().count("other disconnect server disconnect") == 1
+        assert server.said().count("disconnect server disconnect") == 2
+        link.close()
+
+
+def test_a_handler_ends_the_server(tmp_path: Path, free_port: Any) -> None:
+    """It is one of those that the end waits for, and is cancelled; the end goes on."""
+    port = free_port()
+    with (
+        uvicorn(tmp_path, "--port", str(port)) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        idle, asking = joined(stack, port), joined(stack, port)
+        asking.send('42["ends_the_server"]')
+        assert received(idle) == ["1", 1001]
+        assert received(asking) == ["1", 1001]
+        server.wait_for("disconnect server disconnect", 2)
+        assert "Traceback" not in server.said()
 
 
 @pytest.mark.parametrize("path", WS)
