@@ -198,5 +198,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             self.logger.info("Disconnecting %s [%s]", sid, namespace)
             eio_sid = self.manager.pre_disconnect(sid, namespace=namespace)
             self._drop_partial(eio_sid, namespace)
-            await self._answer(eio_sid, DISCONNECT, namespace, None)
-            await self._tell(sid, namespace, self.reason.SERVER_DISCONNECT)
+            try:
+                await self._answer(eio_sid, DISCONNECT, namespace, None)
+            finally:  # else it would stay, neither here nor gone
+                await self._tell(sid, namespace, self.reason.SERVER_DISCONNECT)

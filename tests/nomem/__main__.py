@@ -1,8 +1,7 @@
 """Fails every call that allocates, one by one (`make nomem`; run in a tree that build.py has made).
 
     python -m tests.nomem              each site when it is come to first, and the second time
-    python -m tests.nomem --all        in several scenarios, early and late, once and from then on;
-                                       and each function with its n-th allocation failing, for all n
+    python -m tests.nomem --all        in several scenarios, early and late, once and from then on
     python -m tests.nomem NAME...      sites whose name (file:line function) contains one of these
 
 After each failure: it is told (an exception, a report, a connection that ends), or nothing is
@@ -12,7 +11,6 @@ the same scenario without a failure then gives what it gave before.
 
 import argparse
 import faulthandler
-import functools
 import gc
 import itertools
 import json
@@ -21,6 +19,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -79,14 +78,14 @@ class Trial:
             self.usual = Counter(texts(self.theatre.take_told()))
             self.theatre.left()
         gc.collect()
-        self.blocks = nomem.state()[2]
+        self.blocks = nomem.state()[1]
 
     def check(self, fail, for_good=False, is_tolerated=False):
         """A run in which fail() has let something fail, and one after it. True when it failed."""
         theatre = self.theatre
         fail()
         seen = theatre.play()
-        failures, _, _ = nomem.state()
+        failures, _ = nomem.state()
         cleared = nomem.cleared()
         told = texts(theatre.take_told())  # without what the exceptions hold
         theatre.settle()
@@ -116,11 +115,11 @@ class Trial:
 
     def check_blocks(self, fail, said):
         """Memory that is kept from now on is no leak; what more is kept each time, is."""
-        counts = [nomem.state()[2]]
+        counts = [nomem.state()[1]]
         while counts[-1] > self.blocks and len(counts) < 4:
             fail()
             self.clean_up()
-            counts.append(nomem.state()[2])
+            counts.append(nomem.state()[1])
         if len(counts) == 4 and sorted(set(counts)) == counts:
             raise Wrong(f"more blocks each time: {counts}; {said}")
         self.blocks = max(self.blocks, counts[-1])
@@ -172,6 +171,8 @@ def isolated(function, *args, seconds=SECONDS):
                     result = [None, str(exc)]
                 os.write(out.fileno(), b"\0" + json.dumps(result).encode())
                 status = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(status)
         _, status = os.waitpid(pid, 0)
@@ -230,15 +231,6 @@ def fail_sites(name, sites, thorough):
     return [
         (site.name, *isolated(fail_site, trial, site, *sites[site], thorough)) for site in sites
     ]
-
-
-def fail_allocations(name):
-    """All runs of a scenario in which one allocation fails, whosever it is: how many."""
-    trial = Trial(name)
-    n = 0
-    while trial.check(functools.partial(nomem.fail_at, n + 1)):
-        n += 1
-    return n
 
 
 def spread(jobs, workers):
@@ -315,12 +307,12 @@ def run_all(chosen, plays, workers):
     results = Results()
     pairs = [(site, *play) for site in chosen for play in plays[site.name][:SCENARIOS]]
     results.add(spread(jobs_of(pairs, True), workers))
-    return results
+    return run_once(chosen, plays, workers, results)
 
 
-def run_once(chosen, plays, workers):
-    """Each site in the first scenario in which it comes to fail."""
-    results = Results()
+def run_once(chosen, plays, workers, results=None):
+    """Each site that has not failed yet, in the first scenario in which it comes to fail."""
+    results = results or Results()
     for number in range(max(map(len, plays.values()))):
         pairs = [
             (site, *plays[site.name][number])
@@ -377,12 +369,6 @@ def main():
         and (not options.names or any(name in site.name for name in options.names))
     ]
     results = (run_all if options.all else run_once)(chosen, plays, workers)
-    if options.all and not options.names:
-        jobs = [(fail_allocations, name) for name in scenarios.FUNCTIONS]
-        for index, runs, error in spread(jobs, workers):
-            results.runs += runs or 0
-            if error is not None:
-                results.wrong.append(f"allocations of {jobs[index][1]}: {error}")
     if not options.names:
         results.wrong += unreached(sites, results.failed)
     for text in results.wrong:

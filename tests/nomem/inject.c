@@ -2,9 +2,8 @@
  *
  *     sites() -> [(unit, file, line, function, number, hits)]
  *     choose(places, skip, stays)    # the sites that fail, after `skip` hits; once, or from then on
- *     fail_at(n)                     # the n-th allocation of any kind fails; 0: none does
- *     state() -> (failures, allocations, blocks)
- *     cleared() -> ["file:line"]     # where MemoryError was dropped since choose() or fail_at()
+ *     state() -> (failures, blocks)
+ *     cleared() -> ["file:line"]     # where MemoryError was dropped since choose()
  */
 #define TBX_NOMEM_SELF
 #include "inject.h"
@@ -16,7 +15,7 @@ static tbx_site *chosen[CHOSEN_MAX];
 static size_t n_chosen;
 static unsigned long skip;
 static bool stays, armed;
-static unsigned long failures, allocations, fail_at;
+static unsigned long failures;
 static long blocks;
 static struct {
     const char *file;
@@ -33,10 +32,6 @@ is_out_of_memory(void)
 {
     if (armed) {
         armed = false;
-        failures++;
-        return true;
-    }
-    if (fail_at != 0 && ++allocations == fail_at) {
         failures++;
         return true;
     }
@@ -104,16 +99,6 @@ bool
 tbx_site_fails(tbx_site *site)
 {
     if (is_chosen(site)) {
-        failures++;
-        return true;
-    }
-    return false;
-}
-
-bool
-tbx_site_lacks(tbx_site *site)
-{
-    if (is_chosen(site) || (fail_at != 0 && ++allocations == fail_at)) {
         failures++;
         return true;
     }
@@ -190,7 +175,7 @@ nomem_sites(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 static void
 reset(void)
 {
-    failures = allocations = fail_at = skip = 0;
+    failures = skip = 0;
     n_chosen = n_cleared = 0;
     armed = stays = false;
 }
@@ -222,26 +207,13 @@ nomem_choose(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 static PyObject *
-nomem_fail_at(PyObject *Py_UNUSED(module), PyObject *arg)
-{
-    unsigned long n = PyLong_AsUnsignedLong(arg);
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    reset();
-    fail_at = n;
-    Py_RETURN_NONE;
-}
-
-static PyObject *
 nomem_state(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
-    unsigned long n_failures = failures, n_allocations = allocations;
+    unsigned long n_failures = failures;
     long n_blocks = blocks;
-    fail_at = 0;
     n_chosen = 0;
     armed = false;
-    return Py_BuildValue("(kkl)", n_failures, n_allocations, n_blocks);
+    return Py_BuildValue("(kl)", n_failures, n_blocks);
 }
 
 static PyObject *
@@ -261,7 +233,6 @@ nomem_cleared(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 static PyMethodDef methods[] = {
     {"sites", nomem_sites, METH_NOARGS, NULL},
     {"choose", nomem_choose, METH_VARARGS, NULL},
-    {"fail_at", nomem_fail_at, METH_O, NULL},
     {"state", nomem_state, METH_NOARGS, "What happened; from now on nothing fails."},
     {"cleared", nomem_cleared, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

@@ -24,8 +24,6 @@ typedef struct {
 
 /* Counts the call; true when it is to fail. */
 bool tbx_site_fails(tbx_site *site);
-/* The same for calls of the allocator, which fail_at() counts too. */
-bool tbx_site_lacks(tbx_site *site);
 /* The same with MemoryError. */
 bool tbx_site_raises(tbx_site *site);
 /* The same for what the interpreter does by itself: its next allocation of an object fails. */
@@ -49,7 +47,7 @@ void *tbx_uncounted(void *block);
 #define TBX_MEMORY(name, function, ...)                                                            \
     ({                                                                                             \
         TBX_SITE(name);                                                                            \
-        tbx_site_lacks(&tbx_site_here) ? NULL : function(__VA_ARGS__);                             \
+        tbx_site_fails(&tbx_site_here) ? NULL : function(__VA_ARGS__);                             \
     })
 #define TBX_QUIETLY(name, function, failed, ...)                                                   \
     ({                                                                                             \

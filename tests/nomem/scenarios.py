@@ -721,8 +721,10 @@ async def endings(stage):
     client = stage.client()
     if client is not None:
         for sid in list(stage.sio.manager.rooms.get("/", {}).get(None, ())):
-            with contextlib.suppress(KeyError):
+            try:
                 await stage.sio.disconnect(sid)
+            except Exception as exc:
+                stage.tell(exc)
     await stage.turn()
     await stage.end()
 
@@ -935,7 +937,6 @@ class Theatre:
     def play(self):
         """One run: what was seen."""
         if self.stage is None:
-            self.told = []
             try:
                 return plain(FUNCTIONS[self.name]())
             except Exception as exc:

@@ -146,3 +146,26 @@ async def test_entering_a_room_when_gone():
     with pytest.raises(KeyError):
         await sio.enter_room(sid, "room")
     await ended(other)
+
+
+@pytest.mark.parametrize("kind", [Client, Messages])
+async def test_a_disconnect_that_cannot_be_sent(kind, monkeypatch):
+    sio = server()
+    told = []
+
+    @sio.event
+    async def disconnect(sid, reason):
+        told.append(reason)
+
+    client = await connected(sio, kind)
+
+    async def fail(*args):
+        raise OSError("the packet cannot be sent")
+
+    monkeypatch.setattr(sio, "_send_packet", fail)
+    with pytest.raises(OSError, match="cannot be sent"):
+        await sio.disconnect(sio.manager.sid_from_eio_sid("e1", "/"))
+    assert told == ["server disconnect"]
+    monkeypatch.undo()
+    await ended(client)
+    assert told == ["server disconnect"]
