@@ -274,10 +274,8 @@ class EngineSocket(PollingSocket):
 
         The application's handler runs later: an emit may be at work for other clients.
         """
-        server = self.server
-        server.logger.error(
-            "%s: Client is too slow, %s bytes wait for it, closing socket", self.sid, waiting
-        )
+        text = f"{self.sid}: Client is too slow, {waiting} bytes wait for it, closing socket"
+        self.server._log_error_once(text, "too-slow")
         asyncio.get_running_loop().call_soon(self._start_drop)
 
     def _start_drop(self) -> None:

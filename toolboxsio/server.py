@@ -481,7 +481,8 @@ class AsyncServer(JoiningServer):
         if decision == "disconnect":
             socket.conn.give_up()
         else:
-            self.logger.error("%s: Client is slow, %s bytes wait for it", socket.sid, waiting)
+            text = f"{socket.sid}: Client is slow, {waiting} bytes wait for it"
+            self.eio._log_error_once(text, "slow")
 
     def _emit_hub(self) -> Any:
         """What emits from C on this event loop; None: nothing does."""
