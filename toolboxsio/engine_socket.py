@@ -347,6 +347,29 @@ class EngineSocket(PollingSocket):
 
     # --- packets out ---
 
+    async def check_ping_timeout(self) -> bool:
+        """Whether the client lives, as far as is known; one that does not is let go.
+
+        Mirrors: ``engineio.async_socket.AsyncSocket.check_ping_timeout``, but the session ends in a
+        task of its own: who sends to it does not wait for the application to be told.
+        """
+        if self.conn is None or self.closed:
+            return cast("bool", await super().check_ping_timeout())
+        if not self.last_ping or time.time() - self.last_ping <= self.server.ping_timeout:
+            return True
+        if not self.closing:
+            asyncio.get_running_loop().call_soon(self._start_giving_up)
+        return False
+
+    def _start_giving_up(self) -> None:
+        self.server.hub().start(self._give_up(), copy_context())
+
+    async def _give_up(self) -> None:
+        if self.closing or self.closed:
+            return
+        self.server.logger.info("%s: Client is gone, closing socket", self.sid)
+        await self.close(wait=False, abort=False, reason=self.server.reason.PING_TIMEOUT)
+
     async def send(self, pkt: Any) -> None:
         """Send a packet. Mirrors: ``engineio.async_socket.AsyncSocket.send``."""
         conn = self.conn

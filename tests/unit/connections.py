@@ -199,3 +199,25 @@ async def until(condition, seconds=5):
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 (what is waited for knows nothing of it)
             await asyncio.sleep(0.001)
+
+
+class Polling:
+    """A session that polls."""
+
+    def __init__(self, sio, eio_sid="p"):
+        self.sio = sio
+        self.socket = EngineSocket(sio.eio, eio_sid)
+        self.socket.connected = True
+        sio.eio.sockets[eio_sid] = self.socket
+        sio.environ[eio_sid] = {}
+        self.conn = self.socket.conn = sio.eio.hub().connection(self.socket, eio_sid)
+
+    async def join(self):
+        await self.socket._receive_encoded("40")
+        await until(lambda: not self.socket.queue.empty())
+        await self.socket.poll()
+        self.sid = self.sio.manager.sid_from_eio_sid(self.socket.sid, "/")
+        return self.sid
+
+    def waiting(self):
+        return [packet.data for packet in self.socket.queue._queue]

@@ -5,30 +5,9 @@ import gc
 import logging
 
 import pytest
-from connections import Client, Messages, Transport, server, until
+from connections import Client, Messages, Polling, Transport, server, until
 
-from toolboxsio.engine_socket import DUE_CONNECT, DUE_LEAVE, EngineSocket
-
-
-class Polling:
-    """A session that polls."""
-
-    def __init__(self, sio, eio_sid="p"):
-        self.sio = sio
-        self.socket = EngineSocket(sio.eio, eio_sid)
-        self.socket.connected = True
-        sio.eio.sockets[eio_sid] = self.socket
-        sio.environ[eio_sid] = {}
-        self.conn = self.socket.conn = sio.eio.hub().connection(self.socket, eio_sid)
-
-    async def join(self):
-        await self.socket._receive_encoded("40")
-        await until(lambda: not self.socket.queue.empty())
-        await self.socket.poll()
-        return self.sio.manager.sid_from_eio_sid(self.socket.sid, "/")
-
-    def waiting(self):
-        return [packet.data for packet in self.socket.queue._queue]
+from toolboxsio.engine_socket import DUE_CONNECT, DUE_LEAVE
 
 
 async def test_sessions_that_poll_and_go_away_are_forgotten():
@@ -45,6 +24,33 @@ async def test_sessions_that_poll_and_go_away_are_forgotten():
     await until(lambda: not sio.eio.sockets)
     assert {client.conn.path for client in (nobody, given_up, left)} == {"over"}
     assert not sio.manager.rooms
+
+
+async def test_an_emit_does_not_wait_for_the_end_of_a_session_that_polled(caplog):
+    """Its PING is unanswered: it ends in a task of its own, and gets no part of the event."""
+    sio = server(ping_timeout=10)
+    at_work, may_end = asyncio.Event(), asyncio.Event()
+
+    @sio.event
+    async def disconnect(sid, reason):
+        assert reason == sio.eio.reason.PING_TIMEOUT
+        at_work.set()
+        await may_end.wait()
+
+    gone, here = Polling(sio, "gone"), Polling(sio, "here")
+    await gone.join()
+    await here.join()
+    gone.socket.last_ping = 1.0
+    for data in (b"bytes", "text"):
+        emitting = asyncio.create_task(sio.emit("e", data))
+        await until(emitting.done)
+    assert gone.waiting() == []
+    assert here.waiting() == ['51-["e",{"_placeholder":true,"num":0}]', b"bytes", '2["e","text"]']
+    await at_work.wait()
+    may_end.set()
+    await until(lambda: gone.socket.closed)
+    assert [sid for sid in sio.manager.rooms["/"] if sid] == [here.sid]
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("kind", ["polling", "logged", "serializer", "direct"])
