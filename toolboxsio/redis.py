@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import functools
+import itertools
 import json as _json
 import logging
 import re
@@ -30,6 +31,8 @@ from .packet import Packet
 __all__ = ["AsyncRedisManager", "is_available"]
 
 SID_LENGTH = 20
+#: Numbers of callbacks; they travel between servers, whose clients may answer late.
+_IDS_ELSEWHERE = itertools.count(1)
 
 _STANDARD_JSON = (_json, engineio.json, _own_json)
 _LISTEN = {
@@ -227,8 +230,41 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
             "event": event,
             "data": data,
         }
+        cls, own = type(self), self.__dict__
+        packed = None
+        if cls._publish is _publish and "_publish" not in own:
+            with contextlib.suppress(Exception):  # which _publish() tells
+                packed = self._pack(message)
+        if packed is None:
+            await self._handle_emit(message)
+            await self._publish(message)
+            return
+        # In the order of emits: what Python sends here, and what Redis has no room for, waits.
+        publisher, waiter = self._put(*packed)
         await self._handle_emit(message)
-        await self._publish(message)
+        await publisher.wait(waiter)
+
+    def _is_elsewhere(self, owner: Any) -> bool:
+        """Whether callbacks are of a room, or of a client of another server."""
+        return not any(owner in rooms.get(None, ()) for rooms in self.rooms.values())
+
+    def _generate_ack_id(self, sid: Any, callback: Any) -> Any:
+        """Mirrors: ``socketio.base_manager.BaseManager._generate_ack_id``.
+
+        Of clients elsewhere, whose end is not known here, nothing is kept between two callbacks;
+        an id is used once all the same.
+        """
+        if sid not in self.callbacks and self._is_elsewhere(sid):
+            self.callbacks[sid] = {0: _IDS_ELSEWHERE}
+        return super()._generate_ack_id(sid, callback)
+
+    async def trigger_callback(self, sid: Any, id: Any, data: Any) -> None:
+        """Mirrors: ``socketio.async_manager.AsyncManager.trigger_callback``."""
+        try:
+            await super().trigger_callback(sid, id, data)
+        finally:
+            if len(self.callbacks.get(sid, ())) == 1 and self._is_elsewhere(sid):
+                del self.callbacks[sid]
 
     async def _emit_here(
         self,
@@ -254,12 +290,12 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
     ) -> None:
         """Emit to clients of this server, and publish."""
         event, data, namespace, room, skip_sid = emitted
+        publisher, waiter = self._put(self._channel_for(namespace, room), message)
         left: Any = None
         if namespace in self.rooms:
             left = self._deliver_here(texts, namespace, room, skip_sid, volatile)
             if left is NotImplemented:
                 await self._emit_here(event, data, namespace, room, skip_sid, None, volatile)
-        publisher, waiter = self._put(self._channel_for(namespace, room), message)
         if left is not NotImplemented:
             await self._finish_emit(left, event, data, namespace, None, volatile)
         await publisher.wait(waiter)
@@ -351,6 +387,16 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
 
         Mirrors: ``socketio.async_redis_manager.AsyncRedisManager._publish``.
         """
+        try:
+            packed = self._pack(data)
+        except Exception as exc:
+            self._get_logger().error(f"Cannot publish to redis... giving up: {text_of(exc)}")
+            return
+        publisher, waiter = self._put(*packed)
+        await publisher.wait(waiter)
+
+    def _pack(self, data: dict[str, Any]) -> tuple[bytes, tuple[bytes]]:
+        """The channel and the text of a message. Raises what the JSON raises."""
         first = ("method", "host_id", "channels", "volatile")
         last = ("event", "data")
         stamped = {**data, "channels": self._uses_room_channels()}
@@ -360,15 +406,9 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         channel = self.channel.encode()
         if data.get("method") == "emit":
             channel = self._channel_for(data.get("namespace"), data.get("room"))
-        try:
-            is_standard = self.json in _STANDARD_JSON
-            text = self._dumps(message) if is_standard else self.json.dumps(message)
-            encoded = text.encode() if isinstance(text, str) else bytes(text)
-        except Exception as exc:
-            self._get_logger().error(f"Cannot publish to redis... giving up: {text_of(exc)}")
-            return
-        publisher, waiter = self._put(channel, (encoded,))
-        await publisher.wait(waiter)
+        is_standard = self.json in _STANDARD_JSON
+        text = self._dumps(message) if is_standard else self.json.dumps(message)
+        return channel, (text.encode() if isinstance(text, str) else bytes(text),)
 
     # --- listening ---
 

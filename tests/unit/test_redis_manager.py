@@ -17,7 +17,7 @@ import pytest
 import socketio
 import trustme
 import uvloop
-from connections import Client, until
+from connections import Client, Polling, until
 
 import toolboxsio
 from tests.e2e.redis_process import RedisProcess, free_port
@@ -279,6 +279,53 @@ async def test_call_and_disconnect_of_a_client_elsewhere(shared):
         assert await asking == "answer"
         await second.disconnect(sid)
         await until(lambda: gone)
+
+
+async def test_nothing_stays_of_clients_elsewhere_that_have_answered(shared):
+    """Nor of rooms; an id that was used is not used again, late answers may come."""
+    async with (
+        serving(AsyncRedisManager(shared.url, channel="answers")) as first,
+        serving(AsyncRedisManager(shared.url, channel="answers")) as second,
+        serving(Heard(shared.url, channel="answers")) as other,
+    ):
+        client = Client(first)
+        sid = client.join()
+        await first.enter_room(sid, "r")
+        answers = []
+        for target in (sid, "r", sid):
+            await second.emit("question", to=target, callback=answers.append)
+            [question] = await client.until()
+            id = re.fullmatch(r'42(\d+)\["question"\]', question)[1]
+            client.send(f"43{id}[{id}]")
+            await until(lambda: len(answers) == int(id))  # noqa: B023
+            assert second.manager.callbacks == {}
+        assert answers == [1, 2, 3]
+        heard = await other.manager.next(3)
+        assert len({message["callback"][2] for message in heard}) == 3
+        asking = asyncio.create_task(second.call("never answered", to=sid, timeout=0.01))
+        await asyncio.wait([asking])
+        assert isinstance(asking.exception(), socketio.exceptions.TimeoutError)
+        assert second.manager.callbacks == {}
+
+
+@pytest.mark.parametrize("first", [b"bytes", "text"])
+async def test_what_is_emitted_first_is_published_first(shared, first):
+    """Whatever it is, and whoever emits: an emit of which Python sends a part waits before it is
+    through."""
+    async with (
+        serving(AsyncRedisManager(shared.url, channel="order")) as sio,
+        serving(AsyncRedisManager(shared.url, channel="order")) as elsewhere,
+    ):
+        await Polling(sio).join()
+        there = Client(elsewhere)
+        there.join()
+        second = b"bytes" if first == "text" else "text"
+        await asyncio.gather(sio.emit("first", first), sio.emit("second", second))
+        found = await there.until(3)
+        assert [re.search("first|second", text)[0] for text in found if isinstance(text, str)] == [
+            "first",
+            "second",
+        ]
 
 
 async def test_one_turn_of_the_loop_is_one_write(shared):
