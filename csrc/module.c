@@ -218,7 +218,7 @@ encode_event(TbxState *state, PyObject *const *args, Py_ssize_t max_depth, tbx_b
     if (attachments != NULL && elements != NULL &&
         tbx_json_encode(state, out, args[0], &options) == 0) {
         size_t event_len = out->len;
-        if (tbx_packet_put_array(state, out, NULL, elements, &options) == 0 &&
+        if (tbx_packet_put_array(state, out, Py_None, NULL, elements, &options) == 0 &&
             PyList_GET_SIZE(attachments) == 0) {
             result = Py_BuildValue("y#y#", out->data, (Py_ssize_t)event_len, out->data + event_len,
                                    (Py_ssize_t)(out->len - event_len));

@@ -101,6 +101,8 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
     if eio.handlers.get("message") != sio._handle_eio_message:
         reasons.append("the Engine.IO message handler is the application's")
     loggers = (sio.logger, eio.logger)
+    is_own = getattr(cls, "_plain", False) and loads_of(cls.json) is not None
+    own_json = cls.json if is_own else None
     values = None
     if not reasons:
         values = (
@@ -115,11 +117,12 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
             cls.json_default,
             _TRIGGER_EVENT,
             cls.max_depth,
+            own_json,
         )
     emits = None
     if not emit_reasons:
         is_ours = not _replaced(manager, {"emit": AsyncManager.emit})
-        emits = (eio.sockets, manager.rooms, cls.json_default, cls.max_depth, is_ours)
+        emits = (eio.sockets, manager.rooms, cls.json_default, cls.max_depth, is_ours, own_json)
     objects = [sio, eio, manager, eio.handlers]
     for logger in loggers:
         if isinstance(logger, logging.Logger):  # what it remembers is emptied when a level is set
@@ -148,8 +151,6 @@ def _reasons_of_encoding(sio: Any) -> list[str]:
         reasons.append("serializer= is the application's")
     elif cls.encode is not _encode_in_c:
         reasons.append(f"{cls.__name__}.encode is the application's")
-    elif loads_of(cls.json) is not None:
-        reasons.append("json= is the application's")
     if not all(isinstance(logger, logging.Logger) for logger in loggers):
         reasons.append("logger= is not a logging.Logger")
     elif any(logger.isEnabledFor(logging.INFO) for logger in loggers):

@@ -62,6 +62,7 @@ typedef struct {
     PyObject *pending_disconnect;
     PyObject *reserved_events; /* owned sequence */
     PyObject *json_default;    /* owned; None: none */
+    PyObject *json;            /* owned: the application's, with dumps() and loads(); None: ours */
     PyObject *trigger_event;   /* owned: AsyncNamespace.trigger_event as it was */
     PyObject *acknowledge;     /* owned: (eio_sid, namespace, id, answer) -> coroutine */
     PyObject *report;          /* owned: called in the except block of a handler that raised */
@@ -70,6 +71,7 @@ typedef struct {
     PyObject *sockets;      /* owned dict: eio_sid -> EngineSocket; NULL: they may not */
     PyObject *emit_rooms;   /* owned dict: as rooms */
     PyObject *emit_default; /* owned: as json_default */
+    PyObject *emit_json;    /* owned: as json */
     Py_ssize_t emit_depth;
     bool manager_emits; /* the manager's emit() is ours: an emit of the server may pass it by */
 } tbx_plan;
@@ -347,9 +349,10 @@ PyObject *tbx_hub_deflate(TbxHubObject *hub, unsigned bits, const uint8_t *data,
 /* Leaves the gap and appends `[namespace,][id]` to an empty buffer. 0 or -1 with an exception. */
 int tbx_packet_begin(tbx_buf *out, PyObject *ns, bool has_id, uint64_t id);
 /* Appends the JSON array of an event (event is its name) or an answer (event is NULL): a value of None
- * is none, a tuple is several. 0 or -1 with an exception. Escapes as tbx_json_encode. */
-int tbx_packet_put_array(TbxState *state, tbx_buf *out, PyObject *event, PyObject *value,
-                         const tbx_json_enc_options *options);
+ * is none, a tuple is several. `json` makes the text unless it is None. 0 or -1 with an exception.
+ * Escapes as tbx_json_encode, and into json. */
+int tbx_packet_put_array(TbxState *state, tbx_buf *out, PyObject *json, PyObject *event,
+                         PyObject *value, const tbx_json_enc_options *options);
 /* Writes '4', the type ('2', '3', or the binary kind) and the number of attachments into the end of the
  * gap; returns where the packet begins. */
 size_t tbx_packet_finish(uint8_t *gap, char type, Py_ssize_t n_attachments);

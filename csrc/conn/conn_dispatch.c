@@ -271,12 +271,28 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
     return status < 0 ? -1 : 1;
 }
 
+/* An event's JSON: new reference, NULL with or without an exception. With the application's own JSON
+ * an escape. */
+static PyObject *
+read_json(TbxHubObject *hub, const uint8_t *text, size_t len)
+{
+    tbx_err err;
+    if (hub->plan.json == Py_None) {
+        return tbx_json_decode(hub->state, text, len, hub->plan.max_depth, &err);
+    }
+    PyObject *json = Py_NewRef(hub->plan.json);
+    PyObject *str = PyUnicode_DecodeUTF8((const char *)text, (Py_ssize_t)len, "surrogatepass");
+    PyObject *data = str != NULL ? PyObject_CallMethod(json, "loads", "O", str) : NULL;
+    Py_XDECREF(str);
+    Py_DECREF(json);
+    return data;
+}
+
 int
 tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
 {
     TbxHubObject *hub = conn->hub;
     tbx_sio header;
-    tbx_err err;
     size_t start;
     if (len > 0 && text[0] == '3' && !tbx_conn_count_control(conn)) {
         return 0; /* Python refuses it */
@@ -297,12 +313,11 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
         return 0;
     }
     int status = 0;
-    PyObject *data =
-        tbx_json_decode(hub->state, text + start, len - start, hub->plan.max_depth, &err);
+    PyObject *data = read_json(hub, text + start, len - start);
     if (data == NULL) {
         PyErr_Clear();
     }
-    else if (hub->plan.fast) { /* still: reading allocates */
+    else if (conn->stock && !conn->closing && tbx_hub_is_fast(hub)) { /* still */
         status = tbx_conn_dispatch(conn, ns, &header, data);
     }
     else {
@@ -368,11 +383,13 @@ tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer
     tbx_buf out;
     tbx_buf_init(&out);
     int status = -1;
+    /* what follows may have the plan made anew */
+    PyObject *hook = Py_NewRef(hub->plan.json_default);
+    PyObject *json = Py_NewRef(hub->plan.json);
     PyObject *attachments = PyList_New(0);
-    PyObject *hook = Py_NewRef(hub->plan.json_default); /* which may have the plan made anew */
     tbx_json_enc_options options = {hook, hub->plan.max_depth - 1, attachments};
     if (attachments == NULL || tbx_packet_begin(&out, ns, true, id) < 0 ||
-        tbx_packet_put_array(hub->state, &out, NULL, answer, &options) < 0) {
+        tbx_packet_put_array(hub->state, &out, json, NULL, answer, &options) < 0) {
         goto done;
     }
     Py_ssize_t n = PyList_GET_SIZE(attachments);
@@ -389,6 +406,7 @@ tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer
     status = 1;
 done:
     Py_DECREF(hook);
+    Py_DECREF(json);
     Py_XDECREF(attachments);
     tbx_buf_free(&out);
     return status;

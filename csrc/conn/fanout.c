@@ -23,6 +23,7 @@ typedef struct {
     PyObject *new_id; /* sid -> id of the acknowledgement, or None */
     PyObject *rooms;  /* dict: of the plan, as the next two; it may be made anew meanwhile */
     PyObject *hook;   /* json_default */
+    PyObject *json;   /* the application's, or None */
     Py_ssize_t max_depth;
     bool is_volatile;
     tbx_buf *text;     /* borrowed: gap, header, array */
@@ -47,7 +48,7 @@ emission_encode(emission *e, PyObject *event, PyObject *data)
     if (e->parts != NULL && tbx_packet_begin(e->text, e->ns, false, 0) == 0) {
         tbx_json_enc_options options = {e->hook, e->max_depth - 1, e->parts};
         e->array = e->text->len;
-        status = tbx_packet_put_array(e->hub->state, e->text, event, data, &options);
+        status = tbx_packet_put_array(e->hub->state, e->text, e->json, event, data, &options);
     }
     if (status == 0) {
         e->start = tbx_packet_finish(e->text->data, '2', PyList_GET_SIZE(e->parts));
@@ -458,11 +459,12 @@ emit_by_plan(emission *e, PyObject *room, const tbx_emit_text *text, PyObject *e
              PyObject *data)
 {
     TbxHubObject *hub = e->hub;
-    if (!tbx_hub_sends(hub)) {
+    if (!tbx_hub_sends(hub) || (text != NULL && hub->plan.emit_json != Py_None)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
     e->rooms = Py_NewRef(hub->plan.emit_rooms);
     e->hook = Py_NewRef(hub->plan.emit_default);
+    e->json = Py_NewRef(hub->plan.emit_json);
     e->max_depth = hub->plan.emit_depth;
     PyObject *result = NULL;
     if (PyDict_GetItemWithError(e->rooms, e->ns) != NULL) {
@@ -473,6 +475,7 @@ emit_by_plan(emission *e, PyObject *room, const tbx_emit_text *text, PyObject *e
     }
     Py_DECREF(e->rooms);
     Py_DECREF(e->hook);
+    Py_DECREF(e->json);
     return result;
 }
 

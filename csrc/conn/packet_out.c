@@ -7,6 +7,7 @@
 #include "conn/conn.h"
 
 #include "base/num.h"
+#include "codec/binary.h"
 
 #define TYPE_GAP (2 + TBX_NUM_MAX + 1) /* types, number of attachments and '-' */
 
@@ -35,10 +36,82 @@ tbx_packet_begin(tbx_buf *out, PyObject *ns, bool has_id, uint64_t id)
     return 0;
 }
 
-int
-tbx_packet_put_array(TbxState *state, tbx_buf *out, PyObject *event, PyObject *value,
-                     const tbx_json_enc_options *options)
+/* The array as a list, its bytes moved to the attachments: new reference. Escapes. */
+static PyObject *
+make_list(TbxState *state, PyObject *event, PyObject *value, PyObject *attachments)
 {
+    bool is_tuple = PyTuple_Check(value);
+    Py_ssize_t n = is_tuple ? PyTuple_GET_SIZE(value) : value != Py_None;
+    Py_ssize_t skipped = event != NULL;
+    PyObject *list = PyList_New(skipped + n);
+    if (list == NULL) {
+        return NULL;
+    }
+    if (event != NULL) {
+        PyList_SET_ITEM(list, 0, Py_NewRef(event));
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyList_SET_ITEM(list, skipped + i,
+                        Py_NewRef(is_tuple ? PyTuple_GET_ITEM(value, i) : value));
+    }
+    int found = tbx_binary_found(list);
+    if (found != 0) {
+        Py_SETREF(list, found > 0 ? tbx_binary_deconstruct(state, list, attachments) : NULL);
+    }
+    return list;
+}
+
+/* What the application's dumps() makes of a list: new reference. Escapes. */
+static PyObject *
+dump_list(PyObject *json, PyObject *list)
+{
+    PyObject *text = NULL;
+    PyObject *dumps = PyObject_GetAttrString(json, "dumps");
+    PyObject *args = PyTuple_Pack(1, list);
+    PyObject *options = Py_BuildValue("{s(ss)}", "separators", ",", ":");
+    if (dumps != NULL && args != NULL && options != NULL) {
+        text = PyObject_Call(dumps, args, options);
+    }
+    Py_XDECREF(dumps);
+    Py_XDECREF(args);
+    Py_XDECREF(options);
+    if (text != NULL && !PyUnicode_Check(text)) {
+        PyErr_Format(PyExc_TypeError, "can only concatenate str (not \"%.100s\") to str",
+                     Py_TYPE(text)->tp_name);
+        Py_CLEAR(text);
+    }
+    return text;
+}
+
+/* The array as the application writes JSON. Mirrors: socketio.packet.Packet.encode. */
+static int
+put_array_of(TbxState *state, tbx_buf *out, PyObject *json, PyObject *event, PyObject *value,
+             PyObject *attachments)
+{
+    PyObject *list = make_list(state, event, value, attachments);
+    PyObject *text = list != NULL ? dump_list(json, list) : NULL;
+    PyObject *bytes =
+        text != NULL ? PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass") : NULL;
+    Py_XDECREF(list);
+    Py_XDECREF(text);
+    if (bytes == NULL) {
+        return -1;
+    }
+    int status = tbx_buf_put(out, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    Py_DECREF(bytes);
+    if (status < 0) {
+        PyErr_NoMemory();
+    }
+    return status;
+}
+
+int
+tbx_packet_put_array(TbxState *state, tbx_buf *out, PyObject *json, PyObject *event,
+                     PyObject *value, const tbx_json_enc_options *options)
+{
+    if (json != Py_None) {
+        return put_array_of(state, out, json, event, value, options->attachments);
+    }
     bool is_tuple = PyTuple_Check(value);
     Py_ssize_t n = is_tuple ? PyTuple_GET_SIZE(value) : value != Py_None;
     int status = tbx_buf_put_byte(out, '[');

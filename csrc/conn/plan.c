@@ -17,6 +17,7 @@ tbx_plan_traverse(tbx_plan *plan, visitproc visit, void *arg)
     Py_VISIT(plan->pending_disconnect);
     Py_VISIT(plan->reserved_events);
     Py_VISIT(plan->json_default);
+    Py_VISIT(plan->json);
     Py_VISIT(plan->trigger_event);
     Py_VISIT(plan->acknowledge);
     Py_VISIT(plan->report);
@@ -24,6 +25,7 @@ tbx_plan_traverse(tbx_plan *plan, visitproc visit, void *arg)
     Py_VISIT(plan->sockets);
     Py_VISIT(plan->emit_rooms);
     Py_VISIT(plan->emit_default);
+    Py_VISIT(plan->emit_json);
     return 0;
 }
 
@@ -40,6 +42,7 @@ tbx_plan_clear(tbx_plan *plan)
     Py_CLEAR(plan->pending_disconnect);
     Py_CLEAR(plan->reserved_events);
     Py_CLEAR(plan->json_default);
+    Py_CLEAR(plan->json);
     Py_CLEAR(plan->trigger_event);
     Py_CLEAR(plan->acknowledge);
     Py_CLEAR(plan->report);
@@ -47,6 +50,7 @@ tbx_plan_clear(tbx_plan *plan)
     Py_CLEAR(plan->sockets);
     Py_CLEAR(plan->emit_rooms);
     Py_CLEAR(plan->emit_default);
+    Py_CLEAR(plan->emit_json);
 }
 
 /* Fills a zeroed plan with strong references. 0, or -1 with an exception and whatever it owns. */
@@ -54,12 +58,12 @@ static int
 fill(tbx_plan *plan, PyObject *values)
 {
     int async_handlers;
-    if (!PyArg_ParseTuple(values, "pO!O!O!O!O!O!OOOn:plan", &async_handlers, &PyDict_Type,
+    if (!PyArg_ParseTuple(values, "pO!O!O!O!O!O!OOOnO:plan", &async_handlers, &PyDict_Type,
                           &plan->handlers, &PyDict_Type, &plan->namespace_handlers, &PyDict_Type,
                           &plan->binary_packet, &PyDict_Type, &plan->rooms, &PyDict_Type,
                           &plan->pending_connect, &PyDict_Type, &plan->pending_disconnect,
                           &plan->reserved_events, &plan->json_default, &plan->trigger_event,
-                          &plan->max_depth)) {
+                          &plan->max_depth, &plan->json)) {
         memset(plan, 0, sizeof *plan); /* all of it is borrowed */
         return -1;
     }
@@ -72,6 +76,7 @@ fill(tbx_plan *plan, PyObject *values)
     Py_INCREF(plan->pending_disconnect);
     Py_INCREF(plan->reserved_events);
     Py_INCREF(plan->json_default);
+    Py_INCREF(plan->json);
     Py_INCREF(plan->trigger_event);
     return 0;
 }
@@ -80,16 +85,17 @@ fill(tbx_plan *plan, PyObject *values)
 static int
 fill_emits(tbx_plan *plan, PyObject *values)
 {
-    PyObject *sockets, *rooms, *hook;
+    PyObject *sockets, *rooms, *hook, *json;
     int manager_emits;
-    if (!PyArg_ParseTuple(values, "O!O!Onp:plan", &PyDict_Type, &sockets, &PyDict_Type, &rooms,
-                          &hook, &plan->emit_depth, &manager_emits)) {
+    if (!PyArg_ParseTuple(values, "O!O!OnpO:plan", &PyDict_Type, &sockets, &PyDict_Type, &rooms,
+                          &hook, &plan->emit_depth, &manager_emits, &json)) {
         return -1;
     }
     plan->manager_emits = manager_emits;
     plan->sockets = Py_NewRef(sockets);
     plan->emit_rooms = Py_NewRef(rooms);
     plan->emit_default = Py_NewRef(hook);
+    plan->emit_json = Py_NewRef(json);
     return 0;
 }
 
