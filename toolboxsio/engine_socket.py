@@ -19,6 +19,7 @@ import engineio.exceptions
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
 from engineio.packet import CLOSE, NOOP, OPEN, PING, PONG, UPGRADE, packet_names
 
+from ._bystanders import behind
 from ._drain import drain_all
 from ._load import core
 from ._polling import PollingSocket, is_replaced
@@ -450,7 +451,7 @@ class EngineSocket(PollingSocket):
         self.conn.attach_messages()
         if type(ws) is _AsgiWebSocket:
             receive, self._send_message = ws.asgi_receive, ws.asgi_send
-            sender = type(getattr(ws.asgi_send, "__self__", None))
+            sender = type(getattr(behind(ws.asgi_send), "__self__", None))
             self._is_uvicorn = sender.__module__.startswith("uvicorn.")
         else:
             receive, self._send_message = _messages_of(ws)
@@ -536,7 +537,7 @@ class EngineSocket(PollingSocket):
             return False
         scope = environ.get("asgi.scope") or {}
         offer = scope.get("extensions", {}).get(_OFFER)
-        if offer is None or ws.asgi_receive != offer.receive or ws.asgi_send != offer.send:
+        if offer is None or ws.asgi_receive != offer.receive or behind(ws.asgi_send) != offer.send:
             return False
         if not offer.hand_over(self.conn, copy_context()):
             return False

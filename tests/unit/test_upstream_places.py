@@ -9,6 +9,7 @@ import importlib
 import inspect
 
 import pytest
+import starlette.middleware.sessions  # noqa: F401
 
 #: Upstream's function, and the first digits of the SHA-256 of its source.
 PLACES = {
@@ -77,6 +78,9 @@ PLACES = {
     "socketio.async_pubsub_manager.AsyncPubSubManager._thread": "fa8d075729aac64d",
     "socketio.async_pubsub_manager.AsyncPubSubManager.enter_room": "839498e1ae603f2b",
     "socketio.async_pubsub_manager.AsyncPubSubManager.initialize": "e8a2b026ecea320f",
+    # toolboxsio/_bystanders.py
+    "starlette._exception_handler.wrap_app_handling_exceptions": "d5e41f0fa794c0a8",
+    "starlette.middleware.sessions.SessionMiddleware.__call__": "d9d8f7569df18d73",
     # toolboxsio/packet.py, csrc/codec
     "socketio.packet.Packet": "e1660ba64e4e31fc",
     "engineio.packet.Packet": "a0d70ee4777b3af6",
