@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import socketio
@@ -72,12 +73,45 @@ def _replaceable() -> list[tuple[Any, str, type, type]]:
     ]
 
 
-def install() -> None:
+#: uvicorn's names of WebSocket protocols that stand for ours; "websockets-sansio" stays.
+_WS_NAMES = ("auto", "websockets", "wsproto")
+_OURS_OF_UVICORN = "toolboxsio.uvicorn:WebSocketProtocol"
+_ws_protocols: dict[str, Any] = {}
+
+
+def _install_in_uvicorn() -> None:
+    try:
+        from uvicorn.config import WS_PROTOCOLS
+
+        import_module("toolboxsio.uvicorn")
+    except ImportError:  # there is none, or one that is too old
+        return
+    for name in _WS_NAMES:
+        if WS_PROTOCOLS.get(name) not in (None, _OURS_OF_UVICORN):
+            _ws_protocols[name] = WS_PROTOCOLS[name]
+            WS_PROTOCOLS[name] = _OURS_OF_UVICORN
+
+
+def _uninstall_in_uvicorn() -> None:
+    while _ws_protocols:
+        name, theirs = _ws_protocols.popitem()
+        protocols = import_module("uvicorn.config").WS_PROTOCOLS
+        if protocols[name] == _OURS_OF_UVICORN:
+            protocols[name] = theirs
+
+
+def install(*, uvicorn: bool = True) -> None:
     """Put this package's server classes in the place of python-socketio's.
 
     For frameworks that build their own server: ``import socketio`` then gives them the fast one.
     Names that are imported already, as in ``from socketio import AsyncServer``, are not reached.
+
+    :param uvicorn: what uvicorn knows as ``ws="auto"`` (its default), ``"websockets"`` and
+        ``"wsproto"`` becomes :class:`toolboxsio.uvicorn.WebSocketProtocol`, for frameworks that
+        start it themselves.
     """
+    if uvicorn and core is not None:
+        _install_in_uvicorn()
     for module, name, upstream, ours in _replaceable():
         if getattr(module, name) is upstream:
             setattr(module, name, ours)
@@ -85,6 +119,7 @@ def install() -> None:
 
 def uninstall() -> None:
     """Undo :func:`install`. Servers that exist stay as they are."""
+    _uninstall_in_uvicorn()
     for module, name, upstream, ours in _replaceable():
         if getattr(module, name) is ours:
             setattr(module, name, upstream)

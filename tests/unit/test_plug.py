@@ -12,8 +12,11 @@ import engineio
 import pytest
 import socketio
 import socketio.packet
+import uvicorn
 from bidict import bidict
 from connections import Client, Messages, server
+from uvicorn.config import WS_PROTOCOLS
+from uvicorn.importer import import_from_string
 
 import toolboxsio
 from toolboxsio.engine import EngineServer, EngineSocket
@@ -25,6 +28,7 @@ from toolboxsio.plan import (
     _SOCKET_METHODS,
 )
 from toolboxsio.server import _POSITIVE
+from toolboxsio.uvicorn import WebSocketProtocol
 
 
 def in_new_process(code, **env):
@@ -406,7 +410,7 @@ async def test_json_of_the_application(monkeypatch):
     monkeypatch.setattr(engineio.packet.Packet, "json", engineio.packet.Packet.json)
     wire = await Wire(toolboxsio.AsyncServer(async_mode="asgi", json=Json)).open()
     assert await wire.exchange('427["e",[1,2]]') == ["437[1]"]
-    assert wire.acceleration() == ["json= is the application's"]
+    assert wire.acceleration() == []
     monkeypatch.setattr(toolboxsio.Packet, "json", toolboxsio.json)
     assert await wire.exchange('427["e",[1,2]]') == ["437[2]"]
     assert wire.acceleration() == []
@@ -589,6 +593,37 @@ def test_install_and_uninstall():
     assert (socketio.AsyncServer, socketio.ASGIApp) == stock
     toolboxsio.uninstall()
     assert (socketio.AsyncServer, socketio.ASGIApp) == stock
+
+
+def test_install_in_uvicorn():
+    ours = "toolboxsio.uvicorn:WebSocketProtocol"
+    stock = dict(WS_PROTOCOLS)
+    toolboxsio.install(uvicorn=False)
+    assert stock == WS_PROTOCOLS
+    toolboxsio.install()
+    toolboxsio.install()
+    try:
+        for ws in ("auto", "websockets", "wsproto"):
+            assert WS_PROTOCOLS[ws] == ours
+            config = uvicorn.Config("no:app", ws=ws)
+            assert import_from_string(WS_PROTOCOLS[config.ws]) is WebSocketProtocol
+        changed = {name for name in stock if WS_PROTOCOLS[name] != stock[name]}
+        assert changed == {"auto", "websockets", "wsproto"}
+        WS_PROTOCOLS["wsproto"] = "the application's"
+    finally:
+        toolboxsio.uninstall()
+    assert stock | {"wsproto": "the application's"} == WS_PROTOCOLS
+    WS_PROTOCOLS["wsproto"] = stock["wsproto"]
+
+
+@pytest.mark.parametrize("missing", ["uvicorn", "websockets"])
+def test_install_without_uvicorn(missing):
+    in_new_process(
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "import toolboxsio, socketio; toolboxsio.install()\n"
+        "assert socketio.AsyncServer is toolboxsio.AsyncServer\n"
+        "toolboxsio.uninstall()\n"
+    )
 
 
 def test_classes_that_the_application_replaced_are_used(monkeypatch):
