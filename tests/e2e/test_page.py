@@ -6,9 +6,6 @@ Screenshots are left in build/screenshots.
 import base64
 import hashlib
 import json
-import re
-import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,14 +20,12 @@ import pytest
 from toolboxsio.backend import Settings, page
 from toolboxsio.backend.tokens import Tokens
 
+from .browser import DESKTOP, Browser
 from .harness import JS, ROOT, START_SECONDS, stop, wait_until
 
 CLIENT = JS / "node_modules" / "sio48" / "dist" / "socket.io.min.js"
 SCREENSHOTS = ROOT / "build" / "screenshots"
 SECRET = "a secret of the tests, longer than 32 bytes"
-STEP_SECONDS = 20
-
-DESKTOP = {"viewport": {"width": 1280, "height": 900}, "colorScheme": "light"}
 PHONE = {
     "viewport": {"width": 375, "height": 812},
     "colorScheme": "dark",
@@ -92,31 +87,8 @@ class Backend:
         return json.loads(self.get("/socketio/status")[1])["connected"]
 
 
-class Browser:
-    """Chromium with one page, by way of tests/js/page.mjs; what it complains of fails the test."""
-
-    def __init__(self, node: str) -> None:
-        chromium = shutil.which("chromium")
-        assert chromium is not None, "chromium is needed: apt-get install chromium"
-        self._process = subprocess.Popen(
-            [node, str(JS / "page.mjs"), json.dumps({"browser": chromium})],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.may_complain = False
-
-    def __call__(self, method: str, *arguments: Any) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps([method, *arguments]), file=self._process.stdin, flush=True)
-        ready, _, _ = select.select([self._process.stdout], [], [], STEP_SECONDS)
-        line = self._process.stdout.readline() if ready else ""
-        assert line, f"no answer to {method} {arguments}"
-        answer = json.loads(line)
-        assert "error" not in answer, f"{method} {arguments}: {answer['error']}"
-        assert self.may_complain or answer["problems"] == []
-        return answer.get("value")
+class PageBrowser(Browser):
+    """Chromium on the ConnectionStatus page."""
 
     def open(self, backend: Backend, options: dict[str, Any], **files: str) -> None:
         """Open the page anew, once the one before has gone; its first connection is awaited."""
@@ -124,25 +96,8 @@ class Browser:
         self("open", "about:blank")
         wait_until("nobody is connected", lambda: backend.connected() == 0)
         self.may_complain = False
-        self("open", backend.url + page.PAGE, options, files)
+        self.visit(backend.url + page.PAGE, options, **files)
         self.await_text("#state", "connected")
-
-    def text(self, selector: str) -> str:
-        return self("textContent", selector) or ""
-
-    def await_text(self, selector: str, pattern: str) -> str:
-        """The text of an element, once the pattern matches the whole of it."""
-        seen = ""
-
-        def probe() -> str | None:
-            nonlocal seen
-            seen = self.text(selector)
-            return seen if re.fullmatch(pattern, seen, re.DOTALL) else None
-
-        try:
-            return wait_until(f"{selector} is {pattern!r}", probe) or ""
-        except AssertionError as error:
-            raise AssertionError(f"{error}; it is {seen!r}") from None
 
     def details(self, selector: str) -> dict[str, str]:
         """What a list of terms (dl) says."""
@@ -158,14 +113,6 @@ class Browser:
         self("click", "#emit")
         return json.loads(self.await_text("#answer", r"[^w].*"))
 
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()  # the script ends its browser and itself
-        try:
-            self._process.wait(10)
-        finally:
-            stop(self._process)
-
 
 @pytest.fixture(scope="module")
 def backend(tmp_path_factory: pytest.TempPathFactory, javascript: str) -> Iterator[Backend]:
@@ -179,8 +126,8 @@ def backend(tmp_path_factory: pytest.TempPathFactory, javascript: str) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def browser(javascript: str) -> Iterator[Browser]:
-    browser = Browser(javascript)
+def browser(javascript: str) -> Iterator[PageBrowser]:
+    browser = PageBrowser(javascript)
     try:
         yield browser
     finally:
@@ -229,7 +176,7 @@ def test_production_has_no_page(tmp_path: Path) -> None:
         backend.kill()
 
 
-def test_shows_connection_and_status(backend: Backend, browser: Browser) -> None:
+def test_shows_connection_and_status(backend: Backend, browser: PageBrowser) -> None:
     browser.open(backend, DESKTOP)
     browser.await_text("#latency", r"\d+\.\d ms")
     browser.await_text("#fetched", "As of .*")
@@ -249,7 +196,7 @@ def test_shows_connection_and_status(backend: Backend, browser: Browser) -> None
     assert status["Redis"] == "not used"
 
 
-def test_a_token_with_the_connection(backend: Backend, browser: Browser, token: str) -> None:
+def test_a_token_with_the_connection(backend: Backend, browser: PageBrowser, token: str) -> None:
     browser.open(backend, DESKTOP)
     browser("click", "#disconnect")
     browser.await_text("#state", "disconnected")
@@ -265,7 +212,7 @@ def test_a_token_with_the_connection(backend: Backend, browser: Browser, token: 
     ]
 
 
-def test_a_token_later(backend: Backend, browser: Browser, token: str) -> None:
+def test_a_token_later(backend: Backend, browser: PageBrowser, token: str) -> None:
     browser.open(backend, DESKTOP)
     browser("fill", "#token", "not a token")
     browser("click", "#authenticate")
@@ -276,7 +223,7 @@ def test_a_token_later(backend: Backend, browser: Browser, token: str) -> None:
     assert token not in browser.text("#log")
 
 
-def test_console(backend: Backend, browser: Browser, token: str) -> None:
+def test_console(backend: Backend, browser: PageBrowser, token: str) -> None:
     browser.open(backend, DESKTOP)
     ack = browser.emit("message", '{"type": "ping"}')
     assert (ack["ok"], ack["error"]) == (False, "forbidden")
@@ -310,12 +257,12 @@ def test_console(backend: Backend, browser: Browser, token: str) -> None:
     wait_until("a full log", lambda: log_length(browser) == 200)
 
 
-def log_length(browser: Browser) -> int:
+def log_length(browser: PageBrowser) -> int:
     length: int = browser("$$eval", "#log li", "(entries) => entries.length")
     return length
 
 
-def test_reconnects(backend: Backend, browser: Browser) -> None:
+def test_reconnects(backend: Backend, browser: PageBrowser) -> None:
     browser.open(backend, DESKTOP)
     browser.may_complain = True  # of requests that are not answered
     backend.stop()
@@ -335,7 +282,7 @@ def test_reconnects(backend: Backend, browser: Browser) -> None:
     ("transports", "name"),
     [("websocket", "websocket"), ("polling", "polling"), ("polling, websocket", "websocket")],
 )
-def test_transports(backend: Backend, browser: Browser, transports: str, name: str) -> None:
+def test_transports(backend: Backend, browser: PageBrowser, transports: str, name: str) -> None:
     browser.open(backend, DESKTOP)
     browser("click", "#disconnect")
     browser("selectOption", "#transports", transports)
@@ -347,7 +294,7 @@ def test_transports(backend: Backend, browser: Browser, transports: str, name: s
     wait_until("the server knows", lambda: backend.connected() == 0)
 
 
-def test_the_client_of_the_cdn(tmp_path: Path, browser: Browser) -> None:
+def test_the_client_of_the_cdn(tmp_path: Path, browser: PageBrowser) -> None:
     # The browser checks the policy and the integrity of the file that stands for the CDN's.
     backend = Backend(tmp_path, "--debug", SIO_PATH="/other.path")
     try:
@@ -369,7 +316,7 @@ def test_the_client_of_the_cdn(tmp_path: Path, browser: Browser) -> None:
     [("desktop-light", DESKTOP, "rgb(243, 244, 246)"), ("phone-dark", PHONE, "rgb(18, 21, 26)")],
 )
 def test_looks(
-    backend: Backend, browser: Browser, token: str, name: str, options: Any, ground: str
+    backend: Backend, browser: PageBrowser, token: str, name: str, options: Any, ground: str
 ) -> None:
     browser.open(backend, options)
     browser("fill", "#token", token)
