@@ -14,7 +14,7 @@ TREE_FILES := csrc toolboxsio tests benchmarks pyproject.toml setup.py README.md
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check build debug ctest asan asan-e2e valgrind refleak nomem fuzz nightly lint stubtest symbols bench clean
+.PHONY: help demo serve test check build debug ctest asan asan-e2e valgrind refleak nomem fuzz nightly soak lint stubtest symbols bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -135,6 +135,10 @@ fuzz-smoke: $(VENV)/dev
 
 nightly: build node_modules ## the generated tests, hostile clients and faults, at length
 	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity tests/hostile tests/e2e/test_differential.py tests/e2e/test_faults.py --timeout 3600
+
+soak: build node_modules ## clients of every kind for SECONDS=1200, CLIENTS=2000 of them, on two servers and Redis
+	@PYTHON=$(PYTHON) .ci/need redis
+	$(PY) -m tests.soak --seconds $(or $(SECONDS),1200) --clients $(or $(CLIENTS),2000) --report build/soak.json
 
 lint: $(VENV)/dev ## format and lint of Python and C, types
 	@PYTHON=$(PYTHON) .ci/need clang-format clang-tidy
