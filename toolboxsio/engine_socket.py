@@ -262,9 +262,8 @@ class EngineSocket(PollingSocket):
             self._has_grace = True
             self.conn.pinged(server.ping_timeout / 2)
         elif self.conn.path != "polling" and not self.conn.heard:
-            self._hang_up()
-            if self.conn.path == "direct":
-                await self.close(wait=False, abort=True, reason=server.reason.TRANSPORT_CLOSE)
+            self._hang_up()  # what waits for it may still leave, and nobody waits for that
+            await self.close(wait=False, abort=True, reason=server.reason.TRANSPORT_CLOSE)
         else:
             server.logger.info("%s: Client is gone, closing socket", self.sid)
             await self.close(wait=False, abort=False, reason=server.reason.PING_TIMEOUT)
@@ -469,6 +468,7 @@ class EngineSocket(PollingSocket):
                     await self.close(wait=False, abort=True, reason=reason)
                 finally:
                     self._let_go()
+                    self._ws = self._send_message = None  # the web server's, which lead back here
 
     async def _leave_messages(self) -> None:
         """ASGI: send what waits, then close the WebSocket; once, others wait for it."""

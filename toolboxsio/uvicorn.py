@@ -211,6 +211,7 @@ class _Timed:
     _late: asyncio.TimerHandle | None = None
     _in_headers = False
     _header_bytes = 0
+    _read_bytes = 0  # since this request began, with what stood before it in the same read
 
     def connection_made(self, transport: Any) -> None:
         """A client is here."""
@@ -225,6 +226,7 @@ class _Timed:
     def data_received(self, data: bytes) -> None:
         """Bytes of the client. Those in which a request begins are not counted."""
         was_in_headers = self._in_headers
+        self._read_bytes = len(data) + (self._read_bytes if was_in_headers else 0)
         super().data_received(data)  # type: ignore[misc]
         if was_in_headers and self._in_headers:
             self._header_bytes += len(data)
@@ -259,15 +261,28 @@ class _Timed:
 class _TimedHttpTools(_Timed):
     """What httptools tells of a request."""
 
+    url: bytes
+    headers: list[tuple[bytes, bytes]]
+
     def on_message_begin(self) -> None:
         """A request begins."""
         self._begin_request()
         super().on_message_begin()  # type: ignore[misc]
 
     def on_headers_complete(self) -> None:
-        """Its headers are whole."""
+        """Its headers are whole; those that came in one read are measured now."""
         self._stop_waiting()
+        if self._read_bytes > MOST_HEADER_BYTES:
+            size = sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
+            if len(self.url) + size > MOST_HEADER_BYTES:
+                self._turn_away(b"431 Request Header Fields Too Large")
+                raise ValueError("too large")  # ends the parser, and what uvicorn does with it
         super().on_headers_complete()  # type: ignore[misc]
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, unless it has been answered."""
+        if not self.transport.is_closing():
+            super().send_400_response(msg)  # type: ignore[misc]
 
 
 class _TimedH11(_Timed):

@@ -63,7 +63,17 @@ class Emits:
                 results.append(await self.one(**options))
             except Exception as exc:
                 results.append(self.failure(operation, exc))
+                self.forget_empty_rooms(operation["namespace"])
         return results
+
+    def forget_empty_rooms(self, namespace: str) -> None:
+        """Take away what upstream leaves of a room that somebody was to enter who is not there:
+        in a namespace that exists, later emits raise what they do not in one that does not."""
+        rooms = self.sio.manager.rooms.get(namespace, {})
+        for room in [room for room, members in rooms.items() if not members]:
+            del rooms[room]
+        if not rooms:
+            self.sio.manager.rooms.pop(namespace, None)
 
     def failure(self, operation: dict[str, Any], exc: Exception) -> str:
         """The exception's name; who is not there is a KeyError or a ValueError of upstream's, as

@@ -91,6 +91,27 @@ async def test_headers_without_an_end(port):
         assert (await reading).startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize("upgrade", ["", "Upgrade: websocket\r\nConnection: Upgrade\r\n"])
+@pytest.mark.parametrize("before", [b"", REQUEST])
+@pytest.mark.parametrize(
+    ("path", "headers"), [("/", "x: y\r\n" * 11_000), ("/?" + "x" * 70_000, "")]
+)
+async def test_large_headers_in_one_piece(port, before, upgrade, path, headers):
+    """They may all have come in one read, behind another request."""
+    async with connected(port) as (reader, writer):
+        head = f"GET {path} HTTP/1.1\r\nHost: x\r\n{upgrade}{headers}\r\n"
+        writer.write(before + head.encode())
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_small_headers_in_a_large_read(port):
+    async with connected(port) as (reader, writer):
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n"
+        writer.write(head + b"x" * 70_000 + REQUEST)
+        await answered(reader, b"0070000")
+        await answered(reader, b"0000000")
+
+
 async def test_the_next_request_of_a_connection(port):
     """It may come late; once it has begun, it has to end."""
     async with connected(port) as (reader, writer):

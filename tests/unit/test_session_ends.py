@@ -1,6 +1,8 @@
 """However a session ends, and whatever comes between: nothing of it is left in the tables."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from connections import Client, Messages, server, until
@@ -169,3 +171,36 @@ async def test_a_disconnect_that_cannot_be_sent(kind, monkeypatch):
     monkeypatch.undo()
     await ended(client)
     assert told == ["server disconnect"]
+
+
+async def test_a_silent_client_that_does_not_read_is_gone_in_time():
+    """Through ASGI nobody waits for what it does not take."""
+    sio = server(ping_interval=0.02, ping_timeout=0.03)
+    reasons = []
+    sio.on("disconnect", lambda sid, reason: reasons.append(reason))
+    client = await connected(sio, Messages)
+
+    async def blocked(*message):
+        await asyncio.get_running_loop().create_future()
+
+    client.send = client.close = blocked
+    client.conn.send("waits")
+    client.socket.schedule_ping()
+    await until(lambda: reasons, 2)
+    assert reasons == [sio.reason.TRANSPORT_CLOSE]
+    assert sio.eio.sockets == {}
+    client.task.cancel()
+
+
+async def test_no_cycle_is_left_of_messages():
+    """A session through ASGI leads to the web server's connection, which leads back to it."""
+    client = await connected(server(), Messages)
+    session, driver = client.socket, weakref.ref(client)
+    await client.end()
+    gc.disable()
+    try:
+        del client
+        assert driver() is None, gc.get_referrers(driver())
+    finally:
+        gc.enable()
+    assert session.closed
