@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,20 @@ def serving(workers: int, path: str, loop: str) -> Iterator[int]:
         stop(process)
 
 
+@contextlib.contextmanager
+def gunicorn(*options: str) -> Iterator[int]:
+    """The same application behind gunicorn."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [sys.executable, "-m", "gunicorn", "forks_app:app", *options]
+        command += ["--bind", f"fd://{listener.fileno()}", "--log-level", "warning"]
+        process = subprocess.Popen(command, cwd=HERE, pass_fds=[listener.fileno()])
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            stop(process)
+    assert process.returncode == 0
+
+
 def ask(ws: WebSocket, event: str, *args: Any) -> tuple[Any, list[Any]]:
     """The answer to an event, and what came before it."""
     ws.frame("421" + json.dumps([event, *args]))
@@ -47,11 +62,25 @@ def ask(ws: WebSocket, event: str, *args: Any) -> tuple[Any, list[Any]]:
     return json.loads(str(got)[3:]), before
 
 
-@pytest.mark.parametrize(("path", "loop"), SERVERS)
-def test_workers_of_an_application_that_was_made_before(path: str, loop: str) -> None:
+WORKER = "toolboxsio.gunicorn.UvicornWorker"
+MANY = {  # how an application comes to several workers, and the path of their clients
+    "forked, direct": (lambda: serving(2, "direct", "uvloop"), "direct"),
+    "forked, asgi": (lambda: serving(2, "asgi", "asyncio"), "asgi"),
+    "gunicorn": (lambda: gunicorn("-w", "2", "-k", WORKER), "direct"),
+    "gunicorn, preload": (lambda: gunicorn("-w", "2", "--preload", "-k", WORKER), "direct"),
+    "gunicorn, other worker": (
+        lambda: gunicorn("-w", "2", "--preload", "-k", "uvicorn_worker.UvicornWorker"),
+        "asgi",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_workers_of_an_application(kind: str) -> None:
     """Sessions, and the sessions' ids, are each worker's own; all of them work."""
     answers, sids = [], []
-    with serving(2, path, loop) as port, Wire(port, "forks") as wire:
+    served, path = MANY[kind]
+    with served() as port, Wire(port, "forks") as wire:
         while len({answer[1] for answer in answers}) < 2 or len(answers) < 8:
             assert len(answers) < MOST_CLIENTS
             ws = wire.websocket().connect()
