@@ -41,6 +41,7 @@ finish(TbxCallObject *call)
     Py_CLEAR(call->callee);
     Py_CLEAR(call->data);
     Py_CLEAR(call->inner);
+    Py_CLEAR(call->context);
     tbx_task_forget(call);
     tbx_conn_call_done(call->conn, call->kind == TBX_CALL_LANE || call->ordered);
 }
@@ -357,6 +358,33 @@ go_on(TbxCallObject *call, PySendResult status, PyObject **result)
     }
 }
 
+/* Before a step: into the context that the task has only a copy of. *context is for leave(). */
+static int
+enter(TbxCallObject *call, PyObject **context)
+{
+    *context = call->context;
+    if (*context != NULL && PyContext_Enter(*context) < 0) {
+        return -1;
+    }
+    Py_XINCREF(*context);
+    call->running = true;
+    return 0;
+}
+
+static void
+leave(TbxCallObject *call, PyObject *context)
+{
+    call->running = false;
+    if (context != NULL) {
+        tbx_exc raised = tbx_exc_save();
+        if (PyContext_Exit(context) < 0) {
+            PyErr_WriteUnraisable(context);
+        }
+        Py_DECREF(context);
+        tbx_exc_restore(raised);
+    }
+}
+
 static PySendResult
 call_am_send(PyObject *self, PyObject *value, PyObject **result)
 {
@@ -368,7 +396,10 @@ call_am_send(PyObject *self, PyObject *value, PyObject **result)
                                       : "cannot reuse already awaited coroutine");
         return PYGEN_ERROR;
     }
-    call->running = true;
+    PyObject *context;
+    if (enter(call, &context) < 0) {
+        return PYGEN_ERROR;
+    }
     PySendResult status;
     if (call->phase == TBX_PHASE_NEW) {
         PyObject *answer = NULL;
@@ -385,7 +416,7 @@ call_am_send(PyObject *self, PyObject *value, PyObject **result)
         status = PyIter_Send(call->inner, value, result);
     }
     status = go_on(call, status, result);
-    call->running = false;
+    leave(call, context);
     return status;
 }
 
@@ -463,7 +494,10 @@ call_meth_throw(PyObject *self, PyObject *args)
         tbx_exc_restore(raised);
         return NULL;
     }
-    call->running = true;
+    PyObject *context;
+    if (enter(call, &context) < 0) {
+        return NULL;
+    }
     PyObject *inner = Py_NewRef(call->inner);
     PyObject *method = PyObject_GetAttr(inner, call->conn->hub->state->str_throw);
     PySendResult status = PYGEN_ERROR;
@@ -479,7 +513,7 @@ call_meth_throw(PyObject *self, PyObject *args)
     }
     Py_DECREF(inner);
     status = go_on(call, status, &result);
-    call->running = false;
+    leave(call, context);
     return as_method(status, result);
 }
 
@@ -575,6 +609,7 @@ call_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(call->ns);
     Py_VISIT(call->data);
     Py_VISIT(call->inner);
+    Py_VISIT(call->context);
     return 0;
 }
 
@@ -587,6 +622,7 @@ call_tp_clear(PyObject *self)
     Py_CLEAR(call->ns);
     Py_CLEAR(call->data);
     Py_CLEAR(call->inner);
+    Py_CLEAR(call->context);
     return 0; /* conn is kept: finish() needs it */
 }
 

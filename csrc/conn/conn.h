@@ -185,12 +185,13 @@ struct TbxConnObject {
 
 typedef struct {
     PyObject_HEAD TbxConnObject *conn; /* owned */
-    PyObject *callee; /* owned: handler, bound trigger_event, namespace handler; NULL: started */
-    PyObject *sid;    /* owned, or NULL */
-    PyObject *ns;     /* owned str */
-    PyObject *data;   /* owned list [event, *args]; NULL when started */
-    PyObject *inner;  /* owned: the coroutine that is awaited, or NULL */
-    PyObject *task;   /* borrowed from the hub's tasks, where it is until the end; or NULL */
+    PyObject *callee;  /* owned: handler, bound trigger_event, namespace handler; NULL: started */
+    PyObject *sid;     /* owned, or NULL */
+    PyObject *ns;      /* owned str */
+    PyObject *data;    /* owned list [event, *args]; NULL when started */
+    PyObject *inner;   /* owned: the coroutine that is awaited, or NULL */
+    PyObject *task;    /* borrowed from the hub's tasks, where it is until the end; or NULL */
+    PyObject *context; /* owned: what each step enters, where the task has only a copy; or NULL */
     PyObject *weakrefs;
     Py_ssize_t event; /* its number for tbx_event_count, -1: none */
     uint64_t id;

@@ -127,15 +127,21 @@ tbx_task_forget(TbxCallObject *call)
     }
 }
 
-/* As the loop would have it: with its factory, in a copy of the context. */
+/* As the loop would have it: with its factory, in a copy of the context (factories need not take one).
+ * A call that shares the context of its connection enters that by itself. */
 static int
 start_by_loop(TbxHubObject *hub, PyObject *coro, PyObject *context)
 {
-    if (PyContext_Enter(context) < 0) {
+    TbxCallObject *call = as_call(hub, coro);
+    bool is_shared = call != NULL && context == call->conn->context;
+    if (is_shared) {
+        Py_XSETREF(call->context, Py_NewRef(context));
+    }
+    else if (PyContext_Enter(context) < 0) {
         return -1;
     }
     PyObject *task = PyObject_CallMethodOneArg(hub->loop, hub->state->str_create_task, coro);
-    if (PyContext_Exit(context) < 0) {
+    if (!is_shared && PyContext_Exit(context) < 0) {
         Py_CLEAR(task);
     }
     int status = task != NULL ? keep(hub, coro, task) : -1;

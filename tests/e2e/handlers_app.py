@@ -25,25 +25,33 @@ REQUEST: contextvars.ContextVar[str] = contextvars.ContextVar("REQUEST", default
 SHORT, LONG = 0.01, 5
 
 
+MADE: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
 class Made(asyncio.Task[Any]):
     """A task of the application's own factory."""
 
+    def __init__(self, coro: Any, **options: Any) -> None:
+        MADE.add(self)  # before its first step, which may be taken at once
+        super().__init__(coro, **options)
 
-MADE: weakref.WeakSet[Any] = weakref.WeakSet()
+
 #: What the loop's exception handler was told, and the calls of replaced methods.
 ERRORS: list[Any] = []
 CALLS: list[Any] = []
 
 
 def make_task(loop: Any, coro: Any, **options: Any) -> Any:
-    task = Made(coro, loop=loop, **options)
-    MADE.add(task)
-    return task
+    return Made(coro, loop=loop, **options)
+
+
+def make_eager_task(loop: Any, coro: Any, **options: Any) -> Any:
+    return Made(coro, loop=loop, **{**options, "eager_start": True})
 
 
 FACTORIES: dict[str, Any] = {"none": None, "own": make_task}
 if sys.version_info >= (3, 12):
-    FACTORIES["eager"] = asyncio.eager_task_factory
+    FACTORIES |= {"eager": asyncio.eager_task_factory, "own eager": make_eager_task}
 
 
 def keep_error(loop: Any, context: dict[str, Any]) -> None:
@@ -99,6 +107,18 @@ def add_asyncio(sio: Any, seen: Any) -> None:
         task = asyncio.current_task()
         assert task is not None
         return [type(task).__name__, task in MADE]
+
+    @sio.on("begins at once")
+    async def begins_at_once(sid: str) -> list[Any]:
+        steps = []
+
+        async def step() -> None:
+            steps.append("step")
+
+        task = asyncio.create_task(step())
+        done = task.done()
+        await task
+        return [done, *steps]
 
     @sio.on("set factory")
     async def set_factory(sid: str, name: str) -> None:
@@ -699,9 +719,10 @@ def add_patches(sio: Any, web: Any) -> None:
         return calls
 
     @web.get("/loop")
-    async def loop(factory: str) -> list[str]:
+    async def loop(factory: str = "") -> list[str]:
         asyncio.get_running_loop().set_exception_handler(keep_error)
-        asyncio.get_running_loop().set_task_factory(FACTORIES[factory])
+        if factory:
+            asyncio.get_running_loop().set_task_factory(FACTORIES[factory])
         return list(FACTORIES)
 
     @web.get("/errors")
