@@ -264,7 +264,9 @@ class Listener(Link):
         if hub is not None:
             hub.start(self._run(function, *args), copy_context())
         else:
-            self.tasks.add(self.loop.create_task(self._run(function, *args)))
+            task = self.loop.create_task(self._run(function, *args))
+            if not task.done():  # as one may be that began at once
+                self.tasks.add(task)
 
     async def _run(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         task = asyncio.current_task()

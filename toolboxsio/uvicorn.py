@@ -133,6 +133,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if scope is not None and self._tail is not None:
             scope["extensions"][OFFER] = self
 
+    async def run_asgi(self) -> None:
+        """The application's task. An eager task factory begins it within ``handle_connect()``."""
+        if self._tail is not None and OFFER not in self.scope["extensions"]:
+            await asyncio.sleep(0)
+        await super().run_asgi()
+
     def _is_whole(self) -> bool:
         """Whether what was read ends with a message, or in a frame that uvicorn has not seen."""
         assert self._tail is not None
