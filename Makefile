@@ -14,7 +14,7 @@ TREE_FILES := csrc toolboxsio tests benchmarks pyproject.toml setup.py README.md
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check build debug ctest asan asan-e2e valgrind refleak nomem fuzz nightly soak lint stubtest symbols bench clean
+.PHONY: help demo serve test test-py313 check build debug ctest asan asan-e2e valgrind refleak nomem fuzz nightly soak lint stubtest symbols bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -26,8 +26,8 @@ serve: $(VENV)/demo ## install and serve the example application
 	$(PY) -m toolboxsio serve --debug
 
 test: build node_modules ## install everything and run the Python tests, upstream's own among them
-	@PYTHON=$(PYTHON) .ci/need redis nginx chromium stdlib-tests
-	$(MAKE) -k -j 2 -O test-e2e test-rest
+	@PYTHON=$(PYTHON) .ci/need redis nginx chromium stdlib-tests clang
+	$(if $(T),$(PYTEST) $(T),$(MAKE) -k -j 2 -O test-e2e test-rest)
 
 .PHONY: test-e2e test-rest
 test-e2e:
@@ -35,6 +35,12 @@ test-e2e:
 
 test-rest:
 	$(PYTEST) tests --ignore tests/e2e
+
+# Kept between runs; the tests are run in a copy of the tree within it.
+TRIXIE ?= $(or $(TMPDIR),/var/tmp)/toolboxsio-trixie
+
+test-py313: ## what `make test` does, on Python 3.13, in a Debian trixie (debootstrap, root): T='tests/unit'
+	.ci/in-debian trixie $(TRIXIE) make test
 
 check: lint stubtest ctest fuzz-smoke test ## all that has to hold: lint, stubs, C tests, Python tests
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import resource
 import socket
 import subprocess
@@ -441,7 +442,7 @@ def test_emits_tables(fanout_record, redis_record):
     assert [row[0] for row in costs[1:]] == ["python-socketio"]
     assert " · - · - · " in courses[1][-1]
     assert "ms" in courses[1][-2]
-    assert "redis-server 7" in tables.source(redis_record, "here")
+    assert re.search(r"redis-server \d+\.\d", tables.source(redis_record, "here"))
 
 
 def test_emits_tables_of_two_loops(fanout_record):
