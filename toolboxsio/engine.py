@@ -11,7 +11,7 @@ import inspect
 import re
 import time
 import urllib.parse
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from typing import Any, cast
 
 import engineio.async_drivers.asgi
@@ -392,22 +392,25 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         """Begin to end all sessions; ``tasks`` is what the web server waits for."""
         task = self._running_stop()
         if task is None:
-            stop = stop_clients(self, self.shutdown_timeout, code)
-            task = self._begin_stop(stop)
+            task = self._begin_stop(self.shutdown_timeout, code)
         if tasks is not None and task not in tasks:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         return task
 
-    def _begin_stop(self, stop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begin_stop(self, seconds: float, code: int) -> asyncio.Task[None]:
         hub = self.hub()
         if hub is not None:
             hub.stopping = True
         self._stopping_loop = asyncio.get_running_loop()
-        task: asyncio.Task[None] = self._stopping_loop.create_task(stop)
+        task: asyncio.Task[None] = self._stopping_loop.create_task(self._run_stop(seconds, code))
         self._stop = task
         task.add_done_callback(self._stopped)
         return task
+
+    async def _run_stop(self, seconds: float, code: int) -> None:
+        self._stop = asyncio.current_task()  # a task that begins at once is not known yet
+        await stop_clients(self, seconds, code)
 
     def _stopped(self, task: asyncio.Task[None]) -> None:
         if self._stop is task:
@@ -427,7 +430,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         It goes on when who waits for it is cancelled: a handler that asks for it is one of those
         that the end waits for.
         """
-        task = self._running_stop() or self._begin_stop(stop_clients(self, seconds, code))
+        task = self._running_stop() or self._begin_stop(seconds, code)
         await asyncio.shield(task)
 
     async def _handle_connect(

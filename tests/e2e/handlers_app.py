@@ -7,6 +7,7 @@ import asyncio
 import contextvars
 import functools
 import gc
+import inspect
 import sys
 import weakref
 from collections.abc import Callable, Coroutine
@@ -636,7 +637,7 @@ def recording(name: str, original: Any, is_method: bool = False) -> Any:
         record(name, args[1:] if is_method else args, options)
         return original(*args, **options)
 
-    return replaced if asyncio.iscoroutinefunction(original) else replaced_plain
+    return replaced if inspect.iscoroutinefunction(original) else replaced_plain
 
 
 def server_class(module: Any, config: dict[str, Any]) -> Any:

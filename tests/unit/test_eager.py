@@ -222,3 +222,21 @@ def test_failures(play):
         assert sorted(map(repr, told)) == ["LookupError(0)", "LookupError(2)"]
 
     play(check)
+
+
+def test_the_end(play):
+    """A disconnect handler that asks for the end of the server joins the one that it is part of."""
+
+    async def check(client):
+        ends = []
+
+        @client.sio.event
+        async def disconnect(sid, reason):
+            ends.append(client.sio.eio.stop_soon(1001))
+
+        end = client.sio.eio.stop_soon(1001)
+        client.conn.connection_lost(None)
+        await until(end.done)
+        assert ends == [end]
+
+    play(check)
