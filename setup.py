@@ -33,7 +33,9 @@ def files(pattern):
     return sorted(path.relative_to(HERE).as_posix() for path in HERE.glob(pattern))
 
 
-def compile_args():
+def compile_args(compiler_type):
+    if compiler_type == "msvc":  # what Python itself was built with says the rest
+        return ["/std:c11", *(["/Od", "/UNDEBUG", "/DTBX_DEBUG"] if flag("DEBUG") else [])]
     args = ["-std=c11", "-fvisibility=hidden", "-O3"]
     if flag("DEBUG"):
         args[2:] = ["-O0", "-g", "-UNDEBUG", "-DTBX_DEBUG"]
@@ -44,12 +46,14 @@ def compile_args():
 
 
 class BuildExt(build_ext):
-    """Objects one by one: in parallel, only those out of date, with flags for one file."""
+    """Objects one by one: in parallel, and only those out of date."""
 
     def build_extension(self, ext):
         sources, ext.sources = ext.sources, []
+        ext.extra_compile_args = compile_args(self.compiler.compiler_type)
         try:
-            self.avx2 = platform.machine() in ("x86_64", "AMD64") and self.takes("-mavx2")
+            if self.compiler.compiler_type == "msvc" and not self.compiler.initialized:
+                self.compiler.initialize()  # once, and not in each thread
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 ext.extra_objects = list(pool.map(lambda path: self.object_of(path, ext), sources))
             self.force = True  # to link is cheap, and only we know which objects are new
@@ -67,9 +71,6 @@ class BuildExt(build_ext):
             ext.sources = sources
 
     def object_of(self, source, ext):
-        args = list(ext.extra_compile_args)
-        if source.endswith("_avx2.c") and self.avx2:
-            args.append("-mavx2")
         # Objects of other flags live elsewhere, so that make debug and make build can alternate.
         kind = "".join(f".{name.lower()}" for name in ("DEBUG", "DEV") if flag(name))
         folder = self.build_temp + kind
@@ -77,19 +78,12 @@ class BuildExt(build_ext):
         newest = max(os.stat(path).st_mtime for path in [source, *ext.depends])
         if self.force or not os.path.exists(target) or os.stat(target).st_mtime < newest:
             self.compiler.compile(
-                [source], output_dir=folder, include_dirs=ext.include_dirs, extra_postargs=args
+                [source],
+                output_dir=folder,
+                include_dirs=ext.include_dirs,
+                extra_postargs=ext.extra_compile_args,
             )
         return target
-
-    def takes(self, option):
-        probe = Path(self.build_temp, "probe.c")
-        probe.parent.mkdir(parents=True, exist_ok=True)
-        probe.write_text("int main(void) { return 0; }\n")
-        try:
-            self.compiler.compile([str(probe)], output_dir=self.build_temp, extra_postargs=[option])
-        except CCompilerError:
-            return False
-        return True
 
 
 class BuildLoadgen(Command):
@@ -122,7 +116,6 @@ core = Extension(
     files("csrc/**/*.c"),
     include_dirs=["csrc"],
     depends=files("csrc/**/*.h"),
-    extra_compile_args=compile_args(),
     optional=not (flag("REQUIRE_EXT") or flag("DEV") or flag("DEBUG")),
 )
 

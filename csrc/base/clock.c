@@ -1,24 +1,67 @@
 /* clock.c: calendar arithmetic without libc's time zones (contract in clock.h). */
+#ifndef _POSIX_C_SOURCE
+#define _POSIX_C_SOURCE 200809L /* clock_gettime. NOLINT(bugprone-reserved-identifier) */
+#endif
+
 #include "base/clock.h"
 
 #include <string.h>
-#include <time.h>
 
+#if defined(_WIN32)
+#include <windows.h>
+#else
+#include <time.h>
+#endif
+
+#define NS_PER_SECOND INT64_C(1000000000)
 #define US_PER_SECOND INT64_C(1000000)
 #define SECONDS_PER_DAY INT64_C(86400)
+#define SECONDS_1601_TO_1970 INT64_C(11644473600)
 #define DAYS_0000_TO_1970 INT64_C(719528) /* 0000-01-01 to 1970-01-01, proleptic Gregorian */
 #define US_MIN (INT64_C(-62135596800) * US_PER_SECOND)                     /* 0001-01-01 */
 #define US_MAX (INT64_C(253402300799) * US_PER_SECOND + US_PER_SECOND - 1) /* 9999-12-31 */
+
+#if defined(_WIN32)
+
+int64_t
+tbx_clock_now_us(void)
+{
+    FILETIME now;
+    GetSystemTimePreciseAsFileTime(&now);
+    uint64_t ticks = (uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime;
+    return (int64_t)(ticks / 10) - SECONDS_1601_TO_1970 * US_PER_SECOND;
+}
+
+uint64_t
+tbx_clock_monotonic_ns(void)
+{
+    LARGE_INTEGER now, rate; /* which is that of the machine, and does not change */
+    QueryPerformanceCounter(&now);
+    QueryPerformanceFrequency(&rate);
+    int64_t seconds = now.QuadPart / rate.QuadPart;
+    int64_t rest = now.QuadPart % rate.QuadPart;
+    return (uint64_t)(seconds * NS_PER_SECOND + rest * NS_PER_SECOND / rate.QuadPart);
+}
+
+#else
 
 int64_t
 tbx_clock_now_us(void)
 {
     struct timespec now;
-    if (timespec_get(&now, TIME_UTC) != TIME_UTC) {
-        return 0;
-    }
+    clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * US_PER_SECOND + now.tv_nsec / 1000;
 }
+
+uint64_t
+tbx_clock_monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * (uint64_t)NS_PER_SECOND + (uint64_t)now.tv_nsec;
+}
+
+#endif
 
 static void
 put_digits(char *dst, unsigned value, int width)

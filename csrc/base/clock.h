@@ -1,4 +1,4 @@
-/* clock.h: wall-clock time as ISO 8601 text.
+/* clock.h: the system's clocks, and wall-clock time as ISO 8601 text.
  *
  * Mirrors: datetime.fromtimestamp(t, timezone.utc).isoformat().
  */
@@ -12,6 +12,9 @@
 
 /* Microseconds since 1970, by the system's clock. */
 int64_t tbx_clock_now_us(void);
+
+/* Nanoseconds of a clock that is never set, from an unknown start. */
+uint64_t tbx_clock_monotonic_ns(void);
 
 /* Writes the instant (years 0001 to 9999; others are clamped to these) and returns the length: 32,
  * or 25 when the microseconds are zero, as isoformat() leaves them out then. */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/num_pow10.h"
+#include "base/port.h"
 
 #define DIGITS_FAST 19 /* any 19 digits fit in 64 bits */
 #define DIGITS_MAX 770
@@ -218,25 +219,11 @@ compare_with_middle(const digit_run *run, uint64_t m, int unit)
 
 /* ---- first step ---- */
 
-static inline unsigned
-leading_zeros(uint64_t x)
-{
-#if defined(__GNUC__)
-    return (unsigned)__builtin_clzll(x);
-#else
-    unsigned n = 0;
-    for (; x >> 63 == 0; x <<= 1) {
-        n++;
-    }
-    return n;
-#endif
-}
-
 /* The bits of the double nearest to w * 10^q, w not 0. When `cut`, w lacks the run's last digits. */
 static uint64_t
 nearest(const digit_run *run, uint64_t w, int q, bool cut)
 {
-    unsigned zeros = leading_zeros(w);
+    unsigned zeros = tbx_clz64(w);
     tbx_pow10 g = tbx_pow10_get(q);
     uint64_t high, middle, low, carry;
     w <<= zeros;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/num_pow10.h"
+#include "base/port.h"
 
 #define FRACTION_BITS 52
 #define EXPONENT_BIAS 1075 /* of the significand taken as an integer */

@@ -1,4 +1,4 @@
-/* num_pow10.h: powers of ten and wide products, for num_f64_put.c and num_f64_get.c alone.
+/* num_pow10.h: powers of ten, for num_f64_put.c and num_f64_get.c alone.
  *
  * The table is written by gen_pow10.py, which proves what is said here of each entry.
  */
@@ -46,25 +46,6 @@ static inline int
 tbx_log2_pow10(int k)
 {
     return tbx_floor_shift(k * 217706, 16);
-}
-
-/* The 128-bit product of a and b: returns the high half and stores the low one. */
-static inline uint64_t
-tbx_mul64(uint64_t a, uint64_t b, uint64_t *low)
-{
-#if defined(__SIZEOF_INT128__) && !defined(TBX_NO_INT128)
-    __extension__ typedef unsigned __int128 u128;
-    u128 product = (u128)a * b;
-    *low = (uint64_t)product;
-    return (uint64_t)(product >> 64);
-#else
-    uint64_t a0 = a & 0xffffffff, a1 = a >> 32;
-    uint64_t b0 = b & 0xffffffff, b1 = b >> 32;
-    uint64_t middle = a1 * b0 + (a0 * b0 >> 32); /* cannot wrap: (2^32 - 1) * 2^32 at most */
-    uint64_t cross = a0 * b1 + (middle & 0xffffffff);
-    *low = a * b;
-    return a1 * b1 + (middle >> 32) + (cross >> 32);
-#endif
 }
 
 #endif

@@ -341,7 +341,8 @@ go_on(TbxCallObject *call, PySendResult status, PyObject **result)
             Py_DECREF(answer);
         }
         if (is_handler) {
-            tbx_event_count(call->conn->hub, call->event, tbx_now_ns() - call->began, next < 0);
+            uint64_t ns = tbx_clock_monotonic_ns() - call->began;
+            tbx_event_count(call->conn->hub, call->event, ns, next < 0);
         }
         if (next < 0) {
             no_stop_iteration();

@@ -15,6 +15,7 @@
 
 #include "py/state.h" /* Python.h comes first */
 
+#include "base/clock.h"
 #include "base/histogram.h"
 #include "codec/json_enc.h"
 #include "conn/watch.h"
@@ -195,7 +196,7 @@ typedef struct {
     PyObject *weakrefs;
     Py_ssize_t event; /* its number for tbx_event_count, -1: none */
     uint64_t id;
-    uint64_t began; /* tbx_now_ns() */
+    uint64_t began; /* tbx_clock_monotonic_ns() */
     bool has_id;
     uint8_t kind;    /* tbx_call_kind */
     uint8_t phase;   /* tbx_call_phase */
@@ -397,8 +398,6 @@ PyObject *tbx_hub_deliver_replies(TbxHubObject *hub, PyObject *data, Py_ssize_t 
                                   PyObject *host_id);
 
 /* ---- event_stats.c ---- */
-
-uint64_t tbx_now_ns(void); /* of the monotonic clock */
 
 /* The number of an event's entry, which is made when it is not there; -1: it is not counted. May collect,
  * and so escapes. */

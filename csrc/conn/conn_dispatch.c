@@ -159,7 +159,7 @@ start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, P
         conn->running--;
         conn->busy = true;
     }
-    call->began = tbx_now_ns();
+    call->began = tbx_clock_monotonic_ns();
     call->data = data;
     call->ns = Py_NewRef(ns);
     call->sid = Py_NewRef(sid);

@@ -7,7 +7,6 @@
 #include "conn/conn.h"
 
 #include <stddef.h>
-#include <time.h>
 
 #define NEVER 1e18
 #define LONGEST_SLACK 0.05 /* seconds */
@@ -15,9 +14,7 @@
 double
 tbx_now(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    return (double)tbx_clock_monotonic_ns() * 1e-9;
 }
 
 void

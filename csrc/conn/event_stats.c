@@ -6,18 +6,8 @@
  */
 #include "conn/conn.h"
 
-#include <time.h>
-
 #define NS_PER_SECOND 1000000000u
 #define BOUNDS_MAX 64
-
-uint64_t
-tbx_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_SECOND + (uint64_t)now.tv_nsec;
-}
 
 /* Appends an empty entry: its number, or -1 with an exception. */
 static Py_ssize_t

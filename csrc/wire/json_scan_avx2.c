@@ -1,19 +1,19 @@
 /* json_scan_avx2.c: the scans of json_scan.h thirty-two bytes at a time.
  *
- * Compiled with -mavx2 where the compiler has it; called only where the processor has it too.
+ * Compiled for processors that have them whatever the rest is compiled for, and called on these alone.
  */
 #include "wire/json_scan.h"
 
-#if defined(__AVX2__) && TBX_BLOCK16
+#if TBX_X86_64
 #include <immintrin.h>
 
-static inline __m256i
+TBX_FOR_AVX2 static inline __m256i
 load(const uint8_t *p)
 {
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
-size_t
+TBX_FOR_AVX2 size_t
 tbx_json_scan_avx2(const uint8_t *p, size_t n, bool *high)
 {
     const __m256i quote = _mm256_set1_epi8('"');
@@ -35,7 +35,7 @@ tbx_json_scan_avx2(const uint8_t *p, size_t n, bool *high)
     return i + tbx_json_scan_block16(p + i, n - i, high);
 }
 
-size_t
+TBX_FOR_AVX2 size_t
 tbx_json_copy_avx2(uint8_t *dst, const uint8_t *src, size_t n)
 {
     const __m256i quote = _mm256_set1_epi8('"');
@@ -63,7 +63,7 @@ tbx_json_copy_avx2(uint8_t *dst, const uint8_t *src, size_t n)
 bool
 tbx_json_scan_has_avx2(void)
 {
-    return __builtin_cpu_supports("avx2");
+    return tbx_has_avx2();
 }
 
 #else

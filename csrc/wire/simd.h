@@ -10,27 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#include <intrin.h>
-static inline unsigned
-tbx_ctz64(uint64_t x)
-{
-    unsigned long index;
-    _BitScanForward64(&index, x);
-    return (unsigned)index;
-}
-#else
-static inline unsigned
-tbx_ctz64(uint64_t x)
-{
-    return (unsigned)__builtin_ctzll(x);
-}
-#endif
+#include "base/port.h"
 
 #if defined(TBX_NO_SIMD) /* for the tests */
 #define TBX_BLOCK16 0
 
-#elif defined(__SSE2__) || defined(_M_X64)
+#elif TBX_X86_64
 #include <emmintrin.h>
 #define TBX_BLOCK16 1
 #define TBX_BLOCK16_STEP 1

@@ -12,8 +12,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#if defined(_WIN32)
+#include "on_windows.h"
+#else
 #include <sys/mman.h>
 #include <unistd.h>
+
+/* n bytes (whole pages), behind which a page without access begins; NULL on failure. */
+static inline uint8_t *
+tbx_guarded(size_t n)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *p = mmap(NULL, n + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p != MAP_FAILED && mprotect(p + n, page, PROT_NONE) == 0 ? p : NULL;
+}
+#endif
 
 static unsigned long tbx_passed, tbx_failed;
 
@@ -54,11 +68,8 @@ tbx_guard_room(int slot, size_t n)
     static uint8_t *ends[4];
     REQUIRE(n <= TBX_GUARD_SIZE && slot >= 0 && slot < 4);
     if (ends[slot] == NULL) {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
-        uint8_t *p = mmap(NULL, TBX_GUARD_SIZE + page, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        REQUIRE(p != MAP_FAILED);
-        REQUIRE(mprotect(p + TBX_GUARD_SIZE, page, PROT_NONE) == 0);
+        uint8_t *p = tbx_guarded(TBX_GUARD_SIZE);
+        REQUIRE(p != NULL);
         ends[slot] = p + TBX_GUARD_SIZE;
     }
     return ends[slot] - n;
