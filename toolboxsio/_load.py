@@ -5,6 +5,7 @@
 
 import logging
 import os
+from importlib import import_module
 from types import ModuleType
 
 logger = logging.getLogger("toolboxsio")
@@ -14,10 +15,9 @@ def _load() -> tuple[ModuleType | None, str | None]:
     if os.environ.get("TOOLBOXSIO_PURE", "0") not in ("", "0"):
         return None, "TOOLBOXSIO_PURE is set"
     try:
-        from . import _core
+        return import_module("toolboxsio._core"), None
     except ImportError as exc:
         return None, f"the C extension cannot be imported ({exc})"
-    return _core, None
 
 
 core, REASON = _load()

@@ -36,7 +36,7 @@ RUN_SECONDS = 45 * SLOWNESS
 T = TypeVar("T")
 K = TypeVar("K")
 Transport = Literal["asgi", "direct"]
-Loop = Literal["auto", "uvloop", "asyncio"]
+Loop = Literal["auto", "uvloop", "asyncio", "proactor:ProactorLoop"]
 
 
 def wait_until(what: str, probe: Callable[[], T], seconds: float = 8) -> T:

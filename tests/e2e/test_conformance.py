@@ -8,6 +8,7 @@ WebSocket, on which the "asgi" path depends, does.
 import contextlib
 import itertools
 import json
+import os
 import random
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -47,6 +48,8 @@ PATHS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "direct-asyncio": ({"path": "direct", "loop": "asyncio"}, ("random",)),
     "asgi": ({"path": "asgi"}, ("whole",)),
 }
+if os.environ.get("TOOLBOXSIO_NIGHTLY") == "1":
+    PATHS["direct-proactor"] = ({"path": "direct", "loop": "proactor:ProactorLoop"}, ("random",))
 LIMIT = 1_000_000  # python-socketio's, in characters or bytes
 UVICORN_LIMIT = 16 * MEGABYTE  # of a message
 OFFER = "permessage-deflate; client_max_window_bits"

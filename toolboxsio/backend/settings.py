@@ -327,10 +327,12 @@ def _kept_secret(file: Path, made: str) -> str:
             os.link(own, file)  # whole from the start, and never over one that is there
     finally:
         own.unlink()
-    with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW)) as kept:
+    with open(os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))) as kept:
         about = os.fstat(kept.fileno())
         secret = kept.read().strip()
-    if about.st_uid != os.geteuid() or about.st_mode & 0o077:
+    # On Windows files have neither: their folder, which is the user's own, says who may read them.
+    is_posix = hasattr(os, "geteuid")
+    if is_posix and (about.st_uid != os.geteuid() or about.st_mode & 0o077):
         raise PermissionError(0, f"others may read or write {file}")
     if len(secret) < SECRET_BYTES["HS512"]:
         raise OSError(0, f"{file} is damaged: remove it")

@@ -135,7 +135,13 @@ class Supervisor:
 
 
 def supervise(settings: Settings, command: Sequence[str]) -> int:
-    """Run the workers until a signal ends them; the exit code."""
+    """Run the workers until a signal ends them; the exit code. 2: there are none on Windows."""
+    if sys.platform == "win32":  # no signals to end them by, no sockets that they could inherit
+        print(
+            "toolboxsio serve: on Windows there is one worker: start a process for each port",
+            file=sys.stderr,
+        )
+        return 2
     if settings.sticky:
         ports = settings.ports
         logger.info(
