@@ -14,7 +14,7 @@ TREE_FILES := csrc toolboxsio tests benchmarks pyproject.toml setup.py README.md
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-py313 check build debug ctest asan asan-e2e valgrind refleak nomem fuzz nightly soak lint stubtest symbols bench clean
+.PHONY: help demo serve test test-py313 check build debug ctest asan asan-e2e valgrind refleak nomem fuzz dist portable nightly soak lint stubtest symbols bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -139,8 +139,31 @@ fuzz: $(VENV)/dev ## fuzzing: T=target SECONDS=60; without T all targets; withou
 fuzz-smoke: $(VENV)/dev
 	$(FUZZ) -j 2 -O smoke
 
-nightly: build node_modules ## the generated tests, hostile clients and faults, at length
-	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity tests/hostile tests/e2e/test_differential.py tests/e2e/test_faults.py --timeout 3600
+# A virtual environment with a dependency group of pyproject.toml.
+build/venv-%: pyproject.toml | $(VENV)/bin/pip
+	$(PYTHON) -m venv --upgrade-deps $@
+	$@/bin/python -m pip install -q --group $*
+	@touch $@
+
+dist: build/venv-release ## the source archive and a manylinux wheel, each installed and tried, with a compiler and without
+	@PYTHON=$(PYTHON) .ci/need cc headers
+	$(PYTHON) tests/release/dist.py $< dist
+
+PORTABLE := build/portable
+PORTABLE_CTEST = PATH="$(abspath $(PORTABLE))/bin:$$PATH" WINEPREFIX=$(abspath $(PORTABLE))/wine WINEDEBUG=-all \
+	$(MAKE) -s -C tests/c run OUT=$(abspath $(PORTABLE))/ctest SANITIZE= PYTHON=$(abspath $(PY))
+
+portable: $(VENV)/dev build/venv-portable ## the C sources for other systems: compiled by zig; their tests on musl, ARM (qemu), Windows (wine)
+	@PYTHON=$(PYTHON) .ci/need qemu-aarch64 wine64
+	build/venv-portable/bin/python tests/portable/build.py $(PORTABLE)
+	$(PORTABLE_CTEST) CC=x86_64-linux-musl VARIANTS=plain
+	$(PORTABLE_CTEST) CC=aarch64-linux-musl VARIANTS="plain portable" RUNNER=qemu-aarch64
+	$(PORTABLE_CTEST) CC=x86_64-windows-gnu VARIANTS=intrinsics RUNNER=$$(command -v wine64 || echo /usr/lib/wine/wine64) \
+		TESTS="$(filter-out test_clock test_nomem,$(patsubst tests/c/%.c,%,$(wildcard tests/c/test_*.c)))"
+	for mac in aarch64-macos x86_64-macos; do $(PORTABLE_CTEST) CC=$$mac VARIANTS=plain RUNNER="echo linked:" || exit 1; done
+
+nightly: build node_modules ## the generated tests, hostile clients and faults, at length; Windows' event loop
+	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity tests/hostile tests/e2e/test_conformance.py tests/e2e/test_differential.py tests/e2e/test_faults.py --timeout 3600
 
 soak: build node_modules ## clients of every kind for SECONDS=1200, CLIENTS=2000 of them, on two servers and Redis
 	@PYTHON=$(PYTHON) .ci/need redis
