@@ -8,13 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(_MSC_VER)
 #define TBX_INTRINSICS /* the tests define it, too, where other compilers know these functions */
-#endif
-
-#if defined(TBX_INTRINSICS)
-#include <immintrin.h>
-#include <intrin.h>
 #endif
 
 #if (defined(__x86_64__) || defined(_M_X64)) && !defined(TBX_NO_SIMD)
@@ -23,8 +18,15 @@
 #define TBX_X86_64 0
 #endif
 
+#if defined(TBX_INTRINSICS)
+#include <intrin.h>
+#if TBX_X86_64
+#include <immintrin.h>
+#endif
+#endif
+
 /* Stands before a function with AVX2 instructions in a file that has to run without them. */
-#if TBX_X86_64 && defined(__GNUC__)
+#if TBX_X86_64 && (defined(__GNUC__) || defined(__clang__))
 #define TBX_FOR_AVX2 __attribute__((target("avx2")))
 #else
 #define TBX_FOR_AVX2
