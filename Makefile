@@ -14,7 +14,7 @@ TREE_FILES := csrc toolboxsio tests benchmarks pyproject.toml setup.py README.md
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-py313 check build debug ctest asan asan-e2e valgrind refleak nomem fuzz dist portable nightly soak lint stubtest symbols bench clean
+.PHONY: help demo serve test test-py313 check build debug ctest asan asan-e2e valgrind refleak nomem fuzz dist portable nightly soak lint stubtest symbols bench instructions clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
@@ -90,7 +90,7 @@ asan-tree: $(VENV)/dev node_modules
 		"$$(gcc -print-file-name=libasan.so)" "$$(gcc -print-file-name=libubsan.so)"
 
 asan: asan-tree ## the unit and parity tests with the extension under ASan and UBSan
-	$(ASAN_RUN) tests/unit tests/parity $(addprefix --ignore tests/unit/test_,build.py benchmarks.py tree.py refleak.py)
+	$(ASAN_RUN) tests/unit tests/parity $(addprefix --ignore tests/unit/test_,build.py bench.py benchmarks.py loadgen.py tree.py refleak.py)
 	$(ASAN_REPORTS)
 
 asan-e2e: asan-tree ## the end-to-end and integration tests, their servers under ASan and UBSan
@@ -185,15 +185,14 @@ stubtest: build ## toolboxsio/_core.pyi against the built module
 symbols: build ## the extension exports its init function and nothing else
 	$(PYTEST) tests/unit/test_build.py -k exports
 
-bench: build ## all benchmarks, and their tables in the README
-	$(PY) setup.py -q build_loadgen
-	$(PY) -m benchmarks codec --record codec
-	$(PY) -m benchmarks ack --record ack
-	$(PY) -m benchmarks memory --record memory
-	$(PY) -m benchmarks fanout --record fanout
-	$(PY) -m benchmarks rooms --record rooms
-	$(PY) -m benchmarks redis --record redis
+bench: build ## all benchmarks (40 minutes), their chart, and their tables in the README
+	$(PY) -m benchmarks all
+	$(PY) -m benchmarks charts
 	$(PY) -m benchmarks readme
+
+instructions: build ## instructions of the C path beside those of the last record; RECORD=1 writes one
+	@PYTHON=$(PYTHON) .ci/need valgrind
+	$(PY) -m benchmarks instructions $(if $(RECORD),--record)
 
 clean: ## remove what was built
 	rm -rf build dist .venv toolboxsio/*.so *.egg-info tests/js/node_modules

@@ -7,7 +7,7 @@ WebSockets: 1 and 16 events in flight a client, and then half the rate that it h
 and system time (all its threads) in the measured seconds over the acks of these seconds.
 """
 
-from . import load, peers
+from . import load, peers, records
 
 CLIENTS = 50
 IN_FLIGHT = {"1 in flight": 1, "16 in flight": 16}
@@ -34,6 +34,12 @@ def measure(side, loop, seconds, warmup, cores):
     return taken
 
 
+def expected_seconds(rounds, seconds, warmup, sides, loops):
+    """How long a run should take."""
+    loads = sum(len(loads_of(side)) for side, _ in peers.jobs(sides, loops))
+    return rounds * (loads * (seconds + warmup) + len(peers.jobs(sides, loops)) * load.START)
+
+
 def run(
     rounds,
     seconds,
@@ -41,21 +47,21 @@ def run(
     sides=tuple(peers.SIDES),
     loops=peers.LOOPS,
     cores=(load.SERVER_CORE, load.GENERATOR_CORE),
-    progress=print,
+    progress=records.no_progress,
 ):
     """Measures the sides on the loops and returns the record."""
     load.check_cores(cores)
     load.build_loadgen()
+    sides, absent = peers.present(sides)
     jobs = peers.jobs(sides, loops)
     taken = {(side, loop, name): [] for side, loop in jobs for name in loads_of(side)}
-    for number in range(rounds):
-        for side, loop in reversed(jobs) if number % 2 else jobs:
-            progress(f"round {number + 1} of {rounds}: {side} on {loop} ...")
-            for name, figures in measure(side, loop, seconds, warmup, cores).items():
-                taken[side, loop, name].append(figures)
+    for step, (number, (side, loop)) in enumerate(load.in_turn(rounds, jobs)):
+        progress(f"round {number + 1}, {side} on {loop}", step, rounds * len(jobs))
+        for name, figures in measure(side, loop, seconds, warmup, cores).items():
+            taken[side, loop, name].append(figures)
     return {
         "kind": "ack",
-        **peers.environment(sides),
+        **peers.environment(sides, absent),
         "settings": {
             "rounds": rounds,
             "seconds": seconds,

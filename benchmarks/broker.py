@@ -8,7 +8,9 @@ import time
 from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 
-from . import emitter, records
+from toolboxsio.bench import emitter
+
+from . import records
 
 CHANNEL = "socketio"  # python-socketio's default
 START_SECONDS = 10
@@ -16,10 +18,14 @@ PAUSE = 0.01  # seconds between two questions
 
 
 def install():
-    """The path of redis-server, installed where that may be done."""
+    """The path of redis-server, installed where that may be done; SystemExit without."""
     if shutil.which("redis-server") is None:
-        subprocess.run([records.ROOT / ".ci" / "need", "redis"], check=True)
-    return shutil.which("redis-server")
+        with suppress(subprocess.CalledProcessError):
+            subprocess.run([records.ROOT / ".ci" / "need", "redis"], check=True)
+    found = shutil.which("redis-server")
+    if found is None:
+        raise SystemExit("redis-server is needed")
+    return found
 
 
 def versions():
@@ -34,6 +40,15 @@ def versions():
     said = subprocess.run([install(), "--version"], check=True, capture_output=True, text=True)
     [number] = [word.removeprefix("v=") for word in said.stdout.split() if word.startswith("v=")]
     return {**found, "redis-server": number}
+
+
+def missing():
+    """Why there can be no Redis here, or None."""
+    try:
+        versions()
+    except SystemExit as problem:
+        return str(problem)
+    return None
 
 
 def client(port):

@@ -1,171 +1,67 @@
-"""`python -m benchmarks codec`: the codec alone, function by function, in one process.
+"""`python -m benchmarks codec`: the codec alone, every function of it, in one process.
 
-All sides do the same case in turn, one short sample each, and change their order every round; a
-sample is long enough (--sample) that the clock does not count. The garbage collector stays on, as
-in a server. Before a case is timed its results are compared: ours is equal to upstream's, byte
-for byte where it is text; orjson spells JSON in another way and has to mean the same.
+How it is timed stands in toolboxsio/bench/codec.py.
 """
 
-import gc
-import json
 import os
-import statistics
-import time
-from functools import partial
-from itertools import repeat
 from pathlib import Path
 
+from toolboxsio.bench import PAYLOADS as SMALL_PAYLOADS
+from toolboxsio.bench import codec
+from toolboxsio.bench.codec import DOCUMENT_18K, EVENT, Case
+from toolboxsio.bench.codecs import CODECS, meaning
+
 from . import records
-from .sides import SIDES, meaning
 
 PAYLOADS = Path(__file__).parent / "payloads"
-EVENT, ACK = 2, 3
+DOCUMENTS = (DOCUMENT_18K, ("document_292k", "document, 292 KB"))
+VALUES = (("text", "text in many scripts"), ("floats", "floats"))
 
 
-def identity(value):
-    return value
-
-
-def timeless(ack):
-    """An ack without the moment that it was made."""
-    return {**ack, "ts": type(ack["ts"])}
-
-
-class Case:
-    """One thing that every side does: a method, its arguments, and when results are the same."""
-
-    def __init__(self, name, label, method, *args, same=identity, spelling=True, **fields):
-        self.name = name
-        self.label = label
-        self.method = method
-        self.args = args
-        self.fields = fields
-        self.same = same  # what is compared
-        self.spelling = spelling  # ours and upstream's have to be equal before `same` too
-
-    def call(self, side):
-        return partial(getattr(SIDES[side], self.method), *self.args, **self.fields)
-
-    def check(self):
-        results = {side: self.call(side)() for side in SIDES}
-        for side in ("ours", "core"):
-            if self.spelling and results[side] != results["upstream"]:
-                raise AssertionError(f"{self.name}: {side} is not what upstream gives")
-        for side, result in results.items():
-            if self.same(result) != self.same(results["upstream"]):
-                raise AssertionError(f"{self.name}: {side} means something else than upstream")
+def payloads():
+    """{name: path} of all payloads, those of the package among them."""
+    paths = [path for folder in (SMALL_PAYLOADS, PAYLOADS) for path in folder.iterdir()]
+    return {path.name: path for path in sorted(paths, key=lambda path: path.name)}
 
 
 def cases():
     """Every case, with its payload read."""
-    texts = {path.stem: path.read_text("utf-8") for path in sorted(PAYLOADS.glob("*.json"))}
-    values = {name: json.loads(text) for name, text in texts.items()}
-    blobs = [path.read_bytes() for path in sorted(PAYLOADS.glob("*.bin"))]
-    ack = {"ok": True, "type": "progress_update", "ts": "2025-09-11T21:00:00.123456+00:00"}
-    yield Case("event.decode", "event, 214 bytes: decode", "decode", packet("event", texts, 12))
-    yield Case("ack.encode", "ack: encode", "encode", ACK, [ack], 12, same=meaning)
-    yield Case(
-        "ack.build",
-        "ack: build the dict",
-        "ack",
-        True,
-        type="progress_update",
-        same=timeless,
-        spelling=False,
-    )
-    for name, label in {
-        "document_18k": "document, 18 KB",
-        "document_292k": "document, 292 KB",
-        "text": "text in many scripts",
-        "floats": "floats",
-    }.items():
-        yield Case(f"{name}.dumps", f"{label}: dumps", "dumps", values[name], same=meaning)
-        yield Case(f"{name}.loads", f"{label}: loads", "loads", texts[name])
-        if name.startswith("document"):
-            args = ["message", values[name]]
-            yield Case(
-                f"{name}.encode", f"{label}: event encode", "encode", EVENT, args, same=meaning
-            )
-            yield Case(f"{name}.decode", f"{label}: event decode", "decode", packet(name, texts))
+    paths = payloads()
+    texts = {path.stem: path.read_text("utf-8") for path in paths.values() if ".json" in path.name}
+    yield from codec.event_cases(texts["event"])
+    for name, label in DOCUMENTS:
+        yield from codec.document_cases(name, label, texts[name])
+    for name, label in VALUES:
+        yield from codec.value_cases(name, label, texts[name])
+    blobs = [path.read_bytes() for path in paths.values() if path.suffix == ".bin"]
     binary = ["upload", {"name": "drawing.png", "part": 3, "preview": blobs[0], "data": blobs[1]}]
-    encoded = SIDES["upstream"].encode(EVENT, binary, 7)
+    encoded = CODECS["upstream"].encode(EVENT, binary, 7)
     yield Case("binary.encode", "2 attachments: encode", "encode", EVENT, binary, 7, same=meaning)
     yield Case("binary.decode", "2 attachments: decode", "decode", encoded)
 
 
-def packet(name, texts, packet_id=""):
-    return f'42{packet_id}["message",{texts[name]}]'
+def expected_seconds(rounds, samples, seconds):
+    """How long a run should take."""
+    return len(list(cases())) * len(CODECS) * (rounds * samples + 2) * seconds
 
 
-def sample(call, loops):
-    """Wall and CPU time of one call, in nanoseconds."""
-    turns = repeat(None, loops)
-    cpu = time.process_time_ns()
-    wall = time.perf_counter_ns()
-    for _ in turns:
-        call()
-    wall = time.perf_counter_ns() - wall
-    cpu = time.process_time_ns() - cpu
-    return wall / loops, cpu / loops
-
-
-def calibrate(call, seconds):
-    """How many calls take about the given time."""
-    loops = 1
-    while (wall := sample(call, loops)[0]) * loops < seconds * 1e9 / 4:
-        loops *= 2
-    return max(1, round(seconds * 1e9 / wall))
-
-
-def measure(case, rounds, seconds):
-    """The figures of every side for one case."""
-    calls = {side: case.call(side) for side in SIDES}
-    loops = {side: calibrate(call, seconds) for side, call in calls.items()}
-    samples = {side: [] for side in SIDES}
-    order = list(SIDES)
-    for _ in range(rounds):
-        for side in order:
-            samples[side].append(sample(calls[side], loops[side]))
-        order.append(order.pop(0))
-    return {
-        side: {
-            "n": rounds,
-            "loops": loops[side],
-            "median_ns": round(statistics.median(wall for wall, _ in taken), 1),
-            "min_ns": round(min(wall for wall, _ in taken), 1),
-            "cpu_median_ns": round(statistics.median(cpu for _, cpu in taken), 1),
-        }
-        for side, taken in samples.items()
-    }
-
-
-def run(rounds, seconds, only="", core=None, progress=print):
+def run(rounds, samples, seconds, only="", core=None, progress=records.no_progress):
     """Measures every case whose name contains `only` and returns the record."""
     if core is not None:
         os.sched_setaffinity(0, {core})
     chosen = [case for case in cases() if only in case.name]
     if not chosen:
         raise SystemExit(f"no case is called {only!r}")
-    for case in chosen:
-        case.check()
-    gc.collect()
-    gc.freeze()
-    results = []
-    try:
-        for case in chosen:
-            progress(f"{case.name} ...")
-            results.append(
-                {
-                    "case": case.name,
-                    "label": case.label,
-                    "sides": measure(case, rounds, seconds),
-                }
-            )
-    finally:
-        gc.unfreeze()
+    results = codec.run(chosen, rounds, samples, seconds, progress)
     return {
         "kind": "codec",
         **records.environment(),
-        "settings": {"rounds": rounds, "sample_seconds": seconds, "core": core},
+        "configurations": {name: side.configuration for name, side in CODECS.items()},
+        "settings": {
+            "rounds": rounds,
+            "samples": samples,
+            "sample_seconds": seconds,
+            "core": core,
+        },
         "results": results,
     }

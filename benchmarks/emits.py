@@ -11,11 +11,12 @@ way, over what was done in between.
 
 from typing import NamedTuple
 
-from . import load, peers
+from . import load, peers, records
 
 SIDES = ("direct", "asgi", "upstream", "node")
 COSTS = ("server_cpu_us", "per_second", "generator_cpu_share")
 LATENCIES = ("p50_us", "p99_us")
+JOINING = 1e-3  # seconds that a client needs to connect, about
 
 
 class Load(NamedTuple):
@@ -63,23 +64,41 @@ def figures(one, taken):
     }
 
 
-def run(kind, loads, rounds, seconds, warmup, sides, loops, cores, progress, measure=measure):
+def expected_seconds(loads, rounds, seconds, warmup, sides, loops, start=load.START):
+    """How long a run should take; every load has a start of its own."""
+    jobs = len(peers.jobs(sides, loops))
+    measured = (warmup + seconds * (2 if one.paced else 1) for one in loads)
+    joining = sum(one.clients for one in loads) * JOINING
+    return rounds * jobs * (sum(measured) + joining + len(loads) * start)
+
+
+def run(
+    kind,
+    loads,
+    rounds,
+    seconds,
+    warmup,
+    sides,
+    loops,
+    cores,
+    progress=records.no_progress,
+    measure=measure,
+):
     """Measures the loads on the sides and loops and returns the record."""
     load.check_cores(cores)
     load.allow_clients(max(one.clients for one in loads))
     load.build_loadgen()
-    jobs = peers.jobs(sides, loops)
-    taken = {(job, one): [] for job in jobs for one in loads}
-    for number in range(rounds):
-        for job in reversed(jobs) if number % 2 else jobs:
-            for one in loads:
-                side, loop = job
-                progress(f"round {number + 1} of {rounds}: {one.name}, {side} on {loop} ...")
-                said = measure(side, loop, one, seconds, warmup, cores)
-                taken[job, one].append(figures(one, said))
+    sides, absent = peers.present(sides)
+    jobs = [(job, one) for job in peers.jobs(sides, loops) for one in loads]
+    taken = {job: [] for job in jobs}
+    for step, (number, (job, one)) in enumerate(load.in_turn(rounds, jobs)):
+        side, loop = job
+        said = f"round {number + 1}, {one.name}, {side} on {loop}"
+        progress(said, step, rounds * len(jobs))
+        taken[job, one].append(figures(one, measure(side, loop, one, seconds, warmup, cores)))
     return {
         "kind": kind,
-        **peers.environment(sides),
+        **peers.environment(sides, absent),
         "settings": {
             "rounds": rounds,
             "seconds": seconds,

@@ -4,8 +4,9 @@ A task of the server emits the event to all clients, again and again, and lets t
 between two broadcasts; how it is measured stands in emits.py.
 """
 
-from . import emits, load, peers
-from .emitter import BROADCAST
+from toolboxsio.bench.emitter import BROADCAST
+
+from . import emits, load, peers, records
 
 SIZES = (10, 500, 5000)
 WINDOW = 32  # broadcasts under way, fewer where more clients have them
@@ -21,6 +22,11 @@ def loads(sizes):
     ]
 
 
+def expected_seconds(rounds, seconds, warmup, sides, loops, sizes=SIZES):
+    """How long a run should take."""
+    return emits.expected_seconds(loads(sizes), rounds, seconds, warmup, sides, loops)
+
+
 def run(
     rounds,
     seconds,
@@ -28,7 +34,7 @@ def run(
     sides=emits.SIDES,
     loops=peers.LOOPS,
     cores=(load.SERVER_CORE, load.GENERATOR_CORE),
-    progress=print,
+    progress=records.no_progress,
     sizes=SIZES,
 ):
     """Measures the sides on the loops and returns the record."""

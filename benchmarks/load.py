@@ -3,25 +3,21 @@
 import json
 import os
 import resource
-import select
-import signal
 import statistics
 import subprocess
 import sys
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
+
+from toolboxsio.bench import PAYLOADS, process
 
 from . import peers, records
 
 LOADGEN = records.ROOT / "build" / "toolboxsio-loadgen"
-EVENT = Path(__file__).parent / "payloads" / "event.json"
+EVENT = PAYLOADS / "event.json"
 ACK = '[{"ok":true,"type":"progress_update","ts":"2'
 EVENTS = ("--payload", EVENT, "--expect", ACK)  # what the generator sends and gets
 SERVER_CORE, GENERATOR_CORE = 0, 1
-START_SECONDS = 30
-STOP_SECONDS = 10
 OTHER_FILES = 100  # that a process has open besides the sockets of its clients
+START = 1.3  # seconds that a server and a generator need besides what is measured
 
 
 def build_loadgen():
@@ -52,39 +48,10 @@ def allow_clients(clients):
         ) from None
 
 
-def stop(process):
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    process.stdout.close()
-
-
-@contextmanager
 def server(side, loop, core=None, options=()):
-    """A running server: (pid, port). What it says on stderr is an error."""
-    with tempfile.TemporaryFile("w+") as stderr:
-        process = subprocess.Popen(
-            peers.command(side, loop, core, options),
-            cwd=records.ROOT,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-        line = ""
-        try:
-            readable, _, _ = select.select([process.stdout], [], [], START_SECONDS)
-            line = process.stdout.readline() if readable else ""
-            if line:
-                yield process.pid, json.loads(line)["port"]
-        finally:
-            stop(process)
-            stderr.seek(0)
-            said = stderr.read()
-            if said or not line:  # tells more than what the load generator found
-                raise RuntimeError(f"the {side} server on {loop} said:\n{said}")
+    """A running server, for `with`: (pid, port). What it says on stderr is an error."""
+    command = peers.command(side, loop, core, options)
+    return process.running(command, f"{side} on {loop}", records.ROOT)
 
 
 def generate(pid, port, *options, core=None):
@@ -96,6 +63,13 @@ def generate(pid, port, *options, core=None):
         [str(part) for part in (*command, *options)], stdout=subprocess.PIPE, text=True, check=True
     )
     return json.loads(done.stdout)
+
+
+def in_turn(rounds, jobs):
+    """(round, job) of all rounds: the jobs one after the other, every other round backwards."""
+    for number in range(rounds):
+        for job in reversed(jobs) if number % 2 else jobs:
+            yield number, job
 
 
 def summary(rounds, figures):

@@ -1,4 +1,4 @@
-"""The servers that are compared under load, and how one is started.
+"""The servers that are compared under load, how each is set up, and how one is started.
 
 Every server is a process of its own that prints {"port": N} when it listens, serves one handler or
 emits (server.py, node/server.mjs) and ends on SIGTERM.
@@ -9,44 +9,74 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+
+from toolboxsio.bench import peers
+from toolboxsio.bench.peers import Side
 
 from . import records
 
-LOOPS = ("uvloop", "asyncio")
+LOOPS = peers.LOOPS
 NODE = Path(__file__).parent / "node"
 NODE_LOOP = "node"  # stands for the loop of the side that has no choice
 
-
-class Side(NamedTuple):
-    label: str
-    module: str | None  # that server.py imports; None: Node
-    server: str = "uvicorn"
-    path: str | None = None  # which `acceleration(sid)["path"]` its events have to take
-    orjson: bool = False  # behind json=
-    loops: tuple[str, ...] = LOOPS
-
+_HYPERCORN = "hypercorn's asyncio worker with its h11 and wsproto, loglevel=WARNING"
 
 SIDES = {
-    "direct": Side("toolboxsio", "toolboxsio", path="direct"),
-    "asgi": Side("toolboxsio through ASGI", "toolboxsio", path="asgi"),
-    "upstream": Side("python-socketio", "socketio"),
-    "orjson": Side("python-socketio with orjson", "socketio", orjson=True),
-    "node": Side("Node socket.io", None, server="node", loops=(NODE_LOOP,)),
+    **peers.SIDES,
+    "node": Side(
+        "Node socket.io",
+        None,
+        'new Server(http, {transports: ["websocket"], perMessageDeflate: false, '
+        "serveClient: false}), with bufferutil beside ws; the first request of a client is let go "
+        "(rawSocket.request = null)",
+        server="node",
+        loops=(NODE_LOOP,),
+    ),
     "hypercorn-asgi": Side(
-        "toolboxsio on hypercorn", "toolboxsio", "hypercorn", "asgi", loops=("uvloop",)
+        "toolboxsio on hypercorn",
+        "toolboxsio",
+        f"toolboxsio.AsyncServer with its defaults; {_HYPERCORN}",
+        server="hypercorn",
+        path="asgi",
+        loops=("uvloop",),
     ),
     "hypercorn-upstream": Side(
-        "python-socketio on hypercorn", "socketio", "hypercorn", loops=("uvloop",)
+        "python-socketio on hypercorn",
+        "socketio",
+        f"socketio.AsyncServer with its defaults; {_HYPERCORN}",
+        server="hypercorn",
+        loops=("uvloop",),
     ),
 }
 RATIOS = (  # what is to be told: the first over the second
     ("direct", "upstream"),
     ("direct", "node"),
-    ("direct", "orjson"),
-    ("asgi", "upstream"),
+    *peers.RATIOS[1:],
     ("hypercorn-asgi", "hypercorn-upstream"),
 )
+
+
+def missing(side):
+    """Why a side cannot be measured here, or None."""
+    if SIDES[side].module is None:
+        try:
+            install_node()
+        except RuntimeError as problem:
+            return str(problem).splitlines()[0]
+        return None
+    wanted = [SIDES[side].server, *(["orjson"] if SIDES[side].orjson else [])]
+    absent = [name for name in wanted if importlib.util.find_spec(name) is None]
+    return f"not installed: {', '.join(absent)}" if absent else None
+
+
+def present(sides):
+    """(the sides that can be measured here, {each of the others: why not})."""
+    reasons = {side: missing(side) for side in sides if side in SIDES}
+    absent = {side: reason for side, reason in reasons.items() if reason is not None}
+    found = tuple(side for side in sides if side not in absent)
+    if not found:
+        raise SystemExit("; ".join(f"{side}: {reason}" for side, reason in absent.items()))
+    return found, absent
 
 
 def jobs(sides, loops):
@@ -69,7 +99,8 @@ def jobs(sides, loops):
 def install_node():
     """The path of node; the packages of node/package-lock.json are installed afterwards.
 
-    Done as for the tests' packages, by tests/js/npm.py, in another folder.
+    Done as for the tests' packages, by tests/js/npm.py, in another folder. RuntimeError without
+    node and npm.
     """
     spec = importlib.util.spec_from_file_location("npm", records.ROOT / "tests" / "js" / "npm.py")
     npm = importlib.util.module_from_spec(spec)
@@ -87,14 +118,23 @@ def command(side, loop, core=None, options=()):
     return words if core is None else [*words, "--core", str(core)]
 
 
-def environment(sides):
-    """records.environment(), with the versions of Node and its socket.io when they take part."""
+def node_versions():
+    """{name: version} of Node and of the packages that its server uses."""
+    said = subprocess.run([install_node(), "--version"], check=True, capture_output=True, text=True)
+    found = {"node": said.stdout.strip().removeprefix("v")}
+    for name in ("socket.io", "ws", "bufferutil"):
+        package = NODE / "node_modules" / name / "package.json"
+        found[name] = json.loads(package.read_text())["version"]
+    return found
+
+
+def environment(sides, absent):
+    """records.environment(), how the sides are set up, and which are not covered."""
     found = records.environment()
     if "node" in sides:
-        version = subprocess.run(
-            [install_node(), "--version"], check=True, capture_output=True, text=True
-        )
-        package = NODE / "node_modules" / "socket.io" / "package.json"
-        found["versions"]["node"] = version.stdout.strip().removeprefix("v")
-        found["versions"]["socket.io"] = json.loads(package.read_text())["version"]
-    return found
+        found["versions"] |= node_versions()
+    return {
+        **found,
+        "configurations": {side: SIDES[side].configuration for side in sides},
+        "not_covered": {SIDES[side].label: reason for side, reason in absent.items()},
+    }

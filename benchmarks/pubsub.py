@@ -12,8 +12,9 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import broker, emits, load, peers
-from .emitter import EMITTER_A_ROOM, NOTHING, ONE_EMITTER, room
+from toolboxsio.bench.emitter import EMITTER_A_ROOM, NOTHING, ONE_EMITTER, room
+
+from . import broker, emits, load, peers, records
 
 CLIENTS = 50
 WINDOW = 20
@@ -64,6 +65,12 @@ def measure(side, loop, one, seconds, warmup, cores):
         return emits.generate(*server, one, seconds, warmup, cores[1], *more)
 
 
+def expected_seconds(rounds, seconds, warmup, sides, loops):
+    """How long a run should take; the other servers have to start, too."""
+    start = 2 * load.START
+    return emits.expected_seconds(LOADS, rounds, seconds, warmup, sides, loops, start)
+
+
 def run(
     rounds,
     seconds,
@@ -71,7 +78,7 @@ def run(
     sides=SIDES,
     loops=peers.LOOPS,
     cores=(load.SERVER_CORE, load.GENERATOR_CORE),
-    progress=print,
+    progress=records.no_progress,
     loads=LOADS,
 ):
     """Measures the sides on the loops and returns the record."""

@@ -5,8 +5,9 @@
 stands in emits.py.
 """
 
-from . import emits, load, peers
-from .emitter import EMITTER_A_ROOM, ONE_EMITTER
+from toolboxsio.bench.emitter import EMITTER_A_ROOM, ONE_EMITTER
+
+from . import emits, load, peers, records
 
 CLIENTS = 50
 WINDOW = 20
@@ -16,6 +17,11 @@ LOADS = (
 )
 
 
+def expected_seconds(rounds, seconds, warmup, sides, loops):
+    """How long a run should take."""
+    return emits.expected_seconds(LOADS, rounds, seconds, warmup, sides, loops)
+
+
 def run(
     rounds,
     seconds,
@@ -23,7 +29,7 @@ def run(
     sides=emits.SIDES,
     loops=peers.LOOPS,
     cores=(load.SERVER_CORE, load.GENERATOR_CORE),
-    progress=print,
+    progress=records.no_progress,
 ):
     """Measures the sides on the loops and returns the record."""
     return emits.run("rooms", LOADS, rounds, seconds, warmup, sides, loops, cores, progress)

@@ -1,5 +1,8 @@
 """Markdown tables of records: the same for the terminal and for README.md."""
 
+from toolboxsio.bench.environment import machine
+from toolboxsio.bench.ratios import NOTHING, spread, table
+
 from .peers import NODE_LOOP, RATIOS, SIDES
 
 CODECS = {
@@ -9,33 +12,30 @@ CODECS = {
     "orjson": "with orjson as `json=`",
 }
 NAMED = ("python-socketio", "python-engineio", "orjson", "uvicorn", "uvloop")
-NAMED_WITH_SERVERS = (*NAMED, "websockets", "hypercorn", "node", "socket.io")
-NAMED_WITH_REDIS = (*NAMED, "websockets", "redis", "hiredis", "redis-server")
-NOTHING = "-"
-
-
-def ratio(ours, theirs):
-    """ours / theirs, as 1/8.0 where ours is less."""
-    if ours <= 0 or theirs <= 0:  # less than can be measured
-        return NOTHING
-    return f"1/{theirs / ours:.1f}" if ours <= theirs else f"{ours / theirs:.2f}"
-
-
-def table(heads, rows):
-    """Lines of a table; all columns but the first are figures."""
-    rule = ["---"] + ["---:"] * (len(heads) - 1)
-    return [f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows)]
+NAMED_WITH_SERVERS = (
+    *NAMED,
+    *("httptools", "websockets", "hypercorn", "node", "socket.io", "ws", "bufferutil"),
+)
+NAMED_WITH_REDIS = (*NAMED, "httptools", "websockets", "redis", "hiredis", "redis-server")
 
 
 def source(record, where):
+    """The record, the versions, the machine, and what is not in it."""
     versions = record["versions"]
     packages = {"codec": NAMED, "redis": NAMED_WITH_REDIS}.get(record["kind"], NAMED_WITH_SERVERS)
     used = ", ".join(f"{name} {versions[name]}" for name in packages if name in versions)
     commit = record["commit"][:12] + (" with changes" if record["dirty"] else "")
+    absent = "; ".join(f"{name}: {why}" for name, why in record.get("not_covered", {}).items())
     return (
         f"Record: `{where}` ({record['date'][:10]}, commit {commit}; Python {record['python']}, "
-        f"{used}; {record['cpu']}, {record['cores']} cores)."
+        f"{used}; {machine(record)})." + (f" Not covered: {absent}." if absent else "")
     )
+
+
+def configurations(record):
+    """Lines that tell how each side is set up; none for a record of an older shape."""
+    labels = CODECS if record["kind"] == "codec" else {name: SIDES[name].label for name in SIDES}
+    return [f"- {labels[name]}: {text}" for name, text in record.get("configurations", {}).items()]
 
 
 def codec(record):
@@ -47,13 +47,15 @@ def codec(record):
     ]
     rows = []
     for result in record["results"]:
-        medians = {side: result["sides"][side]["median_ns"] for side in CODECS}
+        sides = result["sides"]
+        # a record of an older shape has no rounds
+        rounds = {side: sides[side].get("rounds", [sides[side]["median_ns"]]) for side in CODECS}
         rows.append(
             [
                 result["label"],
-                *(f"{median / 1000:,.2f} µs" for median in medians.values()),
-                ratio(medians["ours"], medians["upstream"]),
-                ratio(medians["ours"], medians["orjson"]),
+                *(f"{sides[side]['median_ns'] / 1000:,.2f} µs" for side in CODECS),
+                spread(rounds["ours"], rounds["upstream"]),
+                spread(rounds["ours"], rounds["orjson"]),
             ]
         )
     return table(heads, rows)
@@ -66,117 +68,150 @@ def present(record):
     return [name for name in SIDES if any(name == r["side"] for r in record["results"])]
 
 
-def ratio_rows(sides, columns, figure):
-    """A row for each ratio whose sides are present; figure(side, column) may be None."""
+def own_loop(side, loop):
+    """The loop of a side beside others on this one."""
+    return NODE_LOOP if NODE_LOOP in SIDES[side].loops else loop
+
+
+def of_rounds(result, key):
+    """A figure in every round of a result; None where there is no result."""
+    return None if result is None else [taken[key] for taken in result["rounds"]]
+
+
+def ratio_rows(sides, columns, figures):
+    """A row for each ratio whose sides are present. figures(side, column): of rounds, or None."""
     rows = []
     for ours, theirs in RATIOS:
         if ours in sides and theirs in sides:
-            pairs = [(figure(ours, column), figure(theirs, column)) for column in columns]
-            cells = [NOTHING if None in pair else ratio(*pair) for pair in pairs]
+            pairs = [(figures(ours, column), figures(theirs, column)) for column in columns]
+            cells = [NOTHING if None in pair else spread(*pair) for pair in pairs]
             rows.append([f"{SIDES[ours].label} : {SIDES[theirs].label}", *cells])
     return rows
+
+
+def microseconds(result, key):
+    return NOTHING if result is None else f"{result['median'][key]:.1f} µs"
+
+
+def course(result, rate):
+    """Throughput, latencies and the share of the generator."""
+    if result is None:
+        return NOTHING
+    median = result["median"]
+    latencies = (
+        f"{median[key] / 1000:.2f} ms" if key in median else NOTHING for key in ("p50_us", "p99_us")
+    )
+    return " · ".join((f"{median[rate]:,.0f}", *latencies, f"{median['generator_cpu_share']:.0%}"))
+
+
+def courses(head, results, loads, rate):
+    pairs = dict.fromkeys((side, loop) for side, loop, _ in results)
+    return table(
+        [head, *loads],
+        [
+            [
+                SIDES[side].label + ("" if loop == NODE_LOOP else f", {loop}"),
+                *(course(results.get((side, loop, name)), rate) for name in loads),
+            ]
+            for side, loop in pairs
+        ],
+    )
+
+
+def by_load(record):
+    """({(side, loop, load): result}, the loops of those that have a choice)."""
+    results = {(r["side"], r["loop"], r["load"]): r for r in record["results"]}
+    loops = dict.fromkeys(loop for _, loop, _ in results if loop != NODE_LOOP)
+    return results, list(loops) or [NODE_LOOP]
 
 
 def ack(record):
     """CPU an ack with the ratios; then throughput, latencies and the share of the generator."""
     sides = present(record)
-    medians = {(r["side"], r["loop"], r["load"]): r["median"] for r in record["results"]}
-    loads = list(dict.fromkeys(load for _, _, load in medians))
-    loops = list(dict.fromkeys(loop for _, loop, _ in medians if loop != NODE_LOOP)) or [NODE_LOOP]
+    results, loops = by_load(record)
+    loads = list(dict.fromkeys(load for _, _, load in results))
     columns = [(loop, load) for loop in loops for load in loads]
 
-    def cpu(side, column):
+    def of(side, column):
         loop, load = column
-        loop = NODE_LOOP if NODE_LOOP in SIDES[side].loops else loop
-        median = medians.get((side, loop, load))
-        return None if median is None else median["server_cpu_us_per_ack"]
+        return results.get((side, own_loop(side, loop), load))
 
-    def cell(figure):
-        return NOTHING if figure is None else f"{figure:.1f} µs"
-
-    clients = f"{record['settings']['clients']} clients"
+    key = "server_cpu_us_per_ack"
     costs = table(
-        [f"CPU an ack, {clients}", *(f"{loop}, {load}" for loop, load in columns)],
         [
-            *([SIDES[s].label, *(cell(cpu(s, column)) for column in columns)] for s in sides),
-            *ratio_rows(sides, columns, cpu),
+            f"CPU an ack, {record['settings']['clients']} clients",
+            *(f"{loop}, {load}" for loop, load in columns),
+        ],
+        [
+            *([SIDES[s].label, *(microseconds(of(s, c), key) for c in columns)] for s in sides),
+            *ratio_rows(sides, columns, lambda s, c: of_rounds(of(s, c), key)),
         ],
     )
+    shown = courses("acks/s · p50 · p99 · generator", results, loads, "acks_per_second")
+    return [*costs, "", *shown]
 
-    def course(median):
-        if median is None:
-            return NOTHING
-        return (
-            f"{median['acks_per_second']:,.0f} · {median['p50_us'] / 1000:.2f} ms · "
-            f"{median['p99_us'] / 1000:.2f} ms · {median['generator_cpu_share']:.0%}"
-        )
 
-    pairs = dict.fromkeys((side, loop) for side, loop, _ in medians)
-    courses = table(
-        ["acks/s · p50 · p99 · generator", *loads],
-        [
-            [
-                SIDES[side].label + ("" if loop == NODE_LOOP else f", {loop}"),
-                *(course(medians.get((side, loop, load))) for load in loads),
-            ]
-            for side, loop in pairs
-        ],
-    )
-    return [*costs, "", *courses]
+def crowd(record, head, results, columns, compared):
+    """A table of many clients: a row a side, and the ratios of what is compared."""
+    sides = [side for side in present(record) if side in results]
+
+    def figures(side, key):
+        return of_rounds(results[side], key) if key in compared else None
+
+    rows = [
+        [SIDES[side].label, *(show(results[side]["median"][key]) for key, show in columns.values())]
+        for side in sides
+    ]
+    keys = [key for key, _ in columns.values()]
+    return table([head, *columns], [*rows, *ratio_rows(sides, keys, figures)])
 
 
 def memory(record):
-    clients = record["settings"]["clients"]
     columns = {
         "memory a client": ("kib_per_client", lambda x: f"{x:.1f} KiB"),
         "idle: CPU": ("idle_cpu_share", lambda x: f"{x:.2%}"),
-        "connect: CPU a client": ("connect_cpu_us", lambda x: f"{x:,.0f} µs"),
-        "disconnect: CPU a client": ("disconnect_cpu_us", lambda x: f"{x:,.0f} µs"),
-        "both": ("cpu_us", lambda x: f"{x:,.0f} µs"),
-        f"both, over {clients // 5:,} clients": ("cpu_growth", lambda x: f"{x:.2f}"),
-        "connects/s": ("connects_per_second", lambda x: f"{x:,.0f}"),
-        "disconnects/s": ("disconnects_per_second", lambda x: f"{x:,.0f}"),
-        "generator": ("generator_cpu_share", lambda x: f"{x:.0%}"),
     }
-    compared = ("kib_per_client", "idle_cpu_share", "connect_cpu_us", "disconnect_cpu_us", "cpu_us")
-    sides = present(record)
-    medians = {result["side"]: result["median"] for result in record["results"]}
-
-    def figure(side, key):
-        return medians[side][key] if key in compared else None
-
-    keys = [key for key, _ in columns.values()]
-    rows = [
-        [SIDES[side].label, *(show(medians[side][key]) for key, show in columns.values())]
-        for side in sides
-    ]
-    heads = [f"{clients:,} idle clients", *columns]
-    return table(heads, [*rows, *ratio_rows(sides, keys, figure)])
+    results = {result["side"]: result for result in record["results"]}
+    head = f"{record['settings']['clients']:,} idle clients"
+    return crowd(record, head, results, columns, [key for key, _ in columns.values()])
 
 
-def emit_costs(record, medians, loop):
+def churn(record):
+    compared = ("connect_cpu_us", "disconnect_cpu_us", "cpu_us")
+    lines = []
+    for load in dict.fromkeys(result["load"] for result in record["results"]):
+        results = {r["side"]: r for r in record["results"] if r["load"] == load}
+        taken = next(iter(results.values()))["rounds"][0]
+        clients, fifth = (taken[wave]["connections"] for wave in ("every", "fifth"))
+        columns = {
+            "connect: CPU a client": ("connect_cpu_us", lambda x: f"{x:,.0f} µs"),
+            "disconnect: CPU a client": ("disconnect_cpu_us", lambda x: f"{x:,.0f} µs"),
+            "both": ("cpu_us", lambda x: f"{x:,.0f} µs"),
+            f"both, over {fifth:,} clients": ("cpu_growth", lambda x: f"{x:.2f}"),
+            "connects/s": ("connects_per_second", lambda x: f"{x:,.0f}"),
+            "disconnects/s": ("disconnects_per_second", lambda x: f"{x:,.0f}"),
+            "generator": ("generator_cpu_share", lambda x: f"{x:.0%}"),
+        }
+        head = f"{clients:,} clients, {load}"
+        lines += [*crowd(record, head, results, columns, compared), ""]
+    return lines[:-1]
+
+
+def emit_costs(record, results, loop):
     """CPU for what is done once, on one loop, with the ratios."""
     loads = record["settings"]["loads"]
-    sides = [
-        name
-        for name in SIDES
-        if any((name, own, one) in medians for own in (loop, NODE_LOOP) for one in loads)
-    ]
 
-    def cpu(side, name):
-        own = NODE_LOOP if NODE_LOOP in SIDES[side].loops else loop
-        median = medians.get((side, own, name))
-        return None if median is None else median["server_cpu_us"]
+    def of(side, name):
+        return results.get((side, own_loop(side, loop), name))
 
-    def cell(figure):
-        return NOTHING if figure is None else f"{figure:.1f} µs"
-
+    sides = [side for side in SIDES if any(of(side, name) for name in loads)]
     units = " or ".join(dict.fromkeys(one["unit"] for one in loads.values()))
+    key = "server_cpu_us"
     return table(
         [f"CPU a {units}, {loop}", *loads],
         [
-            *([SIDES[s].label, *(cell(cpu(s, name)) for name in loads)] for s in sides),
-            *ratio_rows(sides, loads, cpu),
+            *([SIDES[s].label, *(microseconds(of(s, name), key) for name in loads)] for s in sides),
+            *ratio_rows(sides, loads, lambda s, name: of_rounds(of(s, name), key)),
         ],
     )
 
@@ -184,42 +219,21 @@ def emit_costs(record, medians, loop):
 def emits(record):
     """CPU with the ratios, loop by loop; then throughput, latencies, the share of the generator."""
     present(record)
-    medians = {(r["side"], r["loop"], r["load"]): r["median"] for r in record["results"]}
+    results, loops = by_load(record)
+    costs = [line for loop in loops for line in (*emit_costs(record, results, loop), "")]
     loads = record["settings"]["loads"]
-    loops = list(dict.fromkeys(loop for _, loop, _ in medians if loop != NODE_LOOP)) or [NODE_LOOP]
-
-    def course(median):
-        if median is None:
-            return NOTHING
-        latencies = (
-            f"{median[key] / 1000:.2f} ms" if key in median else NOTHING
-            for key in ("p50_us", "p99_us")
-        )
-        share = f"{median['generator_cpu_share']:.0%}"
-        return " · ".join((f"{median['per_second']:,.0f}", *latencies, share))
-
-    pairs = dict.fromkeys((side, loop) for side, loop, _ in medians)
-    courses = table(
-        ["a second · p50 · p99 · generator", *loads],
-        [
-            [
-                SIDES[side].label + ("" if loop == NODE_LOOP else f", {loop}"),
-                *(course(medians.get((side, loop, name))) for name in loads),
-            ]
-            for side, loop in pairs
-        ],
-    )
-    costs = [line for loop in loops for line in (*emit_costs(record, medians, loop), "")]
-    return [*costs, *courses]
+    head = "a second · p50 · p99 · generator"
+    return [*costs, *courses(head, results, loads, "per_second")]
 
 
 TABLES = {
     "codec": codec,
     "ack": ack,
-    "memory": memory,
     "fanout": emits,
     "rooms": emits,
     "redis": emits,
+    "memory": memory,
+    "churn": churn,
 }
 
 

@@ -4,12 +4,11 @@ import argparse
 import ctypes
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import toolboxsio
+from toolboxsio.bench.command import add_arguments as add_bench_arguments
 from toolboxsio.doctor import doctor
 
 SHUTDOWN_SECONDS = 5  # for the connected clients, which uvicorn would wait for without an end
@@ -40,11 +39,9 @@ def backend(args: argparse.Namespace) -> int:
 
 
 def bench(args: argparse.Namespace) -> int:
-    # The benchmarks are not installed: they are in the source checkout.
-    if not Path("benchmarks", "__main__.py").is_file():
-        print("toolboxsio bench: run it at the top of a source checkout", file=sys.stderr)
-        return 1
-    return subprocess.call([sys.executable, "-m", "benchmarks", *args.arguments])
+    from toolboxsio.bench import command
+
+    return command.main(args)
 
 
 def add_settings(command: argparse.ArgumentParser) -> None:
@@ -90,8 +87,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=backend, name="nginx")
 
-    command = commands.add_parser("bench", help="run the benchmarks of a source checkout")
-    command.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...")
+    command = commands.add_parser("bench", help="measure it beside python-socketio, in two minutes")
+    add_bench_arguments(command)
     command.set_defaults(run=bench)
 
     command = commands.add_parser("doctor", help="say what this installation runs on; 1 if not C")

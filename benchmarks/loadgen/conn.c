@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "poll.h"
 
 #define IN_CAP 16384
 #define SHOWN_MAX 60 /* bytes of an unexpected packet in the message about it */
@@ -28,9 +29,8 @@ lg_fail(lg_shared *shared, const char *format, ...)
     return -1;
 }
 
-/* The same with the beginning of a packet, whose bytes outside ASCII are shown as '?'. */
-static int
-fail_packet(lg_shared *shared, const char *what, const uint8_t *p, size_t n)
+int
+lg_fail_packet(lg_shared *shared, const char *what, const uint8_t *p, size_t n)
 {
     char shown[SHOWN_MAX];
     size_t len = n < SHOWN_MAX ? n : SHOWN_MAX;
@@ -67,6 +67,17 @@ out_room(lg_conn *conn, lg_shared *shared, size_t n)
     return 0;
 }
 
+int
+lg_conn_put(lg_conn *conn, lg_shared *shared, const void *bytes, size_t n)
+{
+    if (out_room(conn, shared, n) < 0) {
+        return -1;
+    }
+    memcpy(conn->out + conn->out_len, bytes, n);
+    conn->out_len += n;
+    return 0;
+}
+
 static int
 put_frame(lg_conn *conn, lg_shared *shared, unsigned opcode, const void *payload, size_t n)
 {
@@ -94,7 +105,9 @@ int
 lg_conn_open(lg_conn *conn, lg_shared *shared)
 {
     const struct sockaddr_in *address = &shared->options->address;
-    conn->in = malloc(IN_CAP);
+    if (conn->in == NULL) {
+        conn->in = malloc(IN_CAP);
+    }
     conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (conn->in == NULL || conn->fd < 0) {
         return lg_fail(shared, "connection: %s", strerror(errno));
@@ -112,6 +125,7 @@ lg_conn_open(lg_conn *conn, lg_shared *shared)
         return lg_fail(shared, "epoll_ctl: %s", strerror(errno));
     }
     conn->polls_out = true;
+    conn->phase = LG_CONNECTING;
     return 0;
 }
 
@@ -120,6 +134,9 @@ static const uint8_t NORMAL[2] = {1000 >> 8, 1000 & 0xff}; /* the status of a cl
 int
 lg_conn_close(lg_conn *conn, lg_shared *shared)
 {
+    if (shared->options->polling) {
+        return lg_conn_open(conn, shared); /* its POST follows when it is connected: poll.h */
+    }
     conn->phase = LG_CLOSING;
     if (put_frame(conn, shared, LG_CLOSE, NORMAL, sizeof NORMAL) < 0) {
         return -1;
@@ -146,14 +163,17 @@ lg_conn_free(lg_conn *conn)
     conn->slots = NULL;
 }
 
-/* The connection is made, or failed: asks for the upgrade. */
+/* The connection is made, or failed: asks for the upgrade, or polls. */
 static int
-begin_upgrade(lg_conn *conn, lg_shared *shared)
+begin(lg_conn *conn, lg_shared *shared)
 {
     int problem = 0;
     socklen_t size = sizeof problem;
     if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &problem, &size) < 0 || problem != 0) {
         return lg_fail(shared, "connect: %s", strerror(problem != 0 ? problem : errno));
+    }
+    if (shared->options->polling) {
+        return lg_poll_begin(conn, shared);
     }
     char request[1024];
     int n = snprintf(request, sizeof request,
@@ -167,19 +187,14 @@ begin_upgrade(lg_conn *conn, lg_shared *shared)
     if (n < 0 || (size_t)n >= sizeof request) {
         return lg_fail(shared, "--path is too long");
     }
-    if (out_room(conn, shared, (size_t)n) < 0) {
-        return -1;
-    }
-    memcpy(conn->out + conn->out_len, request, (size_t)n);
-    conn->out_len += (size_t)n;
     conn->phase = LG_UPGRADING;
-    return 0;
+    return lg_conn_put(conn, shared, request, (size_t)n);
 }
 
 int
 lg_conn_flush(lg_conn *conn, lg_shared *shared)
 {
-    if (conn->phase == LG_CONNECTING && begin_upgrade(conn, shared) < 0) {
+    if (conn->phase == LG_CONNECTING && begin(conn, shared) < 0) {
         return -1;
     }
     while (conn->out_sent < conn->out_len) {
@@ -200,8 +215,8 @@ lg_conn_flush(lg_conn *conn, lg_shared *shared)
     return conn->polls_out ? watch(conn, shared, false) : 0;
 }
 
-int
-lg_conn_send(lg_conn *conn, lg_shared *shared, const char *event, size_t len, uint64_t sent_at)
+int64_t
+lg_conn_expect_ack(lg_conn *conn, lg_shared *shared, uint64_t sent_at)
 {
     if (conn->slots == NULL && (conn->slots = calloc(LG_SLOTS, sizeof *conn->slots)) == NULL) {
         return lg_fail(shared, "out of memory");
@@ -210,24 +225,29 @@ lg_conn_send(lg_conn *conn, lg_shared *shared, const char *event, size_t len, ui
     if (slot->waiting) {
         return lg_fail(shared, "%d events of one connection wait for their ack", LG_SLOTS);
     }
+    *slot = (lg_slot){.sent_at = sent_at, .id = conn->next_id, .waiting = true};
+    conn->waiting++;
+    return conn->next_id++;
+}
+
+int
+lg_conn_send(lg_conn *conn, lg_shared *shared, const char *event, size_t len, uint64_t sent_at)
+{
+    int64_t id = lg_conn_expect_ack(conn, shared, sent_at);
     size_t room = sizeof "424294967295" + len;
-    if (out_room(conn, shared, LG_FRAME_HEAD_MAX + room) < 0) {
+    if (id < 0 || out_room(conn, shared, LG_FRAME_HEAD_MAX + room) < 0) {
         return -1;
     }
     uint8_t *text = conn->out + conn->out_len + LG_FRAME_HEAD_MAX;
-    size_t n = (size_t)snprintf((char *)text, room, "42%lu", (unsigned long)conn->next_id);
+    size_t n = (size_t)snprintf((char *)text, room, "42%lu", (unsigned long)id);
     memcpy(text + n, event, len);
     conn->out_len +=
         lg_frame_put(conn->out + conn->out_len, LG_TEXT, text, n + len, next_random(shared));
-    *slot = (lg_slot){.sent_at = sent_at, .id = conn->next_id, .waiting = true};
-    conn->next_id++;
-    conn->waiting++;
     return 0;
 }
 
-/* An ack, `43<id>[...]`: frees its slot and tells when the event was sent. */
-static int
-take_ack(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64_t *sent_at)
+int
+lg_conn_take_ack(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64_t *sent_at)
 {
     uint64_t id = 0;
     size_t i = 2;
@@ -236,13 +256,13 @@ take_ack(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64_t 
     }
     lg_slot *slot = conn->slots != NULL ? &conn->slots[id % LG_SLOTS] : NULL;
     if (i == 2 || slot == NULL || !slot->waiting || slot->id != id) {
-        return fail_packet(shared, "ack of nothing sent", p, n);
+        return lg_fail_packet(shared, "ack of nothing sent", p, n);
     }
     const char *expect = shared->options->expect;
     if (expect != NULL) {
         size_t len = strlen(expect);
         if (n - i < len || memcmp(p + i, expect, len) != 0) {
-            return fail_packet(shared, "ack with unexpected data", p, n);
+            return lg_fail_packet(shared, "ack with unexpected data", p, n);
         }
     }
     slot->waiting = false;
@@ -257,7 +277,7 @@ take_event(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n)
 {
     size_t len = shared->event_len;
     if (n != 2 + len || memcmp(p + 2, shared->options->event, len) != 0) {
-        return fail_packet(shared, "event with unexpected data", p, n);
+        return lg_fail_packet(shared, "event with unexpected data", p, n);
     }
     conn->received++;
     conn->received_now++;
@@ -269,7 +289,7 @@ static int
 take_packet(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64_t *sent_at)
 {
     if (conn->phase == LG_READY && n > 2 && p[0] == '4' && p[1] == '3') {
-        return take_ack(conn, shared, p, n, sent_at) < 0 ? -1 : 1;
+        return lg_conn_take_ack(conn, shared, p, n, sent_at) < 0 ? -1 : 1;
     }
     if (shared->options->receive > 0 && conn->phase == LG_READY && n > 2 && p[0] == '4' &&
         p[1] == '2') {
@@ -284,10 +304,16 @@ take_packet(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n, uint64
         return put_frame(conn, shared, LG_TEXT, "40", 2);
     }
     if (conn->phase == LG_JOINING && n > 2 && memcmp(p, "40{", 3) == 0) {
-        conn->phase = LG_READY;
-        return 0;
+        const lg_options *options = shared->options;
+        bool asks = options->idle >= 0 && options->event != NULL;
+        conn->phase = asks ? LG_ASKING : LG_READY;
+        return asks ? lg_conn_send(conn, shared, options->event, shared->event_len, 0) : 0;
     }
-    return fail_packet(shared, "unexpected packet", p, n);
+    if (conn->phase == LG_ASKING && n > 2 && memcmp(p, "43", 2) == 0) {
+        conn->phase = LG_READY;
+        return lg_conn_take_ack(conn, shared, p, n, sent_at);
+    }
+    return lg_fail_packet(shared, "unexpected packet", p, n);
 }
 
 /* The answer to the upgrade. Bytes consumed, 0 when it is not complete, -1. */
@@ -299,7 +325,7 @@ take_response(lg_conn *conn, lg_shared *shared)
         return 0;
     }
     if (memcmp(conn->in, "HTTP/1.1 101", 12) != 0) {
-        return fail_packet(shared, "the upgrade was refused", conn->in, conn->in_len);
+        return lg_fail_packet(shared, "the upgrade was refused", conn->in, conn->in_len);
     }
     conn->phase = LG_OPENING;
     return end + 4 - conn->in;
@@ -374,9 +400,11 @@ lg_conn_read(lg_conn *conn, lg_shared *shared, uint64_t sent_at[LG_SLOTS])
     size_t at = 0;
     ssize_t acks = 0;
     while (at < conn->in_len) {
-        ssize_t used = conn->phase == LG_UPGRADING ? take_response(conn, shared)
-                                                   : take_frame(conn, shared, conn->in + at,
-                                                                conn->in_len - at, sent_at, &acks);
+        ssize_t used =
+            shared->options->polling ? lg_poll_take(conn, shared)
+            : conn->phase == LG_UPGRADING
+                ? take_response(conn, shared)
+                : take_frame(conn, shared, conn->in + at, conn->in_len - at, sent_at, &acks);
         if (used < 0) {
             return -1;
         }

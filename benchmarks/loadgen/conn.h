@@ -3,9 +3,10 @@
  * Goes from the TCP connection through the WebSocket handshake, the Engine.IO OPEN and the Socket.IO
  * CONNECT to LG_READY; then it sends events and matches acks with them by their ids, and with
  * --receive counts the events that come, until it closes the WebSocket and waits for the server to
- * close the socket. Pings of Engine.IO and of WebSocket
- * are answered in every phase. Anything that the server should not send, and an event that is not
- * the expected one to the byte, is an error of the whole run. Sec-WebSocket-Accept is not verified.
+ * close the socket. Idle clients with an event send it on their way to LG_READY. Pings of Engine.IO
+ * and of WebSocket are answered in every phase. Anything that the server should not send, and an
+ * event that is not the expected one to the byte, is an error of the whole run.
+ * Sec-WebSocket-Accept is not verified. With --polling there is no WebSocket: poll.h.
  *
  * Mirrors: socket.io-client over one WebSocket. Spec: Engine.IO protocol 4, Socket.IO protocol 5.
  */
@@ -27,6 +28,7 @@ typedef enum {
     LG_UPGRADING,
     LG_OPENING,
     LG_JOINING,
+    LG_ASKING, /* idle clients with an event: its ack has not come */
     LG_READY,
     LG_CLOSING, /* a close frame is sent; what else comes is passed over */
     LG_CLOSED,  /* and was answered */
@@ -58,7 +60,9 @@ typedef struct {
     uint64_t received;     /* events that came, */
     unsigned received_now; /* and those of the last read */
     uint32_t next_id;
-    uint8_t *in; /* owned; in[0..in_len) is not yet parsed */
+    bool posted;  /* polling: the answer that comes is that to a POST */
+    char sid[40]; /* polling: of the Engine.IO session; "" before it is known */
+    uint8_t *in;  /* owned; in[0..in_len) is not yet parsed */
     size_t in_len;
     uint8_t *out; /* owned; out[out_sent..out_len) is not yet written */
     size_t out_sent;
@@ -70,14 +74,28 @@ typedef struct {
 /* Writes the message into shared->error and returns -1. */
 int lg_fail(lg_shared *shared, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Starts to connect a zeroed conn and registers it with epoll. 0 or -1; free it in both cases. */
+/* Starts to connect a zeroed conn, or one that has no socket any more, and registers it with epoll.
+ * 0 or -1; free it in both cases. */
 int lg_conn_open(lg_conn *conn, lg_shared *shared);
 
-/* Sends a close frame on a conn that is LG_READY. 0 or -1. */
+/* Sends a close frame on a conn that is LG_READY, or begins to leave by polling. 0 or -1. */
 int lg_conn_close(lg_conn *conn, lg_shared *shared);
 
 /* Says goodbye as far as the socket takes it at once, and frees everything. */
 void lg_conn_free(lg_conn *conn);
+
+/* Queues n bytes as they are. 0 or -1. */
+int lg_conn_put(lg_conn *conn, lg_shared *shared, const void *bytes, size_t n);
+
+/* Takes an ack, `43<id>[...]`: frees its slot and tells when the event was sent. 0 or -1. */
+int lg_conn_take_ack(lg_conn *conn, lg_shared *shared, const uint8_t *p, size_t n,
+                     uint64_t *sent_at);
+
+/* lg_fail with the beginning of what came, whose bytes outside ASCII are shown as '?'. */
+int lg_fail_packet(lg_shared *shared, const char *what, const uint8_t *p, size_t n);
+
+/* Notes an event that is sent now, and whose ack will come. Its id, or -1. */
+int64_t lg_conn_expect_ack(lg_conn *conn, lg_shared *shared, uint64_t sent_at);
 
 /* Queues one event, `["name",...]`; sent_at is given back with its ack. 0 or -1. */
 int lg_conn_send(lg_conn *conn, lg_shared *shared, const char *event, size_t len, uint64_t sent_at);

@@ -106,12 +106,7 @@ begin_close(idle_state *idle, uint64_t now)
     idle->boundary = UINT64_MAX;
     loop->heard = lg_now();
     lg_usage_begin(&result->close, &loop->server, loop->heard);
-    for (int i = 0; i < idle->options->connections; i++) {
-        if (lg_conn_close(&loop->conns[i], &loop->shared) < 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return lg_loop_close_some(loop);
 }
 
 /* What is to be done by time or by the state of the connections. 1 when all is over, 0, or -1. */
@@ -136,9 +131,10 @@ advance(idle_state *idle)
     case IDLE:
         return now >= idle->boundary ? begin_close(idle, now) : 0;
     case CLOSE:
-        if (loop->gone == all) {
-            begin_quiet(idle, GONE, &result->close, now);
+        if (loop->gone < all) {
+            return lg_loop_close_some(loop);
         }
+        begin_quiet(idle, GONE, &result->close, now);
         return 0;
     case GONE:
         quiet = take_span(idle, &result->close, now);
@@ -150,7 +146,7 @@ advance(idle_state *idle)
     return 0;
 }
 
-/* No events are sent, so an ack of one cannot come. */
+/* An event is sent before a client is ready, and its ack has been taken then. */
 static int
 on_acks(void *self, lg_conn *conn, const uint64_t *sent_at, ssize_t acks)
 {

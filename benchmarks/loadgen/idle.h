@@ -1,4 +1,4 @@
-/* idle.h: one measurement of clients that say nothing: they connect, stay, and leave. */
+/* idle.h: one measurement of clients that connect, say nothing or send one event, stay, and leave. */
 #ifndef LG_IDLE_H
 #define LG_IDLE_H
 
@@ -6,7 +6,7 @@
 #include "proc.h"
 
 typedef struct {
-    lg_usage connect;   /* seconds: until the last had joined; CPU: until the server was quiet */
+    lg_usage connect;   /* seconds: until the last was ready; CPU: until the server was quiet */
     lg_usage idle;      /* --idle seconds after that */
     lg_usage close;     /* seconds: until the server had closed the last; CPU: until it was quiet */
     uint64_t eio_pings; /* answered while idle */

@@ -82,6 +82,19 @@ lg_loop_open_some(lg_loop *loop)
 }
 
 int
+lg_loop_close_some(lg_loop *loop)
+{
+    const lg_options *options = loop->options;
+    int under_way = options->polling ? options->connecting : options->connections;
+    while (loop->leaving < options->connections && loop->leaving - loop->gone < under_way) {
+        if (lg_conn_close(&loop->conns[loop->leaving++], &loop->shared) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int
 lg_loop_check_silence(lg_loop *loop, uint64_t now, uint64_t *until)
 {
     uint64_t silent_at = loop->heard + LG_SILENCE;

@@ -23,7 +23,8 @@ typedef struct {
     lg_conn *conns;    /* owned */
     int opened;        /* how many were begun, */
     int ready;         /* joined the namespace, */
-    int gone;          /* and were closed by the server after lg_conn_close */
+    int leaving;       /* were asked to leave, */
+    int gone;          /* and have left */
     int timer;         /* owned; when it fires, lg_loop_wait returns */
     uint64_t timer_at; /* what it is set to; 0 before it is */
     uint64_t heard;    /* when the server was last heard */
@@ -40,6 +41,10 @@ void lg_loop_free(lg_loop *loop);
 
 /* Begins connections until all are begun or options->connecting of them are under way. 0 or -1. */
 int lg_loop_open_some(lg_loop *loop);
+
+/* Lets connections leave until all have been asked to, or with polling options->connecting of them
+ * are about to. 0 or -1. */
+int lg_loop_close_some(lg_loop *loop);
 
 /* -1 when nothing has been heard for LG_SILENCE, else 0 with *until not later than when that will
  * be so. Only for a phase in which the server owes something. */

@@ -1,8 +1,9 @@
 /* main.c: toolboxsio-loadgen, a Socket.IO load generator: one thread, epoll, N WebSocket clients.
  *
- * Sends events and waits for their acks, or receives events, or holds idle clients, and prints what
- * it measured as one JSON object. The exit status is 0 only when every event was acknowledged, every
- * client got every event, and stayed as long as it should. Linux alone: epoll, timerfd, CPU clocks, /proc.
+ * Sends events and waits for their acks, or receives events, or holds idle clients (without WebSocket,
+ * too), and prints what it measured as one JSON object. The exit status is 0 only when every event was
+ * acknowledged, every client got every event, and stayed as long as it should. Linux alone: epoll,
+ * timerfd, CPU clocks, /proc.
  */
 #define _GNU_SOURCE 1
 
@@ -63,7 +64,8 @@ print_usage(const char *name, const lg_usage *usage)
 static void
 print_idle_result(const lg_options *options, const lg_idle_result *result)
 {
-    printf("{\"connections\": %d, \"connecting\": %d, ", options->connections, options->connecting);
+    printf("{\"connections\": %d, \"connecting\": %d, \"events\": %d, ", options->connections,
+           options->connecting, options->event != NULL ? options->connections : 0);
     print_usage("connect", &result->connect);
     print_usage("idle", &result->idle);
     print_usage("disconnect", &result->close);

@@ -30,7 +30,9 @@ static const char USAGE[] =
     "  --warmup S          seconds before the measurement (0)\n"
     "  --seconds S         length of the measurement\n"
     "  --ops N             or: end after N acks\n"
-    "  --idle S            or: no events; connect, stay for S seconds, and leave\n"
+    "  --idle S            or: connect, with --payload send one event and get its ack, stay for S\n"
+    "                      seconds, and leave\n"
+    "  --polling           these without a WebSocket\n"
     "  --receive W         or: the server sends the event to all; at most W of them to each under "
     "way\n"
     "  --paced S           and then for S seconds at half of the rate that was reached\n"
@@ -122,6 +124,7 @@ enum {
     O_SECONDS,
     O_OPS,
     O_IDLE,
+    O_POLLING,
     O_RECEIVE,
     O_PACED,
     O_PUBLISH,
@@ -146,6 +149,7 @@ static const struct option OPTIONS[] = {
     {"seconds", required_argument, NULL, O_SECONDS},
     {"ops", required_argument, NULL, O_OPS},
     {"idle", required_argument, NULL, O_IDLE},
+    {"polling", no_argument, NULL, O_POLLING},
     {"receive", required_argument, NULL, O_RECEIVE},
     {"paced", required_argument, NULL, O_PACED},
     {"publish", required_argument, NULL, O_PUBLISH},
@@ -168,6 +172,9 @@ check(lg_options *options)
                    "--receive");
         }
         return;
+    }
+    if (options->polling) {
+        refuse("--polling goes with --idle");
     }
     if (options->receive > 0) {
         if (paced || options->ops > 0 || !ends || options->expect != NULL) {
@@ -245,6 +252,9 @@ lg_options_read(int argc, char **argv, lg_options *options)
         case O_IDLE:
             options->idle = read_number("idle", optarg, 0, 3600);
             break;
+        case O_POLLING:
+            options->polling = true;
+            break;
         case O_RECEIVE:
             options->receive = (int)read_integer("receive", optarg, 1, 10000);
             break;
@@ -271,7 +281,7 @@ lg_options_read(int argc, char **argv, lg_options *options)
             exit(2);
         }
     }
-    if (optind != argc || port == 0 || (payload == NULL) != (options->idle >= 0)) {
+    if (optind != argc || port == 0 || (payload == NULL && options->idle < 0)) {
         fputs(USAGE, stderr);
         exit(2);
     }

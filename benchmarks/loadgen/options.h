@@ -3,19 +3,22 @@
 #define LG_OPTIONS_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct {
     struct sockaddr_in address;
     const char *path; /* of the request, without the query */
-    char *event; /* owned; `["message",{...}]`, sent or, with receive, expected; NULL with idle */
+    char
+        *event; /* owned; `["message",{...}]`, sent or, with receive, expected; or NULL with idle */
     const char *expect; /* what an ack has behind its id, or NULL for anything */
     int connections;
     int connecting; /* at most so many handshakes under way */
-    double idle;    /* seconds that clients stay without a word; -1 to send events */
-    int receive;    /* rounds of events from the server under way (emits.h); 0 to send events */
-    double paced;   /* seconds at half of the rate of that; 0 for none */
-    int publish;    /* port of the Redis on which rounds are published, or 0 */
+    double idle; /* seconds that clients stay, after one event if there is one; -1 to send events */
+    bool polling; /* idle clients have no WebSocket */
+    int receive;  /* rounds of events from the server under way (emits.h); 0 to send events */
+    double paced; /* seconds at half of the rate of that; 0 for none */
+    int publish;  /* port of the Redis on which rounds are published, or 0 */
     const char *messages; /* the file with what is published for a round; NULL without publish */
     int in_flight;        /* events of one connection that wait for their ack; 0 with a rate */
     double rate;          /* events a second over all connections; 0 without */

@@ -1,10 +1,10 @@
-// What the Node server of the benchmarks emits: the rounds of ../emitter.py, without its Redis.
+// What the Node server of the benchmarks emits: the rounds of toolboxsio/bench/emitter.py, without its Redis.
 //
 // An emit of Node's does nothing later, so a round to one room after the other is a plain loop; the
 // event loop turns between rounds, and between the emits of a room that has an emitter of its own.
 import { readFileSync } from "node:fs";
 
-const EVENT = JSON.parse(readFileSync(new URL("../payloads/event.json", import.meta.url), "utf8"));
+const EVENT = JSON.parse(readFileSync(new URL("../../toolboxsio/bench/payloads/event.json", import.meta.url), "utf8"));
 
 const room = (number) => `user:${number}`;
 

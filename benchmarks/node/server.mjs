@@ -1,5 +1,8 @@
-// The Node server of the benchmarks: socket.io over WebSocket, the handler of server.py or, with
-// `--emits SHAPE`, the emitters of emitter.py.
+// The Node server of the benchmarks: socket.io over WebSocket (or, with `--polling`, that and
+// long-polling), the handler of server.py or, with `--emits SHAPE`, the emitters of emitter.py.
+//
+// Set up as socket.io's documentation advises under "Performance tuning" and "Memory usage": ws finds
+// bufferutil among the packages, and no request is kept.
 //
 // Prints one JSON line with its port when it listens, and serves until it gets SIGTERM.
 import { createServer } from "node:http";
@@ -7,13 +10,18 @@ import { parseArgs } from "node:util";
 import { Server } from "socket.io";
 import { install } from "./emitter.mjs";
 
-const { values } = parseArgs({ options: { emits: { type: "string" } } });
+const { values } = parseArgs({
+  options: { emits: { type: "string" }, polling: { type: "boolean" } },
+});
 
 const http = createServer();
 const io = new Server(http, {
-  transports: ["websocket"],
+  transports: values.polling ? ["polling", "websocket"] : ["websocket"],
   perMessageDeflate: false,
   serveClient: false,
+});
+io.engine.on("connection", (rawSocket) => {
+  rawSocket.request = null;
 });
 
 if (values.emits === undefined) {

@@ -1,5 +1,6 @@
 """A server whose every byte is written down, for the load generator of the benchmarks."""
 
+import re
 import socket
 import threading
 from contextlib import contextmanager, suppress
@@ -67,3 +68,47 @@ def granting(answers):
                 pass
 
     return serve
+
+
+def read_request(connection):
+    """(its first line, its body), or None when the client has closed."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = connection.recv(4096)
+        if not part:
+            assert data == b""
+            return None
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    while length and len(body) < int(length[1]):
+        body += connection.recv(4096)
+    return head.partition(b"\r\n")[0].decode(), body
+
+
+@contextmanager
+def answering(answers):
+    """A server of so many requests, on one connection after the other: (port, those that came).
+
+    An answer is bytes, or a list of them, which are sent one by one.
+    """
+    requests = []
+    left = iter(answers)
+
+    def serve(listener):
+        while len(requests) < len(answers):
+            with suppress(OSError), listener.accept()[0] as connection:
+                connection.settimeout(30)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                while request := read_request(connection):
+                    requests.append(request)
+                    answer = next(left)
+                    for part in answer if isinstance(answer, list) else [answer]:
+                        connection.sendall(part)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], requests
+        thread.join(30)

@@ -1,27 +1,26 @@
-"""The benchmarks themselves: payloads, equality before timing, records, tables, load generator."""
+"""The benchmarks of a checkout: payloads, equality before timing, records, tables, absent peers."""
 
 import asyncio
 import json
 import re
 import resource
 import socket
-import subprocess
 import sys
-from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 import socketio
-from scripted import JOINED, UPGRADED, granting, read_frame, scripted
 
 import toolboxsio
 from benchmarks import __main__ as command
 from benchmarks import (
     ack,
     broker,
+    churn,
     codec,
+    crowd,
     emits,
-    emitter,
+    everything,
     fanout,
     load,
     make_payloads,
@@ -30,20 +29,17 @@ from benchmarks import (
     pubsub,
     readme,
     records,
+    report,
     rooms,
     tables,
 )
 from benchmarks import server as python_server
-from benchmarks.sides import SIDES
+from toolboxsio.bench import emitter, ratios, server
+from toolboxsio.bench.codecs import CODECS
 
 CASES = list(codec.cases())
-FEW = {"loops": ("uvloop",), "cores": (None, None), "progress": str}
+FEW = {"loops": ("uvloop",), "cores": (None, None)}
 QUICK = (1, 0.15, 0.1)  # rounds, seconds, warm-up of a benchmark of emits
-RECEIVE = ("--payload", load.EVENT, "--receive", 4, "--seconds", 0.1)
-SERVERS = [
-    *((side, loop) for loop in peers.LOOPS for side in ("direct", "asgi", "upstream", "orjson")),
-    *peers.jobs(["node", "hypercorn-asgi", "hypercorn-upstream"], ["uvloop"]),
-]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,19 +49,31 @@ def loadgen():
         load.build_loadgen()
 
 
+@pytest.fixture
+def settings(monkeypatch):
+    """Those of `all --quick`, shorter still."""
+    monkeypatch.setattr(everything, "QUICK", {"rounds": 1, "seconds": 0.1, "warmup": 0.05})
+    monkeypatch.setattr(everything, "QUICK_CLIENTS", 10)
+
+
 @pytest.fixture(scope="module")
 def codec_record():
-    return codec.run(rounds=3, seconds=1e-4, only="ack", progress=str)
+    return codec.run(rounds=3, samples=2, seconds=1e-4, only="ack")
 
 
 @pytest.fixture(scope="module")
 def ack_record():
-    return ack.run(1, 0.2, 0.1, loops=("uvloop",), cores=(None, None), progress=str)
+    return ack.run(1, 0.2, 0.1, loops=("uvloop",), cores=(None, None))
 
 
 @pytest.fixture(scope="module")
 def memory_record():
-    return memory.run(1, 20, 0.2, cores=(None, None), progress=str)
+    return memory.run(1, 20, 0.2, sides=("direct", "node"), cores=(None, None))
+
+
+@pytest.fixture(scope="module")
+def churn_record():
+    return churn.run(1, 20, sides=("direct",), cores=(None, None))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +105,7 @@ def redis_record():
 def test_payloads_are_what_the_script_writes(tmp_path):
     make_payloads.write(tmp_path)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    kept = {path.name: path.read_bytes() for path in codec.PAYLOADS.iterdir()}
+    kept = {name: path.read_bytes() for name, path in codec.payloads().items()}
     assert made == kept
     assert len(kept["event.json"]) == 214
     assert len(kept["document_18k.json"]) == 18 * 1024
@@ -113,28 +121,33 @@ def test_the_sides_agree(case):
 def test_a_side_that_differs_is_noticed(name, monkeypatch):
     [case] = [case for case in CASES if case.name == name]
     other = {"ok": 1, "type": None, "ts": 0} if name == "ack.build" else '43[{"ok":true}]'
-    for side in SIDES:
+    for side in CODECS:
         with monkeypatch.context() as patch:
-            patch.setattr(SIDES[side], case.method, lambda *_, **__: other)
+            patch.setattr(CODECS[side], case.method, lambda *_, **__: other)
             with pytest.raises(AssertionError, match=name):
                 case.check()
 
 
 def test_a_case_that_is_unknown_is_refused():
     with pytest.raises(SystemExit, match="nothing"):
-        codec.run(1, 1e-4, only="nothing")
+        codec.run(1, 1, 1e-4, only="nothing")
 
 
 def check_environment(record):
     assert len(record["commit"]) == 40
     of_kind = {"redis": {"redis", "hiredis", "redis-server"}}.get(record["kind"], set())
     assert of_kind <= record["versions"].keys()
-    others = {"node", "socket.io"} | of_kind
+    others = {"node", "socket.io", "ws", "bufferutil"} | of_kind
     assert record["versions"].keys() - others == set(records.PACKAGES)
     assert record["cpu"]
     assert record["python"]
     assert record["date"]
     assert isinstance(record["dirty"], bool)
+    assert all(record["configurations"].values())
+    assert {result["side"] for result in record["results"] if "side" in result} <= set(
+        record["configurations"]
+    )
+    assert record.get("not_covered", {}) == {}
     assert json.loads(json.dumps(record)) == record
 
 
@@ -144,7 +157,8 @@ def test_codec_record(codec_record):
     for result in codec_record["results"]:
         assert result["sides"].keys() == {"ours", "core", "upstream", "orjson"}
         for figures in result["sides"].values():
-            assert figures["n"] == 3
+            assert figures["n"] == len(figures["rounds"]) == 3
+            assert min(figures["rounds"]) <= figures["median_ns"] <= max(figures["rounds"])
             assert figures["loops"] >= 1
             assert 0 < figures["min_ns"] <= figures["median_ns"]
             assert figures["cpu_median_ns"] > 0
@@ -169,26 +183,42 @@ def test_ack_record(ack_record):
     assert ack_record["versions"]["node"]
 
 
+def check_waves(waves, clients):
+    for wave, number in zip(waves, clients, strict=True):
+        assert wave["connections"] == number
+        assert all(kib > 1000 for kib in wave["rss_kib"].values())
+        assert wave["idle"]["server_cpu_seconds"] >= 0
+        for phase in ("connect", "disconnect"):
+            assert wave[phase]["seconds"] > 0
+            assert wave[phase]["server_cpu_seconds"] >= 0
+
+
 def test_memory_record(memory_record):
     check_environment(memory_record)
     check_summaries(memory_record, memory.FIGURES)
-    assert [result["side"] for result in memory_record["results"]] == list(memory.SIDES)
+    assert [result["side"] for result in memory_record["results"]] == ["direct", "node"]
     for result in memory_record["results"]:
         [taken] = result["rounds"]
-        assert taken["every"]["connections"] == 20
-        assert taken["fifth"]["connections"] == 4
-        for wave in (taken["every"], taken["fifth"]):
-            assert all(kib > 1000 for kib in wave["rss_kib"].values())
-            assert wave["idle"]["server_cpu_seconds"] >= 0
-            for phase in ("connect", "disconnect"):
-                assert wave[phase]["seconds"] > 0
-                assert wave[phase]["server_cpu_seconds"] >= 0  # counted in ticks of 10 ms
-        both = taken["connect_cpu_us"] + taken["disconnect_cpu_us"]
-        assert taken["cpu_us"] == pytest.approx(both)
+        check_waves([taken["every"]], [20])
+        assert taken["every"]["events"] == 0
         assert taken["every"]["idle"]["seconds"] >= 0.2
 
 
-def test_figures_of_idle_clients():
+def test_churn_record(churn_record):
+    check_environment(churn_record)
+    check_summaries(churn_record, churn.FIGURES)
+    measured = [(result["side"], result["load"]) for result in churn_record["results"]]
+    assert measured == [(side, name) for name in churn.LOADS for side in ("direct",)]
+    for result in churn_record["results"]:
+        [taken] = result["rounds"]
+        clients = {"WebSocket": (20, 4), "polling": (8, 1)}[result["load"]]
+        check_waves([taken["every"], taken["fifth"]], clients)
+        assert taken["every"]["events"] == clients[0]
+        both = taken["connect_cpu_us"] + taken["disconnect_cpu_us"]
+        assert taken["cpu_us"] == pytest.approx(both)
+
+
+def test_figures_of_clients():
     def wave(clients, connect, disconnect):
         phases = {"connect": connect, "idle": 0.3, "disconnect": disconnect}
         figures = {
@@ -198,9 +228,10 @@ def test_figures_of_idle_clients():
         rss = {"before": 1000, "joined": 3000, "idle": 2000, "after": 1500}
         return {"connections": clients, "rss_kib": rss, **figures}
 
-    taken = memory.figures(wave(1000, 0.8, 0.2), wave(200, 0.1, 0.1))
-    assert taken["kib_per_client"] == 1.0
-    assert taken["idle_cpu_share"] == pytest.approx(0.15)
+    idle = memory.figures(wave(1000, 0.8, 0.2))
+    assert idle["kib_per_client"] == 1.0
+    assert idle["idle_cpu_share"] == pytest.approx(0.15)
+    taken = churn.figures(wave(1000, 0.8, 0.2), wave(200, 0.1, 0.1))
     assert taken["connect_cpu_us"] == pytest.approx(800)
     assert taken["disconnect_cpu_us"] == pytest.approx(200)
     assert taken["cpu_us"] == pytest.approx(1000)
@@ -281,8 +312,65 @@ async def test_messages_are_what_python_socketio_publishes():
         assert one.replace(host, json.loads(other)["host_id"]) == other
 
 
+def absent(*_):
+    raise RuntimeError("node and npm are needed\nreally")
+
+
+def test_a_side_that_is_absent_is_named(monkeypatch):
+    monkeypatch.setattr(peers, "install_node", absent)
+    record = memory.run(1, 5, 0.1, sides=("direct", "node"), cores=(None, None))
+    assert record["not_covered"] == {"Node socket.io": "node and npm are needed"}
+    assert {result["side"] for result in record["results"]} == {"direct"}
+    assert "node" not in record["versions"]
+    said = "Not covered: Node socket.io: node and npm are needed."
+    assert tables.source(record, "here").endswith(said)
+    with pytest.raises(SystemExit, match="node: node and npm are needed"):
+        memory.run(1, 5, 0, sides=("node",), cores=(None, None))
+
+
+def test_a_module_that_is_absent_is_named(monkeypatch):
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
+    assert peers.missing("orjson") == "not installed: uvicorn, orjson"
+    assert peers.missing("hypercorn-asgi") == "not installed: hypercorn"
+
+
+def test_all_goes_on_without_redis_and_node(tmp_path, monkeypatch, capsys, settings):
+    def needed():
+        raise SystemExit("redis-server is needed")
+
+    monkeypatch.setattr(broker, "install", needed)
+    monkeypatch.setattr(peers, "install_node", absent)
+    words = ["all", "--quick", "--no-pin", "--only", "codec,redis,memory"]
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *words, "--folder", str(tmp_path)])
+    monkeypatch.setattr(codec, "cases", lambda cases=CASES[:1]: iter(cases))
+    monkeypatch.setattr(crowd, "SIDES", ("direct", "node"))
+    assert command.main() == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"codec.json", "memory.json"}
+    said = capsys.readouterr()
+    assert "Not covered: redis: redis-server is needed." in said.out
+    assert "Not covered: Node socket.io: node and npm are needed." in said.out
+    assert f"- toolboxsio: {peers.SIDES['direct'].configuration}" in said.out
+    assert report.NEVER_COVERED in said.out
+    assert "1 of 3 codec: " in said.err
+    assert "redis: not covered: redis-server is needed" in said.err
+    assert "3 of 3 memory: round 1, direct on uvloop (step 1 of " in said.err
+
+
+def test_all_is_everything_that_has_a_table():
+    assert everything.parts(quick=False).keys() == tables.TABLES.keys()
+    seconds = everything.expected(everything.parts(quick=False))
+    assert 20 * 60 < sum(seconds.values()) < 45 * 60
+    assert sum(everything.expected(everything.parts(quick=True)).values()) < 6 * 60
+
+
+def test_all_of_an_unknown_benchmark_is_refused(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "all", "--only", "codec,some"])
+    with pytest.raises(SystemExit, match="no such benchmark: some: codec, ack"):
+        command.main()
+
+
 def test_asyncio_turns_nagle_off():
-    with python_server.listen() as listener:
+    with server.listen() as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 
@@ -366,10 +454,26 @@ def test_record_that_is_not_there_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "text"),
-    [(1, 8, "1/8.0"), (3, 3, "1/1.0"), (3, 2, "1.50"), (0, 1, "-"), (1, 0, "-")],
+    [
+        ([1], [8], "1/8.0"),
+        ([3], [3], "1/1.0"),
+        ([3], [2], "1.50"),
+        ([0, 1], [1, 1], "-"),
+        ([1], [0], "-"),
+        ([1, 2, 2], [8, 8, 20], "1/8.0 (4.0-10.0)"),
+        ([3, 5, 4], [2, 2, 2], "2.00 (1.50-2.50)"),
+        ([1, 1, 2], [4, 2, 1], "1/2.0 (0.5-4.0)"),
+    ],
 )
 def test_ratio(ours, theirs, text):
-    assert tables.ratio(ours, theirs) == text
+    assert ratios.spread(ours, theirs) == text
+
+
+def test_a_ratio_is_of_the_figures_of_one_round():
+    """A machine that is slow in one round is slow for both."""
+    assert ratios.of_rounds([1, 2, 1], [8, 16, 8]) == [1 / 8] * 3
+    with pytest.raises(ValueError, match="shorter"):
+        ratios.of_rounds([1, 2], [8])
 
 
 def split_tables(lines):
@@ -420,13 +524,21 @@ def test_ack_tables_of_two_loops_and_few_sides(ack_record):
 
 def test_memory_table(memory_record):
     [rows] = split_tables(tables.lines(memory_record))
-    assert rows[0][0] == "20 idle clients"
-    assert [row[0] for row in rows[1:5]] == [peers.SIDES[side].label for side in memory.SIDES]
-    assert [row[0] for row in rows[5:]] == [
-        "toolboxsio : python-socketio",
-        "toolboxsio : Node socket.io",
-        "toolboxsio through ASGI : python-socketio",
-    ]
+    assert rows[0] == ["20 idle clients", "memory a client", "idle: CPU"]
+    labels = ["toolboxsio", "Node socket.io", "toolboxsio : Node socket.io"]
+    assert [row[0] for row in rows[1:]] == labels
+
+
+def test_churn_tables(churn_record):
+    results = churn_record["results"]
+    others = [{**result, "side": "upstream"} for result in results]
+    grids = split_tables(tables.lines({**churn_record, "results": [*results, *others]}))
+    assert [grid[0][0] for grid in grids] == ["20 clients, WebSocket", "8 clients, polling"]
+    labels = ["toolboxsio", "python-socketio", "toolboxsio : python-socketio"]
+    for grid in grids:
+        assert [row[0] for row in grid[1:]] == labels
+        assert "-" in grid[3][4:]
+        assert "-" not in grid[1]
 
 
 def test_emits_tables(fanout_record, redis_record):
@@ -460,6 +572,19 @@ def test_a_record_of_an_older_shape_is_refused():
         tables.lines(old)
 
 
+def test_a_codec_record_of_an_older_shape_is_shown_without_a_spread(codec_record):
+    old = json.loads(json.dumps(codec_record))
+    del old["configurations"]
+    for result in old["results"]:
+        for figures in result["sides"].values():
+            del figures["rounds"]
+    [rows] = split_tables(tables.lines(old))
+    assert "(" not in "".join(cell for row in rows[1:] for cell in row[1:])
+    assert tables.configurations(old) == []
+    [rows] = split_tables(tables.lines(codec_record))
+    assert all("-" in row[-1] and row[-1].endswith(")") for row in rows[1:])
+
+
 def test_readme_command(tmp_path, monkeypatch, codec_record, ack_record, memory_record):
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     records.write(tmp_path / "one.json", codec_record)
@@ -473,6 +598,7 @@ def test_readme_command(tmp_path, monkeypatch, codec_record, ack_record, memory_
         "<!-- benchmarks:fanout -->\n<!-- /benchmarks:fanout -->\n"
         "<!-- benchmarks:rooms -->\n<!-- /benchmarks:rooms -->\n"
         "<!-- benchmarks:redis -->\n<!-- /benchmarks:redis -->\n"
+        "<!-- benchmarks:churn -->\n<!-- /benchmarks:churn -->\n"
     )
     file.write_text(blank)
 
@@ -491,7 +617,7 @@ def test_readme_command(tmp_path, monkeypatch, codec_record, ack_record, memory_
     for name, record in written_of.items():
         assert "\n".join(tables.lines(record)) in written
         assert f"{name}.json" in written
-    for kind in ("fanout", "rooms", "redis"):
+    for kind in ("fanout", "rooms", "redis", "churn"):
         assert f"-->\n{readme.NOT_MEASURED.format(kind=kind)}\n<!--" in written
     assert written.startswith("# Title\n")
     assert "\nmiddle\n" in written
@@ -529,229 +655,6 @@ def test_readme_says_what_its_records_say(kind):
     assert readme.run(records.ROOT / "README.md", paths, check=True)
 
 
-EVENT_FRAME = b"\x81\x7e" + (len(load.EVENT.read_bytes()) + 14).to_bytes(2, "big")
-EVENT_FRAME += b'42["message",' + load.EVENT.read_bytes() + b"]"
-
-
-@pytest.mark.parametrize(("side", "loop"), SERVERS)
-def test_loadgen_gets_every_ack(side, loop):
-    with load.server(side, loop) as (pid, port):
-        for in_flight in (1, 16):
-            options = ("--connections", 10, "--in-flight", in_flight, "--ops", 500)
-            figures = load.generate(pid, port, *load.EVENTS, *options)
-            assert figures["acks"] == 500
-            assert 0 < figures["p50_us"] <= figures["p99_us"]
-            assert figures["server_cpu_seconds"] > 0
-        options = ("--connections", 3, "--rate", 100, "--seconds", 0.5)
-        figures = load.generate(pid, port, *load.EVENTS, *options)
-        assert 25 <= figures["acks"] <= 51
-        assert 0 < figures["late_p50_us"] <= figures["p50_us"]
-
-
-def test_loadgen_sends_at_a_rate_that_is_too_high():
-    """Several events of one connection are due at once; all of them are acknowledged."""
-    with load.server("upstream", "uvloop") as (pid, port):
-        options = ("--connections", 3, "--rate", 20000, "--seconds", 0.1)
-        figures = load.generate(pid, port, *load.EVENTS, *options)
-        assert 0 < figures["acks"] <= 2002
-        assert figures["late_p99_us"] > 0
-
-
-def run_loadgen(*options):
-    words = [str(word) for word in (load.LOADGEN, *options)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60)
-
-
-def loadgen_fails(*options):
-    done = run_loadgen("--connections", 1, *options)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    return done.stderr
-
-
-ONE_EVENT = ("--payload", load.EVENT, "--ops", 1)
-
-
-def test_loadgen_refuses_an_ack_that_it_does_not_expect():
-    with load.server("upstream", "asyncio") as (_, port):
-        said = loadgen_fails("--port", port, *ONE_EVENT, "--expect", '[{"ok":false')
-        assert 'ack with unexpected data: \'430[{"ok":true,' in said
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (b"", "the server closed a connection"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the upgrade was refused: 'HTTP/1.1 400"),
-        (UPGRADED + b"\x81\x0243", "unexpected packet: '43'"),
-        (UPGRADED + b"\x81\x010", "unexpected packet: '0'"),
-        (UPGRADED + b"\x81\x03a\xff\n", "unexpected packet: 'a??'"),
-        (UPGRADED + b"\x81\x030{}\x81\x0440{}\x81\x05437[]", "ack of nothing sent: '437[]'"),
-        (UPGRADED + b"\x81\x810000x", "bad frame: 81 81"),
-        (UPGRADED + b"\xc1\x010", "bad frame: c1 01"),
-        (UPGRADED + b"\x01\x010", "bad frame: 01 01"),
-        (UPGRADED + b"\x81\x7f" + b"\xff" * 8, "bad frame: 81 7f"),
-        (UPGRADED + b"\x81\x7e\xff\xff" + b"0" * 20000, "a frame of over 16384 bytes"),
-        (UPGRADED + b"\x82\x010", "frame with opcode 2"),
-        (UPGRADED + b"\x88\x00", "the server closed a WebSocket"),
-    ],
-)
-def test_loadgen_ends_with_a_server_that_misbehaves(answer, message):
-    def serve(connection):
-        with suppress(OSError):
-            connection.sendall(answer)
-            connection.shutdown(socket.SHUT_WR)
-            while connection.recv(4096):
-                pass
-
-    with scripted(serve) as port:
-        assert message in loadgen_fails("--port", port, *ONE_EVENT)
-
-
-def test_loadgen_answers_pings_while_idle_and_closes():
-    frames = []
-
-    def serve(connection):
-        connection.sendall(JOINED)
-        frames.append(read_frame(connection))
-        connection.sendall(b"\x81\x012\x89\x02hi\x81\x012")
-        frames.extend(read_frame(connection) for _ in range(4))
-        connection.sendall(
-            b"\x81\x012\x88\x02\x03\xe8"
-        )  # what comes before the answer is passed over
-
-    with scripted(serve) as port:
-        done = run_loadgen("--port", port, "--connections", 1, "--idle", 1)
-    assert done.stderr == ""
-    assert frames == [(1, b"40"), (1, b"3"), (10, b"hi"), (1, b"3"), (8, b"\x03\xe8")]
-    figures = json.loads(done.stdout)
-    # they may come before the idle time begins, which is when the server is quiet
-    assert figures["eio_pings"] <= 2
-    assert figures["idle"]["seconds"] >= 1
-    assert figures["rss_kib"] == {"before": 0, "joined": 0, "idle": 0, "after": 0}
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (b"", "the server closed a connection"),
-        (b"\x81\x010", "the server closed a connection"),
-        (b"\x88\x00\x81\x010", "a frame after the close frame: 81"),
-    ],
-)
-def test_loadgen_wants_a_close_frame_and_nothing_after_it(answer, message):
-    def serve(connection):
-        connection.sendall(JOINED)
-        while read_frame(connection)[0] != 8:
-            pass
-        connection.sendall(answer)
-
-    with scripted(serve) as port:
-        assert message in loadgen_fails("--port", port, "--idle", 0)
-
-
-@pytest.mark.parametrize(
-    ("answers", "message"),
-    [
-        ([EVENT_FRAME], "a client got more than the 0 events asked for"),
-        ([b"", EVENT_FRAME * 2 + b"\x81\x012" + EVENT_FRAME * 3, b""], "got more than the 4"),
-        ([b"", EVENT_FRAME.replace(b"0.875", b"0.876")], "event with unexpected data: '42["),
-        ([b"", EVENT_FRAME.replace(b"done", b"gone")], "event with unexpected data"),
-        ([b"", b"\x81\x0442[]"], "event with unexpected data: '42[]'"),
-        ([b"", b"\x88\x00"], "the server closed a WebSocket"),
-    ],
-)
-def test_loadgen_checks_what_it_receives(answers, message):
-    with scripted(granting(answers)) as port:
-        assert message in loadgen_fails("--port", port, *RECEIVE)
-
-
-def test_loadgen_publishes_for_those_who_subscribe(tmp_path):
-    messages = tmp_path / "messages"
-    messages.write_text("")
-
-    def said(port):
-        publish = ("--publish", redis_port, "--messages", messages)
-        return loadgen_fails("--port", port, *RECEIVE, *publish)
-
-    with broker.running() as redis_port:
-        assert "no messages" in said(1)
-        messages.write_text("one\ntwo\n")
-        with scripted(granting([b""])) as port:
-            assert "redis: nobody subscribes to socketio" in said(port)
-    assert "redis: Connection refused" in said(1)
-
-
-@pytest.mark.parametrize("side", ["upstream", "node"])
-def test_loadgen_holds_idle_clients(side):
-    with load.server(side, "uvloop") as (pid, port):
-        options = ("--connections", 30, "--connecting", 7, "--idle", 0.2)
-        figures = load.generate(pid, port, *options)
-        assert figures["connections"] == 30
-        assert all(kib > 1000 for kib in figures["rss_kib"].values())
-        for phase in ("connect", "idle", "disconnect"):
-            assert figures[phase]["seconds"] > 0
-            assert figures[phase]["generator_cpu_seconds"] > 0
-        assert 0.2 <= figures["idle"]["seconds"] < 2
-
-
-def test_loadgen_says_when_it_cannot_open_so_many_files():
-    words = [load.LOADGEN, "--port", 1, "--idle", 0, "--connections", 300]
-    limited = "ulimit -n 200 && exec " + " ".join(str(word) for word in words)
-    done = subprocess.run(["sh", "-c", limited], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "300 connections need 316 open files, but no more than 200" in done.stderr
-
-
-def test_loadgen_says_that_nobody_listens():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert "connect: Connection refused" in loadgen_fails("--port", port, *ONE_EVENT)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        [],
-        ["--port", "1", "--seconds", "1", "--ops", "1"],
-        ["--port", "x", "--ops", "1"],
-        ["--port", "1", "--ops", "1", "--rate", "5"],
-        ["--port", "1", "--seconds", "1", "--rate", "5", "--in-flight", "2"],
-        ["--port", "1", "--ops", "1", "--host", "localhost"],
-        ["--port", "1", "--ops", "1", "--idle", "1"],
-        ["--port", "1", "--receive", "1", "--ops", "1"],
-        ["--port", "1", "--receive", "1"],
-        ["--port", "1", "--receive", "1", "--seconds", "1", "--in-flight", "1"],
-        ["--port", "1", "--receive", "1", "--seconds", "1", "--expect", "x"],
-        ["--port", "1", "--receive", "1", "--seconds", "1", "--publish", "1"],
-        ["--port", "1", "--seconds", "1", "--paced", "1"],
-        ["--port", "1", "--seconds", "1", "--publish", "1", "--messages", "x"],
-    ],
-)
-def test_loadgen_refuses_a_wrong_command_line(options):
-    done = run_loadgen("--payload", load.EVENT, *options)
-    assert done.returncode == 2
-    assert "toolboxsio-loadgen" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["--ops", "1"],
-        ["--seconds", "1"],
-        ["--in-flight", "1"],
-        ["--rate", "1"],
-        ["--warmup", "1"],
-        ["--idle", "x"],
-        ["--receive", "1"],
-    ],
-)
-def test_loadgen_refuses_what_idle_clients_do_not_do(options):
-    done = run_loadgen("--port", 1, "--idle", 1, *options)
-    assert done.returncode == 2
-    assert "--idle" in done.stderr
-
-
 def test_a_server_that_is_not_accelerated_is_not_measured(monkeypatch):
     monkeypatch.setenv("TOOLBOXSIO_PURE", "1")
     with (
@@ -772,10 +675,10 @@ def test_a_server_on_another_path_ends(monkeypatch, capsys):
         return {"path": "asgi"}
 
     sio = SimpleNamespace(acceleration=acceleration)
-    monkeypatch.setattr(python_server.os, "_exit", leave)
-    python_server.check_path(sio, "1", "asgi")
+    monkeypatch.setattr(server.os, "_exit", leave)
+    server.check_path(sio, "1", "asgi")
     with pytest.raises(SystemExit, match="1"):
-        python_server.check_path(sio, "2", "direct")
+        server.check_path(sio, "2", "direct")
     assert paths == ["1", "2"]
     assert capsys.readouterr().err == "events take the path 'asgi', not 'direct'\n"
 
@@ -792,7 +695,7 @@ async def test_the_path_is_looked_at_once(monkeypatch):
     made = []
     monkeypatch.setattr(toolboxsio.AsyncServer, "acceleration", acceleration, raising=False)
     monkeypatch.setattr(toolboxsio, "ASGIApp", made.append)
-    python_server.make_app(peers.SIDES["direct"])
+    server.make_app(peers.SIDES["direct"])
     for number in range(3):
         ack = await made[0].handlers["/"]["message"](str(number), {"type": "x"})
         assert ack["type"] == "x"

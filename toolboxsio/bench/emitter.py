@@ -2,19 +2,22 @@
 
 A round is one event for each client. The generator's event "next" says how many more may begin, so
 that what is under way, and waits for a client, is bounded in the same way on every side. Node's
-twin is node/emitter.mjs.
+twin is benchmarks/node/emitter.mjs.
 """
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from itertools import count
-from pathlib import Path
+from typing import Any
 
-EVENT = json.loads((Path(__file__).parent / "payloads" / "event.json").read_text())
+from . import PAYLOADS
+
+EVENT = json.loads((PAYLOADS / "event.json").read_text())
 BROADCAST, ONE_EMITTER, EMITTER_A_ROOM, NOTHING = "broadcast", "one", "each", "nothing"
 
 
-def room(number):
+def room(number: int) -> str:
     """The name of the room whose only member is the client of this number."""
     return f"user:{number}"
 
@@ -22,22 +25,22 @@ def room(number):
 class Grants:
     """How many rounds may be emitted."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rounds = 0
         self._more = asyncio.Event()
 
-    def add(self, rounds):
+    def add(self, rounds: int) -> None:
         self.rounds += rounds
         more, self._more = self._more, asyncio.Event()
         more.set()
 
-    async def wait(self, number):
+    async def wait(self, number: int) -> None:
         """Until the round of this number may be emitted."""
         while number >= self.rounds:
             await self._more.wait()
 
 
-async def broadcast(sio, grants, _):
+async def broadcast(sio: Any, grants: Grants, _: int) -> None:
     """Everybody at once; as Node's, it lets the event loop turn in between."""
     for number in count():
         if number >= grants.rounds:
@@ -46,7 +49,7 @@ async def broadcast(sio, grants, _):
         await asyncio.sleep(0)
 
 
-async def one_emitter(sio, grants, clients):
+async def one_emitter(sio: Any, grants: Grants, clients: int) -> None:
     """One task that emits to one room after the other."""
     for number in count():
         if number >= grants.rounds:
@@ -55,7 +58,7 @@ async def one_emitter(sio, grants, clients):
             await sio.emit("message", EVENT, room=room(client))
 
 
-async def emit_to(sio, grants, client):
+async def emit_to(sio: Any, grants: Grants, client: int) -> None:
     for number in count():
         if number >= grants.rounds:
             await grants.wait(number)
@@ -63,16 +66,16 @@ async def emit_to(sio, grants, client):
         await asyncio.sleep(0)
 
 
-async def emitter_a_room(sio, grants, clients):
+async def emitter_a_room(sio: Any, grants: Grants, clients: int) -> None:
     """A task for each room."""
     await asyncio.gather(*(emit_to(sio, grants, client) for client in range(clients)))
 
 
-async def nothing(*_):
+async def nothing(*_: Any) -> None:
     """The events come from elsewhere."""
 
 
-SHAPES = {
+SHAPES: dict[str, Callable[[Any, Grants, int], Awaitable[None]]] = {
     BROADCAST: broadcast,
     ONE_EMITTER: one_emitter,
     EMITTER_A_ROOM: emitter_a_room,
@@ -80,35 +83,35 @@ SHAPES = {
 }
 
 
-def fail_loudly(task):
+def fail_loudly(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         task.result()  # the event loop says what was raised
 
 
-def install(sio, shape, check):
+def install(sio: Any, shape: str, check: Callable[[str], object]) -> None:
     """Handlers for the clients of the load generator; check(sid) is called at its first event.
 
     Except for broadcasts every client is the only member of a room. Clients that come when all of
     an earlier run have left get the same rooms.
     """
     grants = Grants()
-    numbers = {}
+    numbers: dict[str, int] = {}
     emitters = []
 
-    @sio.event
-    async def connect(sid, environ):
+    @sio.event  # type: ignore[untyped-decorator]
+    async def connect(sid: str, environ: dict[str, Any]) -> None:
         numbers[sid] = len(numbers)
         if shape != BROADCAST:
             await sio.enter_room(sid, room(numbers[sid]))
 
-    @sio.event
-    async def disconnect(sid, reason):
+    @sio.event  # type: ignore[untyped-decorator]
+    async def disconnect(sid: str, reason: str) -> None:
         del numbers[sid]
 
-    async def more(sid, rounds):
+    async def more(sid: str, rounds: int) -> None:
         grants.add(rounds)
 
-    async def first(sid, rounds):
+    async def first(sid: str, rounds: int) -> None:
         check(sid)
         sio.on("next", more)  # from now on
         task = sio.start_background_task(SHAPES[shape], sio, grants, len(numbers))

@@ -1,0 +1,318 @@
+"""The load generator of the benchmarks: what it sends, counts and refuses."""
+
+import json
+import socket
+import subprocess
+from contextlib import suppress
+
+import pytest
+from scripted import JOINED, UPGRADED, answering, granting, read_frame, scripted
+
+from benchmarks import broker, load, peers
+
+RECEIVE = ("--payload", load.EVENT, "--receive", 4, "--seconds", 0.1)
+SERVERS = [
+    *((side, loop) for loop in peers.LOOPS for side in ("direct", "asgi", "upstream", "orjson")),
+    *peers.jobs(["node", "hypercorn-asgi", "hypercorn-upstream"], ["uvloop"]),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loadgen():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOOLBOXSIO_DEV", "1")  # warnings are errors
+        load.build_loadgen()
+
+
+EVENT_FRAME = b"\x81\x7e" + (len(load.EVENT.read_bytes()) + 14).to_bytes(2, "big")
+EVENT_FRAME += b'42["message",' + load.EVENT.read_bytes() + b"]"
+
+
+@pytest.mark.parametrize(("side", "loop"), SERVERS)
+def test_loadgen_gets_every_ack(side, loop):
+    with load.server(side, loop) as (pid, port):
+        for in_flight in (1, 16):
+            options = ("--connections", 10, "--in-flight", in_flight, "--ops", 500)
+            figures = load.generate(pid, port, *load.EVENTS, *options)
+            assert figures["acks"] == 500
+            assert 0 < figures["p50_us"] <= figures["p99_us"]
+            assert figures["server_cpu_seconds"] > 0
+        options = ("--connections", 3, "--rate", 100, "--seconds", 0.5)
+        figures = load.generate(pid, port, *load.EVENTS, *options)
+        assert 25 <= figures["acks"] <= 51
+        assert 0 < figures["late_p50_us"] <= figures["p50_us"]
+
+
+def test_loadgen_sends_at_a_rate_that_is_too_high():
+    """Several events of one connection are due at once; all of them are acknowledged."""
+    with load.server("upstream", "uvloop") as (pid, port):
+        options = ("--connections", 3, "--rate", 20000, "--seconds", 0.1)
+        figures = load.generate(pid, port, *load.EVENTS, *options)
+        assert 0 < figures["acks"] <= 2002
+        assert figures["late_p99_us"] > 0
+
+
+def run_loadgen(*options):
+    words = [str(word) for word in (load.LOADGEN, *options)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=60)
+
+
+def loadgen_fails(*options):
+    done = run_loadgen("--connections", 1, *options)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    return done.stderr
+
+
+ONE_EVENT = ("--payload", load.EVENT, "--ops", 1)
+
+
+def test_loadgen_refuses_an_ack_that_it_does_not_expect():
+    with load.server("upstream", "asyncio") as (_, port):
+        said = loadgen_fails("--port", port, *ONE_EVENT, "--expect", '[{"ok":false')
+        assert 'ack with unexpected data: \'430[{"ok":true,' in said
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"", "the server closed a connection"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the upgrade was refused: 'HTTP/1.1 400"),
+        (UPGRADED + b"\x81\x0243", "unexpected packet: '43'"),
+        (UPGRADED + b"\x81\x010", "unexpected packet: '0'"),
+        (UPGRADED + b"\x81\x03a\xff\n", "unexpected packet: 'a??'"),
+        (UPGRADED + b"\x81\x030{}\x81\x0440{}\x81\x05437[]", "ack of nothing sent: '437[]'"),
+        (UPGRADED + b"\x81\x810000x", "bad frame: 81 81"),
+        (UPGRADED + b"\xc1\x010", "bad frame: c1 01"),
+        (UPGRADED + b"\x01\x010", "bad frame: 01 01"),
+        (UPGRADED + b"\x81\x7f" + b"\xff" * 8, "bad frame: 81 7f"),
+        (UPGRADED + b"\x81\x7e\xff\xff" + b"0" * 20000, "a frame of over 16384 bytes"),
+        (UPGRADED + b"\x82\x010", "frame with opcode 2"),
+        (UPGRADED + b"\x88\x00", "the server closed a WebSocket"),
+    ],
+)
+def test_loadgen_ends_with_a_server_that_misbehaves(answer, message):
+    def serve(connection):
+        with suppress(OSError):
+            connection.sendall(answer)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(4096):
+                pass
+
+    with scripted(serve) as port:
+        assert message in loadgen_fails("--port", port, *ONE_EVENT)
+
+
+def test_loadgen_answers_pings_while_idle_and_closes():
+    frames = []
+
+    def serve(connection):
+        connection.sendall(JOINED)
+        frames.append(read_frame(connection))
+        connection.sendall(b"\x81\x012\x89\x02hi\x81\x012")
+        frames.extend(read_frame(connection) for _ in range(4))
+        connection.sendall(
+            b"\x81\x012\x88\x02\x03\xe8"
+        )  # what comes before the answer is passed over
+
+    with scripted(serve) as port:
+        done = run_loadgen("--port", port, "--connections", 1, "--idle", 1)
+    assert done.stderr == ""
+    assert frames == [(1, b"40"), (1, b"3"), (10, b"hi"), (1, b"3"), (8, b"\x03\xe8")]
+    figures = json.loads(done.stdout)
+    # they may come before the idle time begins, which is when the server is quiet
+    assert figures["eio_pings"] <= 2
+    assert figures["idle"]["seconds"] >= 1
+    assert figures["rss_kib"] == {"before": 0, "joined": 0, "idle": 0, "after": 0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"", "the server closed a connection"),
+        (b"\x81\x010", "the server closed a connection"),
+        (b"\x88\x00\x81\x010", "a frame after the close frame: 81"),
+    ],
+)
+def test_loadgen_wants_a_close_frame_and_nothing_after_it(answer, message):
+    def serve(connection):
+        connection.sendall(JOINED)
+        while read_frame(connection)[0] != 8:
+            pass
+        connection.sendall(answer)
+
+    with scripted(serve) as port:
+        assert message in loadgen_fails("--port", port, "--idle", 0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ([EVENT_FRAME], "a client got more than the 0 events asked for"),
+        ([b"", EVENT_FRAME * 2 + b"\x81\x012" + EVENT_FRAME * 3, b""], "got more than the 4"),
+        ([b"", EVENT_FRAME.replace(b"0.875", b"0.876")], "event with unexpected data: '42["),
+        ([b"", EVENT_FRAME.replace(b"done", b"gone")], "event with unexpected data"),
+        ([b"", b"\x81\x0442[]"], "event with unexpected data: '42[]'"),
+        ([b"", b"\x88\x00"], "the server closed a WebSocket"),
+    ],
+)
+def test_loadgen_checks_what_it_receives(answers, message):
+    with scripted(granting(answers)) as port:
+        assert message in loadgen_fails("--port", port, *RECEIVE)
+
+
+def test_loadgen_publishes_for_those_who_subscribe(tmp_path):
+    messages = tmp_path / "messages"
+    messages.write_text("")
+
+    def said(port):
+        publish = ("--publish", redis_port, "--messages", messages)
+        return loadgen_fails("--port", port, *RECEIVE, *publish)
+
+    with broker.running() as redis_port:
+        assert "no messages" in said(1)
+        messages.write_text("one\ntwo\n")
+        with scripted(granting([b""])) as port:
+            assert "redis: nobody subscribes to socketio" in said(port)
+    assert "redis: Connection refused" in said(1)
+
+
+@pytest.mark.parametrize("side", ["upstream", "node"])
+def test_loadgen_holds_idle_clients(side):
+    with load.server(side, "uvloop") as (pid, port):
+        options = ("--connections", 30, "--connecting", 7, "--idle", 0.2)
+        figures = load.generate(pid, port, *options)
+        assert figures["connections"] == 30
+        assert all(kib > 1000 for kib in figures["rss_kib"].values())
+        for phase in ("connect", "idle", "disconnect"):
+            assert figures[phase]["seconds"] > 0
+            assert figures[phase]["generator_cpu_seconds"] > 0
+        assert 0.2 <= figures["idle"]["seconds"] < 2
+
+
+def test_loadgen_says_when_it_cannot_open_so_many_files():
+    words = [load.LOADGEN, "--port", 1, "--idle", 0, "--connections", 300]
+    limited = "ulimit -n 200 && exec " + " ".join(str(word) for word in words)
+    done = subprocess.run(["sh", "-c", limited], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "300 connections need 316 open files, but no more than 200" in done.stderr
+
+
+def test_loadgen_says_that_nobody_listens():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert "connect: Connection refused" in loadgen_fails("--port", port, *ONE_EVENT)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--port", "1", "--seconds", "1", "--ops", "1"],
+        ["--port", "x", "--ops", "1"],
+        ["--port", "1", "--ops", "1", "--rate", "5"],
+        ["--port", "1", "--seconds", "1", "--rate", "5", "--in-flight", "2"],
+        ["--port", "1", "--ops", "1", "--host", "localhost"],
+        ["--port", "1", "--ops", "1", "--idle", "1"],
+        ["--port", "1", "--receive", "1", "--ops", "1"],
+        ["--port", "1", "--receive", "1"],
+        ["--port", "1", "--receive", "1", "--seconds", "1", "--in-flight", "1"],
+        ["--port", "1", "--receive", "1", "--seconds", "1", "--expect", "x"],
+        ["--port", "1", "--receive", "1", "--seconds", "1", "--publish", "1"],
+        ["--port", "1", "--seconds", "1", "--paced", "1"],
+        ["--port", "1", "--seconds", "1", "--publish", "1", "--messages", "x"],
+        ["--port", "1", "--seconds", "1", "--polling"],
+    ],
+)
+def test_loadgen_refuses_a_wrong_command_line(options):
+    done = run_loadgen("--payload", load.EVENT, *options)
+    assert done.returncode == 2
+    assert "toolboxsio-loadgen" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--ops", "1"],
+        ["--seconds", "1"],
+        ["--in-flight", "1"],
+        ["--rate", "1"],
+        ["--warmup", "1"],
+        ["--idle", "x"],
+        ["--receive", "1"],
+    ],
+)
+def test_loadgen_refuses_what_idle_clients_do_not_do(options):
+    done = run_loadgen("--port", 1, "--idle", 1, *options)
+    assert done.returncode == 2
+    assert "--idle" in done.stderr
+
+
+def http(body, head=None):
+    """An answer with a body."""
+    head = f"content-length: {len(body)}" if head is None else head
+    return f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}".encode()
+
+
+def chunked(*parts):
+    body = "".join(f"{len(part):x}\r\n{part}\r\n" for part in (*parts, ""))
+    return http(body, "Transfer-Encoding: chunked")
+
+
+OPEN, OK = http('0{"sid":"s-1","pingInterval":25000}'), http("ok")
+ONE_ACK = "430" + load.ACK
+POLLS = ("--connections", 1, "--idle", 0, "--polling")
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_loadgen_polls_and_leaves(in_pieces):
+    acked = chunked(ONE_ACK[:9], ONE_ACK[9:])
+    if in_pieces:
+        acked = [acked[at : at + 7] for at in range(0, len(acked), 7)]
+    answers = [OPEN, chunked("OK"), http('40{"sid":"x"}'), OK, acked, OK]
+    with answering(answers) as (port, requests):
+        done = run_loadgen("--port", port, *POLLS, *load.EVENTS)
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["events"] == 1
+    query = "/socket.io/?EIO=4&transport=polling"
+    event = b'420["message",' + load.EVENT.read_bytes() + b"]"
+    assert requests == [
+        (f"GET {query} HTTP/1.1", b""),
+        (f"POST {query}&sid=s-1 HTTP/1.1", b"40"),
+        (f"GET {query}&sid=s-1 HTTP/1.1", b""),
+        (f"POST {query}&sid=s-1 HTTP/1.1", event),
+        (f"GET {query}&sid=s-1 HTTP/1.1", b""),
+        (f"POST {query}&sid=s-1 HTTP/1.1", b"1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "message"),
+    [
+        ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], "a request was refused: 'HTTP/1.1 400"),
+        ([b"HTTP/1.1 200 OK\r\n\r\n0"], "an answer without a length"),
+        ([http("0{}")], "unexpected packet: '0{}'"),
+        ([http('0{"sid":"' + "s" * 40 + '"}')], "unexpected id of a session"),
+        ([http("x\r\n0\r\n\r\n", "transfer-encoding: chunked")], "bad chunks"),
+        ([OPEN, OK, http("41")], "unexpected packet: '41'"),
+        ([OPEN, OK, http('40{"sid":"x"}\x1e2')], "more than one packet"),
+        ([OPEN, OK, http('40{"sid":"x"}'), OK, http("431" + load.ACK)], "ack of nothing sent"),
+        ([OPEN, OK, http('40{"sid":"x"}'), OK, http("430[]")], "ack with unexpected data"),
+    ],
+)
+def test_loadgen_ends_with_a_server_that_answers_polls_wrongly(answers, message):
+    with answering(answers) as (port, _):
+        done = run_loadgen("--port", port, *POLLS, *load.EVENTS)
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize("transport", [(), ("--polling",)], ids=["WebSocket", "polling"])
+@pytest.mark.parametrize("side", ["direct", "upstream", "node"])
+def test_loadgen_lets_clients_ask_and_leave(side, transport):
+    with load.server(side, "uvloop", None, transport) as (pid, port):
+        options = (*load.EVENTS, "--connections", 30, "--connecting", 7, "--idle", 0, *transport)
+        figures = load.generate(pid, port, *options)
+        assert figures["events"] == figures["connections"] == 30
+        for phase in ("connect", "disconnect"):
+            assert figures[phase]["server_cpu_seconds"] > 0
