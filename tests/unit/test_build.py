@@ -129,6 +129,8 @@ def test_archives(run, source, tmp_path):
     modules = {name for name in files if name.startswith("toolboxsio/") and name.endswith(".py")}
     assets = {name for name in files if "/page_assets/" in name}
     assert len(assets) == 3
+    assets |= {f"toolboxsio/bench/payloads/{name}.json" for name in ("event", "document_18k")}
+    assert "toolboxsio/bench/command.py" in modules
     wanted = modules | assets | {"toolboxsio/py.typed", "toolboxsio/_core.pyi"}
     got = {name for name in names if ".dist-info/" not in name}
     [extension] = got - wanted

@@ -34,18 +34,6 @@ def test_command_is_required(capsys):
     assert "COMMAND" in capsys.readouterr().err
 
 
-def test_bench_runs_in_a_checkout(run):
-    done = run(sys.executable, "-m", "toolboxsio", "bench", "codec", "--help")
-    assert done.returncode == 0
-    assert "--rounds" in done.stdout
-
-
-def test_bench_elsewhere_says_so(run, tmp_path):
-    done = run(f"{sys.prefix}/bin/toolboxsio", "bench", "codec", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "source checkout" in done.stdout
-
-
 def test_serve_without_the_extra_names_it(capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "toolboxsio.backend.commands", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)

@@ -37,6 +37,7 @@ class Client(asyncio.Protocol):
 
     def __init__(self, failed: Callable[[Exception], None]) -> None:
         self.joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.acks = 0  # that came
         self.received = 0  # events that came
         self.again: list[bytes] | None = None  # frames: number i is sent again at ack i
@@ -73,9 +74,15 @@ class Client(asyncio.Protocol):
     def stop(self) -> None:
         self.again = None
 
-    def close(self) -> None:
-        self._closing = True
-        self.write(frame(b"\x03\xe8", _CLOSE))
+    async def leave(self) -> None:
+        """Close the connection, if there is one."""
+        if self._transport is None:
+            return
+        if not self._closing:
+            self._closing = True
+            self.write(frame(b"\x03\xe8", _CLOSE))
+            self._transport.close()
+        await self.gone
 
     def write(self, data: bytes) -> None:
         assert self._transport is not None
@@ -94,6 +101,7 @@ class Client(asyncio.Protocol):
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.gone.set_result(None)
         if not self._closing:
             self._fail(WrongAnswer(f"the server closed a connection ({exc})"))
 
@@ -148,9 +156,6 @@ class Client(asyncio.Protocol):
             self._packet(payload)
         elif first == _PING:
             self._out.append(frame(payload, _PONG))
-        elif first == _CLOSE and self._closing:
-            assert self._transport is not None
-            self._transport.close()
         else:
             raise WrongAnswer(f"a frame that begins with {first:#x}: {payload[:60]!r}")
 

@@ -119,11 +119,11 @@ async def measure(port: int, seconds: float, loads: Sequence[str] = LOADS) -> di
     except asyncio.CancelledError:
         if not failure.done():
             raise
+    finally:
+        for client in crowd.clients:
+            await client.leave()
     if failure.done():
         failure.result()
-    for client in crowd.clients:
-        client.close()
-    await asyncio.sleep(0)
     return taken
 
 
