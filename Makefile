@@ -163,7 +163,8 @@ portable: $(VENV)/dev build/venv-portable ## the C sources for other systems: co
 	for mac in aarch64-macos x86_64-macos; do $(PORTABLE_CTEST) CC=$$mac VARIANTS=plain RUNNER="echo linked:" || exit 1; done
 
 nightly: build node_modules ## the generated tests, hostile clients and faults, at length; Windows' event loop
-	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity tests/hostile tests/e2e/test_conformance.py tests/e2e/test_differential.py tests/e2e/test_faults.py --timeout 3600
+	@PYTHON=$(PYTHON) .ci/need valgrind
+	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity tests/hostile tests/unit/test_instructions.py tests/e2e/test_conformance.py tests/e2e/test_differential.py tests/e2e/test_faults.py --timeout 3600
 
 soak: build node_modules ## clients of every kind for SECONDS=1200, CLIENTS=2000 of them, on two servers and Redis
 	@PYTHON=$(PYTHON) .ci/need redis

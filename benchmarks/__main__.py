@@ -14,6 +14,7 @@ from . import (
     emits,
     everything,
     fanout,
+    instructions,
     load,
     memory,
     peers,
@@ -130,6 +131,10 @@ def run_readme(args):
     return 0
 
 
+def run_instructions(args):
+    return instructions.run(args.record, say)
+
+
 def names(text):
     return tuple(text.split(","))
 
@@ -192,6 +197,9 @@ def add_texts(commands):
     )
     tell.set_defaults(run=run_readme)
     commands.add_parser("report", help="print what all records say").set_defaults(run=run_report)
+    count = commands.add_parser("instructions", help="of the C path, beside those of the record")
+    count.add_argument("--record", action="store_true", help="write it instead")
+    count.set_defaults(run=run_instructions)
     draw = commands.add_parser("charts", help="draw the records: charts.svg and charts.png")
     draw.add_argument("--folder", type=Path, help="where to (benchmarks/results)")
     draw.set_defaults(run=run_charts)

@@ -63,7 +63,7 @@ def codec_rows(rounds: int, course: Course) -> list[dict[str, Any]]:
             "label": result["label"],
             "sides": {
                 CODEC_SIDES[side]: {
-                    "median_us": figures["median_ns"] / 1000,
+                    "median_us": figures["cpu_median_ns"] / 1000,
                     "rounds_us": [one / 1000 for one in figures["rounds"]],
                 }
                 for side, figures in result["sides"].items()
@@ -150,7 +150,7 @@ def report(record: dict[str, Any]) -> list[str]:
             )
         rows.append([result["label"], *cells])
     heads = [
-        "µs an operation",
+        "µs of CPU",
         *HEADS.values(),
         *(f"{HEADS[ours]} : {HEADS[theirs]}" for ours, theirs in pairs),
     ]
@@ -159,7 +159,7 @@ def report(record: dict[str, Any]) -> list[str]:
     return [
         *ratios.aligned(heads, rows),
         "",
-        "Codec: time of a call. Servers: their CPU time for an acknowledgement or a delivery.",
+        "Microseconds of CPU: of a call, or of a server for an acknowledgement or a delivery.",
         f"Ratios: the median of {settings['rounds']} rounds, and the lowest and highest of them.",
         f"{environment.machine(record)}; {record['platform']}.",
         f"Python {record['python']}, {settings['loop']}; {versions}.",
