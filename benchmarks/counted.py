@@ -10,6 +10,8 @@ import asyncio
 import gc
 import json
 import os
+import random
+import secrets
 import sys
 from itertools import count
 from pathlib import Path
@@ -129,6 +131,7 @@ async def do(what, times):
 
 
 async def main():
+    secrets.token_bytes = random.Random(0).randbytes  # the ids of clients are keys of dicts
     sio = server()
     clients = [Client(sio, f"e{number}") for number in range(CLIENTS)]
     sids = [client.join() for client in clients]

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,16 @@ PATH = records.FOLDER / "instructions.json"
 TOLERANCE = 0.03
 MARKER = "getppid"
 SECONDS = 600
+#: Always the same, as is the layout of memory (setarch -R, ids from a fixed seed): how much is copied
+#: depends on it, and how long malloc looks for room.
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "LANG": "C.UTF-8",
+    "PATH": os.defpath,
+    "MALLOC_TOP_PAD_": str(1 << 26),  # room to grow in place
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 28),
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 28),
+}
 
 
 def totals(folder):
@@ -38,23 +49,28 @@ def totals(folder):
     return [found[part] for part in sorted(found)]
 
 
+def script(*under):
+    """Runs what is counted, as it is or under a command; what it printed."""
+    done = subprocess.run(
+        [*under, sys.executable, "-m", "benchmarks.counted"],
+        cwd=records.ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join([*under, 'benchmarks.counted'])} failed:\n{done.stderr}")
+    return json.loads(done.stdout)
+
+
 def count():
     """{item: instructions each time}."""
+    script()  # so that all modules are compiled
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/out"]
-        command += [f"--dump-before={MARKER}", "--combine-dumps=no", sys.executable]
-        done = subprocess.run(
-            [*command, "-m", "benchmarks.counted"],
-            cwd=records.ROOT,
-            env={**os.environ, "PYTHONHASHSEED": "0"},
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
-        if done.returncode != 0:
-            raise SystemExit(f"valgrind or the script failed:\n{done.stderr}")
-        items = json.loads(done.stdout)
+        tool = [shutil.which("valgrind"), "--tool=callgrind", f"--dump-before={MARKER}"]
+        items = script("setarch", "-R", *tool, f"--callgrind-out-file={folder}/out")
         counted = totals(folder)
     between = counted[1::2]  # a part ends at each marker: what came before an item, the item, ...
     if len(between) != len(items):
