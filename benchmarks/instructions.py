@@ -26,8 +26,8 @@ PATH = records.FOLDER / "instructions.json"
 TOLERANCE = 0.03
 MARKER = "getppid"
 SECONDS = 600
-#: Always the same, as is the layout of memory (setarch -R, ids from a fixed seed): how much is copied
-#: depends on it, and how long malloc looks for room.
+#: Always the same, as is the layout of memory (setarch -R, ids from a fixed seed): how much is
+#: copied depends on it, and how long malloc looks for room.
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "LANG": "C.UTF-8",
