@@ -231,7 +231,7 @@ def parser():
 
     two = commands.add_parser("ack", help="real servers under load: ours and its peers")
     add_load_options(two, rounds=5)
-    two.set_defaults(run=run_ack, sides=tuple(peers.SIDES))
+    two.set_defaults(run=run_ack, sides=tuple(peers.COMPARED))
 
     with_sides = (two, *add_emits(commands), *add_crowds(commands))
     for command in with_sides:

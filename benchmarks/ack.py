@@ -44,7 +44,7 @@ def run(
     rounds,
     seconds,
     warmup,
-    sides=tuple(peers.SIDES),
+    sides=tuple(peers.COMPARED),
     loops=peers.LOOPS,
     cores=(load.SERVER_CORE, load.GENERATOR_CORE),
     progress=records.no_progress,

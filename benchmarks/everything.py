@@ -27,7 +27,7 @@ def parts(quick):
     many = QUICK_CLIENTS if quick else CLIENTS
     settings = {
         "codec": {"rounds": usual["rounds"], "samples": 2 if quick else 6, "seconds": 0.01},
-        "ack": {**usual, **loops, "sides": tuple(peers.SIDES)},
+        "ack": {**usual, **loops, "sides": tuple(peers.COMPARED)},
         "fanout": {
             **usual,
             **loops,

@@ -20,15 +20,17 @@ NODE = Path(__file__).parent / "node"
 NODE_LOOP = "node"  # stands for the loop of the side that has no choice
 
 _HYPERCORN = "hypercorn's asyncio worker with its h11 and wsproto, loglevel=WARNING"
+_NODE = (
+    'new Server(http, {transports: ["websocket"], perMessageDeflate: false, serveClient: false}); '
+    "the first request of a client is let go (rawSocket.request = null); "
+)
 
-SIDES = {
+COMPARED = {
     **peers.SIDES,
     "node": Side(
         "Node socket.io",
         None,
-        'new Server(http, {transports: ["websocket"], perMessageDeflate: false, '
-        "serveClient: false}), with bufferutil beside ws; the first request of a client is let go "
-        "(rawSocket.request = null)",
+        _NODE + "ws with bufferutil",
         server="node",
         loops=(NODE_LOOP,),
     ),
@@ -48,6 +50,20 @@ SIDES = {
         loops=("uvloop",),
     ),
 }
+TRIED = {  # what the set-ups of COMPARED were chosen from; measured only where they are named
+    **{
+        f"upstream-{ws}": peers.SIDES["upstream"]._replace(
+            label=f"python-socketio, {ws}",
+            ws=ws,
+            configuration=peers.SIDES["upstream"].configuration.replace("websockets-sansio", ws),
+        )
+        for ws in ("websockets", "wsproto")
+    },
+    "node-plain": COMPARED["node"]._replace(
+        label="Node socket.io, plain", configuration=_NODE + "without bufferutil"
+    ),
+}
+SIDES = {**COMPARED, **TRIED}
 RATIOS = (  # what is to be told: the first over the second
     ("direct", "upstream"),
     ("direct", "node"),
@@ -112,9 +128,14 @@ def install_node():
 def command(side, loop, core=None, options=()):
     """The command line of a server, which pins itself to the core; with options of server.py."""
     if SIDES[side].module is None:
-        pinned = [] if core is None else ["taskset", "-c", str(core)]
-        return [*pinned, install_node(), str(NODE / "server.mjs"), *options]
-    words = [sys.executable, "-m", "benchmarks.server", "--side", side, "--loop", loop, *options]
+        words = [] if core is None else ["taskset", "-c", str(core)]
+        words += ["env", "WS_NO_BUFFER_UTIL=1"] if side == "node-plain" else []
+        return [*words, install_node(), str(NODE / "server.mjs"), *options]
+    quiet = (
+        ["-W", "ignore"] if SIDES[side].ws == "websockets" else []
+    )  # it is deprecated, and says so
+    words = [sys.executable, *quiet, "-m", "benchmarks.server", "--side", side, "--loop", loop]
+    words += options
     return words if core is None else [*words, "--core", str(core)]
 
 
@@ -131,7 +152,7 @@ def node_versions():
 def environment(sides, absent):
     """records.environment(), how the sides are set up, and which are not covered."""
     found = records.environment()
-    if "node" in sides:
+    if any(SIDES[side].module is None for side in sides):
         found["versions"] |= node_versions()
     return {
         **found,

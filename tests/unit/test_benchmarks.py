@@ -174,7 +174,7 @@ def test_ack_record(ack_record):
     check_environment(ack_record)
     check_summaries(ack_record, ack.FIGURES)
     measured = [(result["side"], result["load"]) for result in ack_record["results"]]
-    assert measured == [(side, name) for side in peers.SIDES for name in ack.loads_of(side)]
+    assert measured == [(side, name) for side in peers.COMPARED for name in ack.loads_of(side)]
     for result in ack_record["results"]:
         assert result["loop"] == ("node" if result["side"] == "node" else "uvloop")
         assert all(figure > 0 for figure in result["median"].values())
@@ -494,11 +494,11 @@ def test_codec_table(codec_record):
 def test_ack_tables(ack_record):
     costs, courses = split_tables(tables.lines(ack_record))
     assert costs[0][1:] == [f"uvloop, {name}" for name in ack.LOADS]
-    labels = [side.label for side in peers.SIDES.values()]
+    labels = [side.label for side in peers.COMPARED.values()]
     assert [row[0] for row in costs[1:8]] == labels
     ratios = [f"{peers.SIDES[a].label} : {peers.SIDES[b].label}" for a, b in peers.RATIOS]
     assert [row[0] for row in costs[8:]] == ratios
-    assert len(courses) == 1 + len(peers.SIDES)
+    assert len(courses) == 1 + len(peers.COMPARED)
     for row in (*costs[1:], *courses[1:]):
         assert (row[-1] == "-") == ("hypercorn" in row[0])
         assert "-" not in row[1:-1]

@@ -13,7 +13,7 @@ from benchmarks import broker, load, peers
 RECEIVE = ("--payload", load.EVENT, "--receive", 4, "--seconds", 0.1)
 SERVERS = [
     *((side, loop) for loop in peers.LOOPS for side in ("direct", "asgi", "upstream", "orjson")),
-    *peers.jobs(["node", "hypercorn-asgi", "hypercorn-upstream"], ["uvloop"]),
+    *peers.jobs(["node", "hypercorn-asgi", "hypercorn-upstream", *peers.TRIED], ["uvloop"]),
 ]
 
 
