@@ -90,7 +90,7 @@ asan-tree: $(VENV)/dev node_modules
 		"$$(gcc -print-file-name=libasan.so)" "$$(gcc -print-file-name=libubsan.so)"
 
 asan: asan-tree ## the unit and parity tests with the extension under ASan and UBSan
-	$(ASAN_RUN) tests/unit tests/parity $(addprefix --ignore tests/unit/test_,build.py bench.py benchmarks.py loadgen.py tree.py refleak.py)
+	$(ASAN_RUN) tests/unit tests/parity $(addprefix --ignore tests/unit/test_,build.py bench.py benchmarks.py charts.py instructions.py loadgen.py tree.py refleak.py)
 	$(ASAN_REPORTS)
 
 asan-e2e: asan-tree ## the end-to-end and integration tests, their servers under ASan and UBSan

@@ -17,7 +17,7 @@ ACK = '[{"ok":true,"type":"progress_update","ts":"2'
 EVENTS = ("--payload", EVENT, "--expect", ACK)  # what the generator sends and gets
 SERVER_CORE, GENERATOR_CORE = 0, 1
 OTHER_FILES = 100  # that a process has open besides the sockets of its clients
-START = 1.3  # seconds that a server and a generator need besides what is measured
+START = 1.0  # seconds that a server and a generator need besides what is measured
 
 
 def build_loadgen():
