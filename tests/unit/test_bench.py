@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 from scripted import JOINED, read_frame, scripted
@@ -58,6 +59,11 @@ def test_bench_needs_the_extension_and_the_extra(capsys, monkeypatch):
     monkeypatch.setattr(toolboxsio, "ACCELERATED", False)
     assert cli.main(["bench"]) == 1
     assert "toolboxsio doctor" in capsys.readouterr().err
+
+
+def test_bench_is_for_posix_systems(monkeypatch):
+    monkeypatch.setattr(command, "os", SimpleNamespace(name="nt"))
+    assert command.problem() == "servers are measured on POSIX systems alone"
 
 
 @pytest.mark.parametrize("side", peers.SIDES)

@@ -41,6 +41,8 @@ def is_there(name: str) -> bool:
 
 def problem() -> str | None:
     """Why nothing can be measured, or None."""
+    if os.name != "posix":
+        return "servers are measured on POSIX systems alone"
     if not toolboxsio.ACCELERATED:
         return "toolboxsio is not accelerated: toolboxsio doctor"
     absent = [name for name in NEEDED if not is_there(name)]
