@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -568,6 +569,7 @@ REFUSED_POSTS = {
 SHORT_PING = ('"pingInterval":200,', '"pingInterval":0,')
 
 
+TOO_LARGE = f"HTTP/1.1 413 {HTTPStatus(413).phrase}"  # another one since Python 3.13
 FORBIDDEN = [
     *("handshake", "HTTP/1.1 403 Forbidden", "Connection: close", "Content-Length: 0"),
     "Content-Type: text/plain; charset=utf-8",
@@ -577,14 +579,14 @@ FORBIDDEN = [
 def also_as_upstream(ours: list[Any], theirs: list[Any]) -> list[Any]:
     """The same for what differs only here."""
     lines: list[Any] = []
-    is_too_big = any(line[1:2] == ["HTTP/1.1 413 Request Entity Too Large"] for line in ours)
+    is_too_big = any(line[1:2] == [TOO_LARGE] for line in ours)
     for line in as_upstream(ours):
         other = theirs[len(lines)] if len(lines) < len(theirs) else None
         if line[:2] == ["handshake", "HTTP/1.1 400 Bad Request"]:  # a refusal with its status
             line = FORBIDDEN
         elif line[0] == "refusal":
             line = ["refusal", ""]
-        elif line[1:2] == ["HTTP/1.1 413 Request Entity Too Large"]:
+        elif line[1:2] == [TOO_LARGE]:
             line = [line[0], "HTTP/1.1 400 Bad Request", *line[2:-1], '"Bad Request"']
         elif line[1:2] == ["HTTP/1.1 400 Bad Request"] and other and " 500 " in other[1]:
             line = other
@@ -673,7 +675,7 @@ def test_a_post_without_a_length(trio: Trio, more: str) -> None:
         lines = play(server, session, f"chunked: {more}")
         if more:
             assert [line[1] for line in lines[:2]] == [
-                "HTTP/1.1 413 Request Entity Too Large",
+                TOO_LARGE,
                 "HTTP/1.1 400 Bad Request",
             ], server.name
             assert lines[-1] == ["disconnect", "str 'transport error'"]
