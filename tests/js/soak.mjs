@@ -1,23 +1,25 @@
 // Official clients of the soak: `node soak.mjs '{"urls": [...], "clients": 10, "patience": 60}'`.
 //
 // Each asks and is told things all the time, breaks its connection now and then and lets the client
-// make it anew. Prints a line of JSON when all have connected. Then the first line of the standard
-// input, {"name of a server": number of its last tick}, ends it: it asks no more, waits for these
-// ticks, as many seconds as it has patience, and prints {"counts": {...}, "wrong": {what: [examples]}}.
+// make it anew. Prints a line of JSON when all have connected, and one for each line that it reads:
+// at the first they come to rest; at the second, {"ticks": {"name of a server": its last number}},
+// they wait for these ticks, as many seconds as they have patience, and leave: then it prints
+// {"counts": {...}, "wrong": {what: number}, "examples": {what: [...]}}.
 import { createInterface } from "node:readline";
 import { io } from "sio48";
 
 const config = JSON.parse(process.argv[2]);
 const counts = {};
 const wrong = {};
+const examples = {};
 let isOver = false;
 
 const count = (what) => { counts[what] = (counts[what] ?? 0) + 1; };
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
 function complain(what, example) {
-  wrong[what] = [...(wrong[what] ?? []), example].slice(0, 5);
-  count(`wrong: ${what}`);
+  wrong[what] = (wrong[what] ?? 0) + 1;
+  examples[what] = [...(examples[what] ?? []), example].slice(0, 5);
 }
 
 class Client {
@@ -90,15 +92,20 @@ class Client {
 
 const clients = Array.from({ length: config.clients }, (_, number) => new Client(number));
 while (!clients.every((client) => client.socket.connected)) await pause(20);
-process.stdout.write(`${JSON.stringify({ connected: clients.length })}\n`);
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+
+async function tell(told) {
+  process.stdout.write(`${JSON.stringify(told)}\n`);
+  const { value, done } = await lines.next();
+  if (done) process.exit(1);
+  return JSON.parse(value);
+}
+
 const living = clients.map((client) => client.live());
-const lines = createInterface({ input: process.stdin });
-const last = await new Promise((resolve) => {
-  lines.once("line", (line) => resolve(JSON.parse(line)));
-  lines.once("close", () => process.exit(1));
-});
+await tell({ connected: clients.length });
 isOver = true;
 await Promise.all(living);
+const last = (await tell({ resting: clients.length })).ticks;
 const deadline = Date.now() + 1000 * config.patience;
 while (!clients.every((client) => client.isDone(last)) && Date.now() < deadline) await pause(20);
 for (const client of clients.filter((each) => !each.isDone(last))) {
@@ -110,4 +117,4 @@ for (const client of clients) {
   client.socket.disconnect();
 }
 await pause(200); // what they say as they leave
-process.stdout.write(`${JSON.stringify({ counts, wrong })}\n`, () => process.exit());
+process.stdout.write(`${JSON.stringify({ counts, wrong, examples })}\n`, () => process.exit());

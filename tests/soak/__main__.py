@@ -43,6 +43,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=Plan.seconds)
     parser.add_argument("--clients", type=int, default=Plan.clients)
     parser.add_argument("--rate", type=float, default=Plan.rate)
+    parser.add_argument("--tick", type=float, default=Plan.tick)
     parser.add_argument("--warm-up", type=float, default=Plan.warm_up)
     parser.add_argument("--patience", type=float, default=Plan.patience)
     parser.add_argument("--life", type=float, nargs=2, default=Plan.life)

@@ -12,13 +12,22 @@ import socketio
 from .peers import OTHER, Findings, Gone, HandPeer, Kind, Peer, PythonPeer, Unanswered
 
 #: How many of a hundred clients are of each kind.
-SHARES: dict[Kind, int] = {"websocket": 72, "deflate": 10, "upgrade": 10, "polling": 7, "python": 1}
+SHARES: dict[Kind, int] = {"websocket": 73, "deflate": 10, "upgrade": 10, "polling": 7}
 STAYING = 0.3  # the share of those that stay to the end
 AWAY_SECONDS = 2.0
 ROOM_SIZE = 40
 CONNECTING = 100  # at a time
 SMALL, MIDDLE, LARGE = 40, 2000, 60_000
 FAILURES = (Gone, aiohttp.ClientError, ConnectionError, TimeoutError)
+
+
+def web_client(**options: Any) -> aiohttp.ClientSession:
+    """For as many connections at once as are needed."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, **options),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+    )
 
 
 class Crowd:
@@ -31,6 +40,7 @@ class Crowd:
         rate: float,
         life: tuple[float, float],
         findings: Findings,
+        shares: dict[Kind, int] = SHARES,
     ) -> None:
         self.urls = urls
         self.findings = findings
@@ -42,12 +52,10 @@ class Crowd:
         self.here = 0
         #: Peers that stay, by server.
         self.staying: dict[str, list[Peer]] = {url: [] for url in urls}
-        self.web = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),
-        )
-        kinds = [kind for kind, share in SHARES.items() for _ in range(share)]
+        self.web = web_client()
+        # uvicorn ends connections that are idle for five seconds: a POST may meet that.
+        self.posts = web_client(force_close=True)
+        kinds = [kind for kind, share in shares.items() for _ in range(share)]
         chance = random.Random(7)
         chance.shuffle(kinds)
         self.clients = [
@@ -69,9 +77,21 @@ class Crowd:
         peers = [client.peer for client in self.clients if client.peer is not None]
         return [peer for peer in peers if not peer.over.is_set()]
 
+    async def settle(self, last: dict[tuple[str, str], int]) -> None:
+        """Wait until everybody has the last numbers."""
+        try:
+            async with asyncio.timeout(self.findings.patience):
+                while any(peer.numbers.behind(last) for peer in self.peers()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            for peer in self.peers():
+                for what in peer.numbers.behind(last):
+                    peer.wrong("the last number is missing", what)
+
     async def leave(self) -> None:
         await asyncio.gather(*(peer.close() for peer in self.peers()))
         await self.web.close()
+        await self.posts.close()
 
     async def pause(self, seconds: float) -> None:
         """Wait, no longer than to the end of all."""
@@ -134,7 +154,9 @@ class Client:
         if self.kind == "python":
             peer: Peer = PythonPeer(self.url, self.number, crowd.findings)
         else:
-            peer = HandPeer(self.url, self.number, crowd.findings, self.kind, crowd.web)
+            peer = HandPeer(
+                self.url, self.number, crowd.findings, self.kind, crowd.web, crowd.posts
+            )
         self.remembered, self.in_rooms = 0, []
         async with crowd.connecting:
             try:

@@ -15,8 +15,6 @@ from typing import Any
 
 from emits_handlers import sizes
 
-TICK_SECONDS = 1.0
-VOLATILE_SECONDS = 2.0
 #: Bytes of the paddings of ticks: compressed, and not; every tenth tick has an attachment.
 PADDINGS = ("", "", "", "padding " * 200)
 OTHER = "/other"
@@ -81,7 +79,7 @@ class Emitter:
 
     async def tick(self) -> None:
         for number in itertools.count(1):
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(CONFIG["tick_seconds"])
             for namespace in self.ticks:
                 padding: Any = PADDINGS[number % len(PADDINGS)]
                 if number % 10 == 0:
@@ -93,7 +91,7 @@ class Emitter:
 
     async def tick_volatile(self) -> None:
         while True:
-            await asyncio.sleep(VOLATILE_SECONDS)
+            await asyncio.sleep(2 * CONFIG["tick_seconds"])
             self.volatile += 1
             await self.sio.emit("volatile", (self.name, self.volatile), volatile=True)
 

@@ -197,11 +197,18 @@ class HandPeer(Peer):
     """A client by hand."""
 
     def __init__(
-        self, url: str, number: int, findings: Findings, kind: Kind, web: aiohttp.ClientSession
+        self,
+        url: str,
+        number: int,
+        findings: Findings,
+        kind: Kind,
+        web: aiohttp.ClientSession,
+        posts: aiohttp.ClientSession,
     ) -> None:
         super().__init__(url, number, findings)
         self.kind = kind
         self.web = web
+        self.posts = posts
         self.who += f" ({kind})"
         self.ws: aiohttp.ClientWebSocketResponse | None = None
         self.eio_sid = ""
@@ -256,8 +263,7 @@ class HandPeer(Peer):
     async def upgrade(self) -> None:
         """As the official client does it: no more polls and POSTs once the server has agreed."""
         assert self.reader is not None
-        plain = self.web
-        ws = await plain.ws_connect(
+        ws = await self.web.ws_connect(
             f"{self.url}/socket.io/?EIO=4&transport=websocket&sid={self.eio_sid}",
             max_msg_size=0,
         )
@@ -294,7 +300,7 @@ class HandPeer(Peer):
 
     async def post(self, body: str) -> None:
         url = f"{self.url}/socket.io/?EIO=4&transport=polling&sid={self.eio_sid}"
-        async with self.web.post(url, data=body.encode()) as response:
+        async with self.posts.post(url, data=body.encode()) as response:
             text = await response.text()
             if response.status != 200 and not self.is_leaving:
                 self.wrong("a POST was refused", f"{response.status} {text}")

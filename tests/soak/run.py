@@ -5,16 +5,16 @@ import contextlib
 import json
 import os
 import resource
+import sys
 import tempfile
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from tests.e2e.harness import JS, OURS, Server, node, serving
+from tests.e2e.harness import JS, OURS, ROOT, Server, node, serving
 from tests.e2e.redis_process import RedisProcess
 
 from . import verdict
@@ -32,18 +32,20 @@ MIB = 1 << 20
 class Plan:
     """What is asked for.
 
-    `rate`: actions of a client in a second. `life`: seconds, the shortest and the longest, that
-    those that do not stay are connected at a time. `patience`: seconds after which something is
-    taken for lost. `ping`: seconds, ping_interval and ping_timeout: one that was cut while it
-    polled is missed after their sum.
+    `rate`: actions of a client in a second. `tick`: seconds between two events to all. `life`:
+    seconds, the shortest and the longest, that those that do not stay are connected at a time.
+    `companions`: clients of each kind that is another's program. `patience`: seconds after which
+    something is taken for lost. `ping`: seconds, ping_interval and ping_timeout: one that was cut
+    while it polled is missed after their sum.
     """
 
     seconds: float = 1200
     clients: int = 2000
-    rate: float = 0.35
+    rate: float = 0.5
+    tick: float = 2
     warm_up: float = 180
     most_growth: float = verdict.GROWTH
-    official: int = 12
+    companions: int = 12
     patience: float = 60
     life: tuple[float, float] = (5, 60)
     ping: tuple[float, float] = (10, 40)
@@ -66,35 +68,37 @@ def machine_busy() -> tuple[float, float]:
     return sum(values) - values[3] - values[4], sum(values)
 
 
-class Official:
-    """The official clients' process: see tests/js/soak.mjs."""
+class Companions:
+    """Clients in a process of their own: python_clients.py, tests/js/soak.mjs."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+        self.name = name
         self.process = process
 
     @classmethod
-    async def begin(cls, urls: list[str], clients: int, patience: float) -> "Official":
-        config = json.dumps({"urls": urls, "clients": clients, "patience": patience})
+    async def begin(cls, name: str, command: list[str], config: dict[str, Any]) -> "Companions":
         process = await asyncio.create_subprocess_exec(
-            node(),
-            str(JS / "soak.mjs"),
-            config,
+            *command,
+            json.dumps(config),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
         )
-        official = cls(process)
-        await official.line()
-        return official
+        companions = cls(name, process)
+        await companions.line()
+        return companions
 
     async def line(self) -> dict[str, Any]:
         assert self.process.stdout is not None
-        async with asyncio.timeout(120):
-            told: dict[str, Any] = json.loads(await self.process.stdout.readline())
+        async with asyncio.timeout(200):
+            line = await self.process.stdout.readline()
+        assert line, f"{self.name} clients have ended"
+        told: dict[str, Any] = json.loads(line)
         return told
 
-    async def end(self, ticks: dict[str, int]) -> dict[str, Any]:
+    async def tell(self, value: Any) -> dict[str, Any]:
         assert self.process.stdin is not None
-        self.process.stdin.write(f"{json.dumps(ticks)}\n".encode())
+        self.process.stdin.write(f"{json.dumps(value)}\n".encode())
         return await self.line()
 
     async def close(self) -> None:
@@ -154,17 +158,6 @@ class Soak:
                         flush=True,
                     )
 
-    async def settle(self, crowd: Crowd, last: dict[tuple[str, str], int]) -> None:
-        """Wait until everybody has the last numbers."""
-        deadline = time.monotonic() + self.plan.patience
-        while time.monotonic() < deadline:
-            if not any(peer.numbers.behind(last) for peer in crowd.peers()):
-                return
-            await asyncio.sleep(0.05)
-        for peer in crowd.peers():
-            for what in peer.numbers.behind(last):
-                peer.wrong("the last number is missing", what)
-
     async def kept(self, before: dict[str, Any]) -> dict[str, Any]:
         """What the servers keep when all have gone, or after a while."""
         deadline = time.monotonic() + self.plan.patience + sum(self.plan.ping)
@@ -181,8 +174,7 @@ class Soak:
             before = await self.call_all("GET", "/kept")
             await self.call_all("POST", "/begin")
             crowd = Crowd(urls, self.plan.clients, self.plan.rate, self.plan.life, self.findings)
-            official = await Official.begin(urls, self.plan.official, self.plan.patience)
-            stack.push_async_callback(official.close)
+            companions = await self.companions(urls, stack)
             crowd.begin()
             cpu = {n: cpu_seconds(s.process.pid) for n, s in self.servers.items()}
             own_cpu, (busy, ticks) = time.process_time(), machine_busy()
@@ -197,37 +189,58 @@ class Soak:
             busy, ticks = (now - b for now, b in zip(machine_busy(), (busy, ticks), strict=True))
             load = {"clients": time.process_time() - own_cpu, "machine": busy / ticks}
             load |= {n: cpu_seconds(s.process.pid) - cpu[n] for n, s in self.servers.items()}
-            await crowd.rest()
+            await asyncio.gather(crowd.rest(), *(each.tell("rest") for each in companions))
             for task in watching:
                 task.cancel()
             ends = await self.call_all("POST", "/end")
-            await self.settle(crowd, last_numbers(ends))
-            told = await official.end({name: end["ticks"]["/"] for name, end in ends.items()})
+            last = last_numbers(ends)
+            ticks = {name: end["ticks"]["/"] for name, end in ends.items()}
+            told = {"ticks": ticks, "all": [[*key, number] for key, number in last.items()]}
+            await asyncio.gather(crowd.settle(last), *(self.end(each, told) for each in companions))
             await crowd.leave()
             kept = await self.kept(before)
             held = await self.call_all("GET", "/held")
             redis = {n: f["redis"] for n, f in (await self.call_all("GET", "/figures")).items()}
-        return self.report(before, kept, held, redis, told, load)
+        return self.report(before, kept, held, redis, load)
 
-    def report(
-        self, before: Any, kept: Any, held: Any, redis: Any, official: Any, load: Any
-    ) -> dict[str, Any]:
-        wrong = Counter(self.findings.wrong)
-        examples = dict(self.findings.examples)
-        for what, found in official["wrong"].items():
-            name = f"official: {what}"
-            wrong[name] = official["counts"][f"wrong: {what}"]
-            examples[name] = found
-        counts = self.findings.counts | {f"official {k}": n for k, n in official["counts"].items()}
+    async def companions(
+        self, urls: list[str], stack: contextlib.AsyncExitStack
+    ) -> list[Companions]:
+        """Clients that are others' programs, in processes of their own."""
+        plan = self.plan
+        config = {"urls": urls, "clients": plan.companions, "patience": plan.patience}
+        found = []
+        for name, command, more in (
+            ("JavaScript", [node(), str(JS / "soak.mjs")], {}),
+            (
+                "Python",
+                [sys.executable, "-m", "tests.soak.python_clients"],
+                {"rate": 2 * plan.rate, "life": plan.life},
+            ),
+        ):
+            companions = await Companions.begin(name, command, config | more)
+            stack.push_async_callback(companions.close)
+            found.append(companions)
+        return found
+
+    async def end(self, companions: Companions, last: Any) -> None:
+        """Let companions settle and leave, and take their findings."""
+        told = await companions.tell(last)
+        name, findings = companions.name, self.findings
+        findings.counts.update({f"{name} {what}": n for what, n in told["counts"].items()})
+        findings.wrong.update({f"{name}: {what}": n for what, n in told["wrong"].items()})
+        findings.examples |= {f"{name}: {what}": e for what, e in told["examples"].items()}
+
+    def report(self, before: Any, kept: Any, held: Any, redis: Any, load: Any) -> dict[str, Any]:
         logs = {
             name: [*held[name]["log"], *server.stderr().splitlines()]
             for name, server in self.servers.items()
         }
         report = {
             **vars(self.plan),
-            "counts": dict(sorted(counts.items())),
-            "wrong": wrong,
-            "examples": examples,
+            "counts": dict(sorted(self.findings.counts.items())),
+            "wrong": self.findings.wrong,
+            "examples": self.findings.examples,
             "cpu": load,
             "logs": logs,
             "before": before,
@@ -282,6 +295,7 @@ def soak(plan: Plan) -> dict[str, Any]:
                     options=options,
                     logs="WARNING",
                     call_seconds=plan.patience / 2,
+                    tick_seconds=plan.tick,
                     faults=plan.faults,
                 )
             )

@@ -16,7 +16,7 @@ from tests.e2e.harness import ROOT, stop
 
 pytestmark = pytest.mark.timeout(120)
 
-SHORT = "--seconds 8 --clients 120 --rate 2 --life 1 6 --warm-up 1 --ping 2 5"
+SHORT = "--seconds 8 --clients 120 --rate 2 --tick 0.4 --life 1 6 --warm-up 1 --ping 2 5"
 #: What a run grows by while it warms up; the leak that is made is more than twice of it.
 ALLOWED = ["--most-growth", str(12 << 20)]
 FAULTS = {

@@ -96,7 +96,14 @@ HAPPENED = (
     *("acks", "tick", "said", "volatile", "questions", "attachments", "connections", "upgrades"),
     *("goes_properly", "closes", "cuts", "cuts_in_the_midst", "is_kicked", "is_kicked_by_another"),
     *("echoes", "echoes_at_once", "sends_bytes", "slow", "tells", "says", "remembers", "is_asked"),
-    *("lets_ask", "moves", "echoes_elsewhere", "leaves_elsewhere", "official acks"),
+    *(
+        "lets_ask",
+        "moves",
+        "echoes_elsewhere",
+        "leaves_elsewhere",
+        "JavaScript acks",
+        "Python acks",
+    ),
 )
 
 
