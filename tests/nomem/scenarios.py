@@ -411,6 +411,26 @@ async def events_in_order(stage):
     await stage.end()
 
 
+class OwnJson:
+    """A `json=` of the application's."""
+
+    dumps = staticmethod(json.dumps)
+    loads = staticmethod(json.loads)
+
+
+@scenario(json=OwnJson)
+async def own_json(stage):
+    client = stage.client()
+    if client is not None:
+        client.send(*SESSION)
+        await stage.turn(12)
+        await stage.emit("e", ({"a": 1}, "\xe9"))
+        await stage.emit("e", [1, b"2"])
+        await stage.emit("e", (1, b"2"))
+        client.send('42["e",', REFUSED)
+    await stage.end()
+
+
 @scenario()
 async def namespaces(stage):
     client = stage.client()
