@@ -10,7 +10,7 @@ ASAN_TREE := build/asan
 REFLEAK_TREE := build/refleak
 NOMEM_TREE := build/nomem
 VALGRIND_TREE := build/valgrind
-TREE_FILES := csrc toolboxsio tests benchmarks pyproject.toml setup.py README.md LICENSE
+TREE_FILES := csrc toolboxsio tests benchmarks Makefile pyproject.toml setup.py README.md LICENSE
 ASAN_FLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 .DEFAULT_GOAL := help
