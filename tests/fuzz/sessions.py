@@ -357,8 +357,9 @@ class World:
             loop.turn(leave)
             loop.settle()
         for _ in range(4):
-            self.release()
-            loop.settle()
+            while self.hung:  # handlers that wait one after the other, too
+                self.release()
+                loop.settle()
             _fuzz_host.advance(LONG)
             loop.settle()
         self.check()
