@@ -122,4 +122,6 @@ def test_nicegui(nicegui: NiceGui, browsers: list[Browser]) -> None:
     for browser in browsers:
         browser.visit("about:blank", DESKTOP)
     wait_until("nobody is connected", lambda: nicegui.clients() == {})
-    assert [line for line in nicegui.said().splitlines() if "ready to go" not in line] == []
+    said = nicegui.said().splitlines()
+    usual = ("ready to go", "binding propagation for")  # it tells of a machine that is slow
+    assert [line for line in said if not any(words in line for words in usual)] == []
