@@ -30,11 +30,11 @@ test: build node_modules ## install everything and run the Python tests, upstrea
 	$(if $(T),$(PYTEST) $(T),$(MAKE) -k -j 2 -O test-e2e test-rest)
 
 .PHONY: test-e2e test-rest
-test-e2e:
-	$(PYTEST) tests/e2e
+test-e2e: # about half of the time
+	$(PYTEST) tests/e2e tests/integration
 
 test-rest:
-	$(PYTEST) tests --ignore tests/e2e
+	$(PYTEST) tests --ignore tests/e2e --ignore tests/integration
 
 # Kept between runs; the tests are run in a copy of the tree within it.
 TRIXIE ?= $(or $(TMPDIR),/var/tmp)/toolboxsio-trixie
