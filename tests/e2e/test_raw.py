@@ -596,12 +596,18 @@ def also_as_upstream(ours: list[Any], theirs: list[Any]) -> list[Any]:
     return lines
 
 
+#: Its poll is given up when its ping times out: which of the two is seen first is the machine's.
+EITHER_FIRST = {polling_without_answer: ("str 'ping timeout'", "str 'transport error'")}
+
+
 def play(server: Server, function: Case, name: str) -> list[Any]:
     run = f"raw-{abs(hash(name))}"
     with Wire(server.port, run) as wire:
         function(wire)
         wire.end()
-    return [*wire.lines, ["handlers"], *server.transcript(run)]
+    one, other = EITHER_FIRST.get(function, ("", None))
+    told = [[one if word == other else word for word in line] for line in server.transcript(run)]
+    return [*wire.lines, ["handlers"], *told]
 
 
 @pytest.fixture(scope="module")
