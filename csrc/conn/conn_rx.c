@@ -170,7 +170,7 @@ refuse(TbxConnObject *conn, unsigned code, const char *reason)
 bool
 tbx_conn_count_control(TbxConnObject *conn)
 {
-    uint32_t second = (uint32_t)tbx_now();
+    uint32_t second = (uint32_t)(uint64_t)tbx_now(); /* which may wrap */
     if (conn->control_second != second) {
         conn->control_second = second;
         conn->n_control = 0;
