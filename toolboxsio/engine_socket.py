@@ -265,8 +265,7 @@ class EngineSocket(PollingSocket):
             self._hang_up()  # what waits for it may still leave, and nobody waits for that
             await self.close(wait=False, abort=True, reason=server.reason.TRANSPORT_CLOSE)
         else:
-            server.logger.info("%s: Client is gone, closing socket", self.sid)
-            await self.close(wait=False, abort=False, reason=server.reason.PING_TIMEOUT)
+            await self._give_up()
             self._hang_up()
 
     def _too_slow(self, waiting: int) -> None:

@@ -65,13 +65,10 @@ make_list(TbxState *state, PyObject *event, PyObject *value, PyObject *attachmen
 static PyObject *
 dump_list(PyObject *json, PyObject *list)
 {
-    PyObject *text = NULL;
     PyObject *dumps = PyObject_GetAttrString(json, "dumps");
-    PyObject *args = PyTuple_Pack(1, list);
-    PyObject *options = Py_BuildValue("{s(ss)}", "separators", ",", ":");
-    if (dumps != NULL && args != NULL && options != NULL) {
-        text = PyObject_Call(dumps, args, options);
-    }
+    PyObject *args = dumps != NULL ? PyTuple_Pack(1, list) : NULL;
+    PyObject *options = args != NULL ? Py_BuildValue("{s(ss)}", "separators", ",", ":") : NULL;
+    PyObject *text = options != NULL ? PyObject_Call(dumps, args, options) : NULL;
     Py_XDECREF(dumps);
     Py_XDECREF(args);
     Py_XDECREF(options);

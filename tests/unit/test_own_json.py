@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import engineio
 import pytest
-from connections import Client, Polling, server
+from connections import Client, Polling, server, until
 
 import toolboxsio
 
@@ -157,6 +157,34 @@ async def test_loads_may_end_the_session(sio, own):
     client.send('427["same"]', '428["same"]')
     assert client.taken() == []
     assert "abort" in client.transport.names()
+
+
+@pytest.mark.parametrize("does", ["connection_lost", "reads", "replaces"])
+async def test_loads_raises_after_what_it_has_done(sio, own, does):
+    """The text is read once more, by Python, from where it was."""
+    client = joined(sio, own)
+    texts = []
+
+    def loads(text):
+        texts.append(text)
+        if len(texts) == 1:
+            if does == "connection_lost":
+                client.conn.connection_lost(None)
+            elif does == "reads":  # into the memory where the text is, if nothing kept it
+                client.send('429["same","' + "x" * 100 + '"]')
+            else:
+                sio.on("other", lambda sid: None)
+            raise LookupError
+        return json.loads(text)
+
+    own.loads = loads
+    client.send('427["same",1]', '428["same",2]')
+    if does == "connection_lost":  # what came before it is read
+        await until(lambda: client.socket.closed)
+        assert texts == ['["same",1]'] * 2 + ['["same",2]']
+    else:
+        answers = ["437[1]", "438[2]"] + (['439["' + "x" * 100 + '"]'] if does == "reads" else [])
+        assert sorted(await client.until(len(answers))) == sorted(answers)
 
 
 async def test_dumps_may_end_a_session(sio, own):
