@@ -230,7 +230,7 @@ class _Timed:
         super().connection_lost(exc)  # type: ignore[misc]
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the client. Headers that end in the read in which they begin are measured there."""
+        """Bytes of the client. Headers that are whole in one read are measured where they end."""
         was_in_headers = self._in_headers
         self._read_bytes = len(data) + (self._read_bytes if was_in_headers else 0)
         super().data_received(data)  # type: ignore[misc]
