@@ -90,6 +90,7 @@ asan-tree: $(VENV)/dev node_modules
 		"$$(gcc -print-file-name=libasan.so)" "$$(gcc -print-file-name=libubsan.so)"
 
 asan: asan-tree ## the unit and parity tests with the extension under ASan and UBSan
+	@PYTHON=$(PYTHON) .ci/need redis stdlib-tests
 	$(ASAN_RUN) tests/unit tests/parity $(addprefix --ignore tests/unit/test_,build.py bench.py benchmarks.py charts.py instructions.py loadgen.py tree.py refleak.py)
 	$(ASAN_REPORTS)
 
@@ -162,9 +163,11 @@ portable: $(VENV)/dev build/venv-portable ## the C sources for other systems: co
 		TESTS="$(filter-out test_clock test_nomem,$(patsubst tests/c/%.c,%,$(wildcard tests/c/test_*.c)))"
 	for mac in aarch64-macos x86_64-macos; do $(PORTABLE_CTEST) CC=$$mac VARIANTS=plain RUNNER="echo linked:" || exit 1; done
 
-nightly: build node_modules ## the generated tests, hostile clients and faults, at length; Windows' event loop
-	@PYTHON=$(PYTHON) .ci/need valgrind
-	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity tests/hostile tests/unit/test_instructions.py tests/e2e/test_conformance.py tests/e2e/test_differential.py tests/e2e/test_faults.py --timeout 3600
+nightly: build node_modules ## the generated tests, hostile clients, faults, leaks, crowds and idle proxies, at length
+	@PYTHON=$(PYTHON) .ci/need valgrind redis nginx stdlib-tests
+	TOOLBOXSIO_NIGHTLY=1 $(PYTEST) tests/parity tests/hostile tests/unit/test_instructions.py \
+		$(patsubst %,tests/e2e/test_%.py,conformance differential faults leaks crowds) \
+		tests/integration/test_proxy.py --timeout 3600
 
 soak: build node_modules ## clients of every kind for SECONDS=1200, CLIENTS=2000 of them, on two servers and Redis
 	@PYTHON=$(PYTHON) .ci/need redis

@@ -119,7 +119,9 @@ core = Extension(
     optional=not (flag("REQUIRE_EXT") or flag("DEV") or flag("DEBUG")),
 )
 
-wanted = platform.python_implementation() == "CPython" and not flag("PURE")
+# A free-threaded interpreter would turn the GIL on for the whole process.
+has_gil = not sysconfig.get_config_var("Py_GIL_DISABLED")
+wanted = platform.python_implementation() == "CPython" and has_gil and not flag("PURE")
 setup(
     ext_modules=[core] if wanted else [],
     cmdclass={"build_ext": BuildExt, "build_loadgen": BuildLoadgen},

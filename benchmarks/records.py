@@ -12,6 +12,9 @@ PACKAGES = (*machine.PACKAGES, "hypercorn", "wsproto")
 
 
 def git(*args):
+    """What git says of the checkout; nothing in a source archive."""
+    if not (ROOT / ".git").exists():
+        return ""
     done = subprocess.run(["git", *args], cwd=ROOT, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
@@ -19,7 +22,7 @@ def git(*args):
 def environment():
     """What a figure depends on besides the code: part of every record."""
     return {
-        "commit": git("rev-parse", "HEAD"),
+        "commit": git("rev-parse", "HEAD") or "unknown",
         "dirty": git("status", "--porcelain", "--", ".", ":!benchmarks/results") != "",
         **machine.environment(PACKAGES),
     }

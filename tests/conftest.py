@@ -19,9 +19,14 @@ def top():
 @pytest.fixture(scope="session")
 def tracked():
     """Paths, relative to the top, of the files that belong to the tree."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listing = subprocess.run(command, cwd=TOP, check=True, capture_output=True, text=True)
-    return [name for name in listing.stdout.splitlines() if (TOP / name).is_file()]
+    if (TOP / ".git").exists():
+        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+        listing = subprocess.run(command, cwd=TOP, check=True, capture_output=True, text=True)
+        names = listing.stdout.splitlines()
+    else:  # a source archive, which has a list of its own
+        [sources] = TOP.glob("*.egg-info/SOURCES.txt")
+        names = sources.read_text().splitlines()
+    return [name for name in names if (TOP / name).is_file()]
 
 
 @pytest.fixture(scope="session")

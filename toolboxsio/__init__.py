@@ -6,6 +6,7 @@ Every public name of ``socketio`` is here; :class:`AsyncServer`, :class:`ASGIApp
 
 from __future__ import annotations
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from typing import Any
 
@@ -26,6 +27,7 @@ from .redis import AsyncRedisManager, is_available
 from .server import AsyncServer
 from .status import status
 
+_WITH_EXTRAS = ("gunicorn", "metrics", "uvicorn")
 _OWN = ("ASGIApp", "AsyncManager", "AsyncRedisManager", "AsyncServer")
 
 __all__ = [
@@ -56,5 +58,7 @@ ack = _core_module.ack if _core_module else _pure_ack
 
 
 def __getattr__(name: str) -> Any:
-    """The modules of python-socketio, as in ``toolboxsio.exceptions``."""
+    """Modules that need an extra, and those of python-socketio (``toolboxsio.exceptions``)."""
+    if name in _WITH_EXTRAS:
+        return _import_module(f"{__name__}.{name}")
     return getattr(_socketio, name)

@@ -89,14 +89,13 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         max_pending: int = 8 * 1024 * 1024,
         health_check_interval: float = 10,
     ) -> None:
-        more = {} if json is None else {"json": json}  # which the first 5.16 did not have
         super().__init__(
             url,
             channel=channel,
             write_only=write_only,
             logger=logger,
             redis_options=redis_options,
-            **more,
+            json=json,
         )
         if hiredis is None:
             raise RuntimeError(

@@ -6,6 +6,7 @@ DEMO_SECONDS=n serves n seconds after the talk and ends; DEMO_PORT is the port (
 import asyncio
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -66,7 +67,8 @@ def main() -> int:
         if not health["accelerated"]:
             raise SystemExit("demo: the extension is not in use: toolboxsio doctor says why")
         asyncio.run(talk(url))
-        print(f"page         {url}/socketio/debug (`toolboxsio token --sub u-1` prints a token)")
+        token = f"{shlex.quote(sys.executable)} -m toolboxsio token --sub u-1"
+        print(f"page         {url}/socketio/debug (a token for it: {token})")
         end = "Ctrl-C ends it" if seconds is None else f"for {seconds} s"
         print(f"It works. Serving on {url} (Socket.IO at {socketio.SIO_PATH}), {end}.", flush=True)
         server.wait(None if seconds is None else float(seconds))
