@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["STOP_SECONDS", "stop_clients", "watch_request"]
+__all__ = ["STOP_SECONDS", "is_uvicorn", "stop_clients", "watch_request"]
 
 #: Seconds that handlers have to come to their end, unless told otherwise.
 STOP_SECONDS = 5.0
@@ -88,7 +88,7 @@ def _drop(eio: Any, socket: Any) -> None:
     conn: Any = getattr(socket, "conn", None)
     if _is_left(socket):
         conn.abort()
-        socket._interrupt()
+        socket._interrupt(at_once=True)
     elif conn is not None:
         conn.release()
     eio.sockets.pop(socket.sid, None)
@@ -118,14 +118,19 @@ async def _end(eio: Any, socket: Any, code: int) -> None:
         eio.logger.exception("a session could not be ended")
 
 
+def is_uvicorn(owner: Any) -> bool:
+    """Whether an object is one of uvicorn's protocols, or of ours on top of them."""
+    module = type(owner).__module__
+    return module.startswith("uvicorn.") or module == "toolboxsio.uvicorn"
+
+
 def _protocol_of(environ: dict[str, Any]) -> Any:
     """uvicorn's protocol behind a request: ``receive`` is a method of it, or of the cycle of a
     request, whose ``on_response`` is. None: another server's, or something stands between."""
     owner = getattr(environ.get("asgi.receive"), "__self__", None)
     owner = getattr(getattr(owner, "on_response", None), "__self__", owner)
-    module = type(owner).__module__
-    is_known = module.startswith("uvicorn.") or module == "toolboxsio.uvicorn"
-    return owner if is_known and isinstance(getattr(owner, "tasks", None), set) else None
+    has_tasks = isinstance(getattr(owner, "tasks", None), set)
+    return owner if has_tasks and is_uvicorn(owner) else None
 
 
 class _Shutdown:
@@ -148,9 +153,15 @@ class _Shutdown:
         stops = [eio.stop_soon(1012, protocol.tasks) for eio in self.servers]
         if self.is_message:  # our goodbye comes before its own
             for task in stops:
-                task.add_done_callback(lambda _: type(protocol).shutdown(protocol))
+                task.add_done_callback(lambda _: _shut_down(protocol))
         else:
             type(protocol).shutdown(protocol)
+
+
+def _shut_down(protocol: Any) -> None:
+    """uvicorn's own ``shutdown()`` of a WebSocket; it fails where the client has said goodbye."""
+    if not protocol.transport.is_closing():
+        type(protocol).shutdown(protocol)
 
 
 def watch_request(environ: dict[str, Any], eio: Any, is_message: bool = False) -> None:

@@ -11,9 +11,6 @@ import toolboxsio
 from toolboxsio.bench.command import add_arguments as add_bench_arguments
 from toolboxsio.doctor import doctor
 
-SHUTDOWN_SECONDS = 5  # for the connected clients, which uvicorn would wait for without an end
-
-
 _PR_SET_PDEATHSIG = 1
 
 

@@ -23,7 +23,7 @@ from ._bystanders import behind
 from ._drain import drain_all
 from ._load import core
 from ._polling import PollingSocket, is_replaced
-from ._server_stop import watch_request
+from ._server_stop import is_uvicorn, watch_request
 from .errors import PacketError, TooBigError, TooLateError
 from .packet import EnginePacket
 
@@ -50,6 +50,12 @@ _LATE_SECONDS = 1
 
 #: Seconds for an ASGI server to take the last messages.
 _CLOSE_SECONDS = 10
+
+#: Seconds between two looks.
+_TURN_SECONDS = 0.01
+
+#: Characters of what a client has sent, in a line of the log.
+_LONGEST_SAID = 100
 
 #: Messages of a client that are not handled in C, in a row before others have their turn.
 _MOST_AT_ONCE = 16
@@ -197,19 +203,22 @@ class EngineSocket(PollingSocket):
         conn = self.conn
         if conn is None:
             return
-        text = text.encode("ascii", "replace").decode()[:_LONGEST_REASON]
         if conn.path == "direct":
-            conn.close(code, text)
+            conn.close(code, _reason_of(text))
         elif conn.path == "asgi":
             self._ending = self._ending or (code, text)
             self._interrupt()
         elif conn.path == "polling" and self.closed:
             conn.expect(DUE_LEAVE, _LATE_SECONDS)
 
-    def _interrupt(self) -> None:
-        """Let the reader of messages come to its end; what it handles just now, it handles."""
+    def _interrupt(self, at_once: bool = False) -> None:
+        """Let the reader of messages come to its end; what it handles just now, it handles, and
+        unless ``at_once`` what is being sent is sent."""
         self._interrupted = True
         self._resume_reading()
+        if not at_once and self._send_message is not None and self.conn.draining:
+            self.server.hub().start(self._leave_messages(), copy_context())  # which bounds it
+            return
         reader = self._reader
         if reader is not None and not self._handles_event and reader is not asyncio.current_task():
             reader.cancel()
@@ -248,6 +257,8 @@ class EngineSocket(PollingSocket):
         elif kind == DUE_CONNECT:
             if not server.owner._has_joined(self.sid):
                 await self.refuse("no namespace was joined in time")
+            elif not server.owner._is_connected(self.sid):  # its handler may still refuse
+                self.conn.expect(DUE_CONNECT)
         elif kind == DUE_MESSAGE:
             await self.refuse(TooLateError("a message was not whole in time"))
 
@@ -293,6 +304,7 @@ class EngineSocket(PollingSocket):
             queue.task_done()
         if self.conn is not None:
             self.conn.abort()
+            self._interrupt(at_once=True)
 
     # --- packets in ---
 
@@ -350,11 +362,13 @@ class EngineSocket(PollingSocket):
         """Whether the client lives, as far as is known; one that does not is let go.
 
         Mirrors: ``engineio.async_socket.AsyncSocket.check_ping_timeout``, but the session ends in a
-        task of its own: who sends to it does not wait for the application to be told.
+        task of its own: who sends to it does not wait for the application to be told. PONGs on a
+        WebSocket are the connection's, which has a deadline for them.
         """
         if self.conn is None or self.closed:
             return cast("bool", await super().check_ping_timeout())
-        if not self.last_ping or time.time() - self.last_ping <= self.server.ping_timeout:
+        silence = time.time() - self.last_ping if self.last_ping else 0.0
+        if self.conn.path != "polling" or silence <= self.server.ping_timeout:
             return True
         if not self.closing:
             asyncio.get_running_loop().call_soon(self._start_giving_up)
@@ -449,8 +463,7 @@ class EngineSocket(PollingSocket):
         self.conn.attach_messages()
         if type(ws) is _AsgiWebSocket:
             receive, self._send_message = ws.asgi_receive, ws.asgi_send
-            sender = type(getattr(behind(ws.asgi_send), "__self__", None))
-            self._is_uvicorn = sender.__module__.startswith("uvicorn.")
+            self._is_uvicorn = is_uvicorn(getattr(behind(ws.asgi_send), "__self__", None))
         else:
             receive, self._send_message = _messages_of(ws)
         self._send_waiting()
@@ -479,12 +492,15 @@ class EngineSocket(PollingSocket):
         self._left = asyncio.Event()
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):  # the client may not read
+                while self.conn.draining and self._send_message is not None:
+                    await asyncio.sleep(_TURN_SECONDS)  # another task sends it
                 await self._drain()
                 await _close(self._ws, *(self._ending or (1000, "")))
         except TimeoutError:
             pass
         finally:
             self._left.set()
+            self._interrupt(at_once=True)
 
     async def _wait(self, ws: Any) -> str | bytes | None:
         data = await ws.wait()
@@ -521,7 +537,7 @@ class EngineSocket(PollingSocket):
                 self.server.logger.info(
                     "%s: Failed websocket upgrade, expected UPGRADE packet, received %s instead.",
                     self.sid,
-                    encoded,
+                    repr(encoded)[:_LONGEST_SAID],
                 )
                 return False
             self.upgraded = True
@@ -573,6 +589,7 @@ class EngineSocket(PollingSocket):
                     await send(message)
                     message = next_message()
             except asyncio.CancelledError:
+                self._send_message = None
                 if not self._stop_cancelling():
                     raise
             except Exception:
@@ -629,6 +646,9 @@ class EngineSocket(PollingSocket):
         try:
             while (message := conn.next_message()) is not None:
                 await send(message)
+        except asyncio.CancelledError:
+            self._send_message = None
+            raise
         except Exception:
             self._cannot_send()
 
@@ -636,7 +656,7 @@ class EngineSocket(PollingSocket):
         """The peer is gone; the reader sees it too."""
         self.server.logger.info("%s: Write error, closing connection", self.sid)
         self._send_message = None
-        self._interrupt()
+        self._interrupt(at_once=True)
 
     def _broken(self, code: int, text: str) -> None:
         """The client has broken the WebSocket protocol, or a limit of it; called by the
@@ -676,14 +696,19 @@ def _is_longer(data: str | bytes, size: int) -> bool:
     return len(data) > size
 
 
+def _reason_of(text: str) -> str:
+    """A text as a CLOSE frame may have it."""
+    return text.encode("ascii", "replace").decode()[:_LONGEST_REASON]
+
+
 async def _close(ws: Any, code: int, text: str) -> None:
     """Close a WebSocket; only ASGI's can tell why."""
     if type(ws) is not _AsgiWebSocket or code == 1000:
         await ws.close()
         return
-    text = text.encode("ascii", "replace").decode()[:_LONGEST_REASON]
+    message = {"type": "websocket.close", "code": code, "reason": _reason_of(text)}
     with contextlib.suppress(Exception):  # it is closed already
-        await ws.asgi_send({"type": "websocket.close", "code": code, "reason": text})
+        await ws.asgi_send(message)
 
 
 def _messages_of(

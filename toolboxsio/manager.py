@@ -8,12 +8,12 @@ from typing import Any
 
 from engineio.packet import MESSAGE
 from socketio.async_manager import AsyncManager as _UpstreamManager
+from socketio.manager import Manager
 from socketio.packet import EVENT
 
 from .packet import EnginePacket
 
-__all__ = ["AsyncManager"]
-
+__all__ = ["AsyncManager", "Manager"]  # the latter as in socketio.manager
 
 #: Namespaces of all clients that are looked at for one.
 _MOST_LOOKED_AT = 100
@@ -169,6 +169,14 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
                 return next(waiting[0])
             del waiting[next(id for id in waiting if id)]
         return super()._generate_ack_id(sid, callback)
+
+    async def trigger_callback(self, sid: Any, id: Any, data: Any) -> None:
+        """Run a callback. Mirrors: ``socketio.async_manager.AsyncManager.trigger_callback``; 0 is
+        no id, but where the table has its counter."""
+        if id:
+            await super().trigger_callback(sid, id, data)
+        else:
+            self._get_logger().warning("Unknown callback received, ignoring.")
 
     def namespaces_of(self, eio_sid: str) -> list[str]:
         """The namespaces that a session is in; in upstream's order, unless there are very many."""

@@ -518,7 +518,9 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         return self.room_channels and not self._is_mixed
 
     def _channel_of(self, namespace: str, room: str) -> bytes:
-        return f"{self.channel}#{namespace}#{room}#".encode("utf-8", "surrogatepass")
+        # The length tells where the namespace ends: clients may choose one with a '#'.
+        name = f"{self.channel}#{len(namespace)}#{namespace}#{room}#"
+        return name.encode("utf-8", "surrogatepass")
 
     def _channel_for(self, namespace: Any, room: Any) -> bytes:
         """Where a message to this room is published."""

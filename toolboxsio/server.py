@@ -18,6 +18,7 @@ import socketio.exceptions
 from engineio.async_server import AsyncServer as _UpstreamEngineServer
 from socketio.server import Server
 
+from . import json as toolboxsio_json
 from ._adopt import adopt_manager
 from ._joining import JoiningServer
 from ._load import core
@@ -169,6 +170,9 @@ class AsyncServer(JoiningServer):
             serializer = Packet
         options = (json_default, json_max_depth, max_attachments)
         is_ours = isinstance(serializer, type) and issubclass(serializer, Packet)
+        is_own_json = json is not None and json is not toolboxsio_json
+        if (is_own_json or not is_ours) and options[:2] != (None, None):
+            raise ValueError("json_default and json_max_depth are options of toolboxsio's own JSON")
         if is_ours and any(option is not None for option in options):
             serializer = serializer.configure(*options)
         if max_attachments is None:
@@ -432,11 +436,17 @@ class AsyncServer(JoiningServer):
         names = self._namespaces_of(eio_sid)
         return any(self.manager.sid_from_eio_sid(eio_sid, name) for name in names)
 
+    def _is_connected(self, eio_sid: str) -> bool:
+        """The same, and no connect handler that may still refuse it is at work."""
+        manager = self.manager
+        sids = ((manager.sid_from_eio_sid(eio_sid, n), n) for n in self._namespaces_of(eio_sid))
+        return any(sid and manager.is_connected(sid, name) for sid, name in sids)
+
     def acceleration(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
         """Tell how the packets of a client are handled.
 
         ``{"path": str, "fast": bool, "reasons": [str, ...]}``: the way to the client ("direct",
-        "asgi", "polling", "upstream"), whether its events are dispatched in C, and if not, why.
+        "asgi", "polling", "upstream"; "over" when it has gone), whether its events are dispatched in C, and if not, why.
 
         :raises KeyError: when there is no such client.
         """
@@ -610,6 +620,8 @@ class AsyncServer(JoiningServer):
             raise
         except (ValueError, RecursionError) as exc:
             raise PacketError(str(exc)) from exc
+        except (TypeError, LookupError) as exc:  # what another serializer raises
+            raise PacketError(f"not a packet ({exc})") from exc
         if packet is not None:
             await self._dispatch(eio_sid, *packet)
 
@@ -628,10 +640,7 @@ class AsyncServer(JoiningServer):
                 packet.attachment_count = count
                 return packet_type, namespace, id, args, packet
             return packet_type, namespace, id, args, None
-        try:
-            packet = cls(encoded_packet=data)
-        except (TypeError, LookupError, RecursionError) as exc:
-            raise PacketError(f"not a packet ({exc})") from exc
+        packet = cls(encoded_packet=data)
         _refuse_packet(packet, self.max_attachments)
         is_partial = packet.packet_type in (BINARY_EVENT, BINARY_ACK)
         return (

@@ -1,6 +1,6 @@
 /* plan.c: what of python-socketio may be done here, and with which of its tables (contract in conn.h).
  *
- * The plan is made by toolboxsio/server.py, which knows python-socketio, and is made anew when the
+ * The plan is made by toolboxsio/plan.py, which knows python-socketio, and is made anew when the
  * watch says that something has changed. Its dicts are python-socketio's own, read at every event.
  */
 #include "conn/conn.h"

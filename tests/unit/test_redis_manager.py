@@ -905,7 +905,7 @@ async def test_room_channels(shared):
         sids = client.join(), second.join()
         with shared.subscribed("rooms*") as tap:
             await sio.enter_room(sids[0], "a")
-            assert "rooms#/#a#" in shared.channels()
+            assert "rooms#1#/#a#" in shared.channels()
             await other.emit("1", room="a")
             await other.emit("2", room="nobody's")
             await other.emit("3", room=sids[1])
@@ -913,8 +913,8 @@ async def test_room_channels(shared):
             await other.emit("5")
             got = [(channel, json.loads(payload)) for channel, payload in await took(tap, 5)]
         assert [channel for channel, _ in got] == [
-            "rooms#/#a#",
-            "rooms#/#nobody's#",
+            "rooms#1#/#a#",
+            "rooms#1#/#nobody's#",
             "rooms",
             "rooms",
             "rooms",
@@ -927,9 +927,9 @@ async def test_room_channels(shared):
         await asyncio.sleep(0)
         await other.emit("6", room="a")
         assert await second.until() == ['42["6"]']
-        assert "rooms#/#a#" in shared.channels()
+        assert "rooms#1#/#a#" in shared.channels()
         await sio.close_room("a")
-        await until(lambda: "rooms#/#a#" not in shared.channels())
+        await until(lambda: "rooms#1#/#a#" not in shared.channels())
         for n in range(20):
             await sio.enter_room(sids[0], f"r{n}")
         await sio.disconnect(sids[0])
@@ -951,9 +951,9 @@ async def test_joined_and_left_in_one_turn(shared):
         for n in range(49):
             sio.manager.basic_leave_room(sid, "/", f"r{n}")
         await until(lambda: writes and not sio.manager._listener.due)
-        assert writes == [b"*2\r\n$9\r\nSUBSCRIBE\r\n$11\r\nturn#/#r49#\r\n"]
+        assert writes == [b"*2\r\n$9\r\nSUBSCRIBE\r\n$13\r\nturn#1#/#r49#\r\n"]
         await asyncio.gather(sio.enter_room(sid, "x"), sio.enter_room(sid, "y"))
-        assert {"turn#/#r49#", "turn#/#x#", "turn#/#y#"} <= shared.channels()
+        assert {"turn#1#/#r49#", "turn#1#/#x#", "turn#1#/#y#"} <= shared.channels()
 
 
 async def test_rooms_are_subscribed_again(mortal):
