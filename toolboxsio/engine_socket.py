@@ -492,8 +492,7 @@ class EngineSocket(PollingSocket):
         self._left = asyncio.Event()
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):  # the client may not read
-                while self.conn.draining and self._send_message is not None:
-                    await asyncio.sleep(_TURN_SECONDS)  # another task sends it
+                await self._wait_for_drain()
                 await self._drain()
                 await _close(self._ws, *(self._ending or (1000, "")))
         except TimeoutError:
@@ -501,6 +500,11 @@ class EngineSocket(PollingSocket):
         finally:
             self._left.set()
             self._interrupt(at_once=True)
+
+    async def _wait_for_drain(self) -> None:
+        """Another task may be sending what waits."""
+        while self.conn.draining and self._send_message is not None:  # noqa: ASYNC110 (it is short)
+            await asyncio.sleep(_TURN_SECONDS)
 
     async def _wait(self, ws: Any) -> str | bytes | None:
         data = await ws.wait()
