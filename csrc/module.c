@@ -213,12 +213,13 @@ encode_event(TbxState *state, PyObject *const *args, Py_ssize_t max_depth, tbx_b
 {
     PyObject *attachments = PyList_New(0);
     tbx_json_enc_options options = {args[2], max_depth, attachments};
+    tbx_json_enc_options inside = {args[2], max_depth - 1, attachments}; /* of the event's array */
     PyObject *elements = PyTuple_Check(args[1]) ? Py_NewRef(args[1]) : PyTuple_Pack(1, args[1]);
     PyObject *result = NULL;
     if (attachments != NULL && elements != NULL &&
         tbx_json_encode(state, out, args[0], &options) == 0) {
         size_t event_len = out->len;
-        if (tbx_packet_put_array(state, out, Py_None, NULL, elements, &options) == 0 &&
+        if (tbx_packet_put_array(state, out, Py_None, NULL, elements, &inside) == 0 &&
             PyList_GET_SIZE(attachments) == 0) {
             result = Py_BuildValue("y#y#", out->data, (Py_ssize_t)event_len, out->data + event_len,
                                    (Py_ssize_t)(out->len - event_len));

@@ -446,8 +446,8 @@ class AsyncServer(JoiningServer):
         """Tell how the packets of a client are handled.
 
         ``{"path": str, "fast": bool, "reasons": [str, ...]}``: the way to the client ("direct",
-        "asgi", "polling", "upstream"; "over" when it has gone), whether its events are dispatched in
-        C, and if not, why.
+        "asgi", "polling", "upstream"; "over" when it has gone), whether its events are dispatched
+        in C, and if not, why.
 
         :raises KeyError: when there is no such client.
         """

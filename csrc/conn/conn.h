@@ -4,11 +4,12 @@
  * steps of python-socketio may be done here), the read buffer, the lists of deadlines, the list of
  * connections with output. A Connection is the C half of one Engine.IO session. A Call is a coroutine:
  * one handler at work, or one packet that Python handles.
- * Ownership: a Connection owns its Hub, a Call its Connection; lists of the Hub are borrowed, and a
- * Connection leaves them when it is over. Threads: all of it runs on the thread of the event loop.
- * Escapes: only conn_dispatch.c, call_type.c and eager.c call the application's code; others call the
- * event loop, the transport and toolboxsio's own Python. A Connection that is entered again while it
- * reads keeps the bytes (`held`) until it is through.
+ * Ownership: a Connection owns its Hub, a Call its Connection; the list of those with output owns them,
+ * the lists of deadlines do not, and a Connection leaves them when it is over. Threads: all of it runs on
+ * the thread of the event loop. Escapes: handlers are called by call_type.c and eager.c; an application's
+ * JSON, json_default and keys wherever data is read, written or compared; the event loop, the transport
+ * and toolboxsio's own Python anywhere. Until Python 3.11 what allocates may collect, and so escapes too.
+ * A Connection that is entered again while it reads keeps the bytes (`held`) until it is through.
  */
 #ifndef TBX_CONN_CONN_H
 #define TBX_CONN_CONN_H
@@ -103,8 +104,7 @@ typedef struct {
     PyObject *task_kwargs; /* owned dict: loop, context and name of the task that is made; 3.11 */
     uint64_t n_named;      /* tasks that have a name with a number */
     PyObject *tasks;       /* owned set: tasks that wait, which the loop holds weakly */
-    PyObject *all_tasks;   /* owned; the interpreter's set of tasks, its dict and its data: */
-    PyObject *all_dict;    /* owned */
+    PyObject *all_dict;    /* owned: the dict of the interpreter's set of tasks */
     PyObject *all_data;    /* owned */
     PyObject *add_catcher; /* owned: what stands for its add */
     PyObject *added;       /* owned, or NULL: what that got */
@@ -118,12 +118,12 @@ typedef struct {
     tbx_plan plan;
     tbx_deadline lists[TBX_DUE_KINDS]; /* heads; a node's due never lies before its predecessor's */
     double after[TBX_DUE_KINDS];       /* seconds from the event to the deadline; 0: none */
-    TbxConnObject *dirty;   /* borrowed list: output to be written; linked by next_dirty */
-    bool flush_due;         /* flush_call is scheduled */
-    TbxConnObject *reading; /* borrowed: who parses `buffer` now */
-    PyObject *bytes;        /* owned bytearray of TBX_READ_SIZE, or NULL before the first read */
-    PyObject *view;         /* owned memoryview of it */
-    Py_ssize_t max_size;    /* bytes of a message */
+    TbxConnObject *dirty;              /* owned list: output to be written; linked by next_dirty */
+    bool flush_due;                    /* flush_call is scheduled */
+    TbxConnObject *reading;            /* borrowed: who parses `buffer` now */
+    PyObject *bytes;     /* owned bytearray of TBX_READ_SIZE, or NULL before the first read */
+    PyObject *view;      /* owned memoryview of it */
+    Py_ssize_t max_size; /* bytes of a message */
     Py_ssize_t max_backlog;
     bool keeps_slow; /* a client with more than that is told to Python, and kept to twice as much */
     Py_ssize_t max_running;   /* handlers of one client before reading pauses */
@@ -244,6 +244,14 @@ void tbx_plan_clear(tbx_plan *plan);
 /* Writes the output of all connections that have some, at the latest in the next iteration of the
  * loop. */
 void tbx_hub_schedule_flush(TbxHubObject *hub);
+
+/* Whether the exception that is set says that the event loop is closed. */
+static inline bool
+tbx_is_loop_closed(void)
+{
+    return PyErr_ExceptionMatches(PyExc_RuntimeError) &&
+           !PyErr_ExceptionMatches(PyExc_RecursionError);
+}
 void tbx_hub_flush(TbxHubObject *hub);
 /* ASGI: lets Python send what waits for these sockets, a list. Escapes. */
 void tbx_hub_drain(TbxHubObject *hub, PyObject *sockets);

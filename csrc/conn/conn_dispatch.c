@@ -14,17 +14,43 @@
 
 #define ID_DIGITS 18 /* fit 64 bits */
 
+/* What a table has for a key: new reference, or NULL. To compare keys may run Python. */
+static PyObject *
+look_up(PyObject *table, PyObject *key)
+{
+    if (table == NULL || !PyDict_Check(table)) {
+        return NULL;
+    }
+    Py_INCREF(table);
+    PyObject *found = Py_XNewRef(PyDict_GetItemWithError(table, key));
+    Py_DECREF(table);
+    if (found == NULL) {
+        PyErr_Clear();
+    }
+    return found;
+}
+
+/* The same of a table in a table. */
+static PyObject *
+look_up_in(PyObject *tables, PyObject *name, PyObject *key)
+{
+    PyObject *table = look_up(tables, name);
+    PyObject *found = look_up(table, key);
+    Py_XDECREF(table);
+    return found;
+}
+
 /* 1 when a client is in one of the lists of clients that come or go; 0; -1 with an exception. */
 static int
 is_pending(TbxHubObject *hub, PyObject *ns, PyObject *sid)
 {
-    PyObject *tables[] = {hub->plan.pending_connect, hub->plan.pending_disconnect};
     for (int i = 0; i < 2; i++) {
-        if (PyDict_GET_SIZE(tables[i]) == 0) {
+        PyObject *pending = i == 0 ? hub->plan.pending_connect : hub->plan.pending_disconnect;
+        if (pending == NULL || PyDict_GET_SIZE(pending) == 0) {
             continue;
         }
-        PyObject *names = Py_XNewRef(PyDict_GetItemWithError(tables[i], ns));
-        int found = names != NULL ? PySequence_Contains(names, sid) : PyErr_Occurred() ? -1 : 0;
+        PyObject *names = look_up(pending, ns);
+        int found = names != NULL ? PySequence_Contains(names, sid) : 0;
         Py_XDECREF(names);
         if (found != 0) {
             return found;
@@ -39,16 +65,11 @@ static PyObject *
 find_sid(TbxConnObject *conn, PyObject *ns)
 {
     TbxHubObject *hub = conn->hub;
-    PyObject *rooms = PyDict_GetItemWithError(hub->plan.rooms, ns);
-    PyObject *everybody =
-        rooms && PyDict_CheckExact(rooms) ? PyDict_GetItemWithError(rooms, Py_None) : NULL;
+    PyObject *everybody = look_up_in(hub->plan.rooms, ns, Py_None);
     PyObject *sid = NULL;
     if (everybody != NULL) {
-        Py_INCREF(everybody);
         PyObject *by_session = PyObject_GetAttr(everybody, hub->state->str_invm);
-        if (by_session != NULL && PyDict_Check(by_session)) {
-            sid = Py_XNewRef(PyDict_GetItemWithError(by_session, conn->sid));
-        }
+        sid = look_up(by_session, conn->sid);
         Py_XDECREF(by_session);
         Py_DECREF(everybody);
     }
@@ -64,56 +85,37 @@ typedef struct {
     PyObject *callee; /* owned once it is found: to make a call may collect */
     tbx_call_kind kind;
     bool with_event, with_ns;
+    bool ordered; /* the client's next message waits for it */
 } route;
 
-static PyObject *
-look_up(PyObject *table, PyObject *key)
-{
-    PyObject *found =
-        table != NULL && PyDict_Check(table) ? PyDict_GetItemWithError(table, key) : NULL;
-    if (found == NULL) {
-        PyErr_Clear();
-    }
-    return found;
-}
-
+/* True when there is a handler. The event is not a reserved one. */
 static bool
-find_borrowed(TbxHubObject *hub, PyObject *ns, PyObject *event, route *found)
+find_route(TbxHubObject *hub, PyObject *ns, PyObject *event, route *found)
 {
     const tbx_plan *plan = &hub->plan;
-    TbxState *state = hub->state;
-    memset(found, 0, sizeof *found);
-    PyObject *table = look_up(plan->handlers, ns);
-    if ((found->callee = look_up(table, event)) != NULL) {
+    PyObject *star = hub->state->str_star;
+    found->kind = TBX_CALL_HANDLER;
+    found->with_event = found->with_ns = false;
+    if ((found->callee = look_up_in(plan->handlers, ns, event)) != NULL) {
         return true;
     }
-    if ((found->callee = look_up(table, state->str_star)) != NULL) {
+    if ((found->callee = look_up_in(plan->handlers, ns, star)) != NULL) {
         return found->with_event = true;
     }
-    table = look_up(plan->handlers, state->str_star);
-    if ((found->callee = look_up(table, event)) != NULL) {
+    if ((found->callee = look_up_in(plan->handlers, star, event)) != NULL) {
         return found->with_ns = true;
     }
-    if ((found->callee = look_up(table, state->str_star)) != NULL) {
+    if ((found->callee = look_up_in(plan->handlers, star, star)) != NULL) {
         return found->with_event = found->with_ns = true;
     }
     found->kind = TBX_CALL_NAMESPACE;
     if ((found->callee = look_up(plan->namespace_handlers, ns)) != NULL) {
         return true;
     }
-    if ((found->callee = look_up(plan->namespace_handlers, state->str_star)) != NULL) {
+    if ((found->callee = look_up(plan->namespace_handlers, star)) != NULL) {
         return found->with_ns = true;
     }
     return false;
-}
-
-/* True when there is a handler. The event is not a reserved one. */
-static bool
-find_route(TbxHubObject *hub, PyObject *ns, PyObject *event, route *found)
-{
-    bool is_found = find_borrowed(hub, ns, event, found);
-    Py_XINCREF(found->callee);
-    return is_found;
 }
 
 /* A namespace handler whose trigger_event is its own: that is called. 0 or -1. */
@@ -154,7 +156,7 @@ start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, P
         return -1;
     }
     conn->running++; /* until tbx_conn_call_done */
-    call->ordered = !hub->plan.async_handlers;
+    call->ordered = way->ordered;
     if (call->ordered) {
         conn->running--;
         conn->busy = true;
@@ -234,12 +236,13 @@ int
 tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyObject *data)
 {
     TbxHubObject *hub = conn->hub;
-    route way;
-    if (hub->stopping) { /* its client gets no answer, and knows */
+    route way = {.ordered =
+                     !hub->plan.async_handlers}; /* what follows may have the plan made anew */
+    if (hub->stopping) {                         /* its client gets no answer, and knows */
         Py_DECREF(data);
         return 1;
     }
-    if (!hub->plan.async_handlers && conn->context == NULL) { /* it runs in who reads */
+    if (way.ordered && conn->context == NULL) { /* it runs in who reads */
         Py_DECREF(data);
         return 0;
     }
@@ -315,7 +318,10 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
     int status = 0;
     PyObject *data = read_json(hub, text + start, len - start);
     if (data == NULL) {
-        PyErr_Clear();
+        status = PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception) ? -1 : 0;
+        if (status == 0) {
+            PyErr_Clear();
+        }
     }
     else if (conn->stock && !conn->closing && tbx_hub_is_fast(hub)) { /* still */
         status = tbx_conn_dispatch(conn, ns, &header, data);
@@ -386,8 +392,9 @@ tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer
     /* what follows may have the plan made anew */
     PyObject *hook = Py_NewRef(hub->plan.json_default);
     PyObject *json = Py_NewRef(hub->plan.json);
+    Py_ssize_t max_depth = hub->plan.max_depth - 1;
     PyObject *attachments = PyList_New(0);
-    tbx_json_enc_options options = {hook, hub->plan.max_depth - 1, attachments};
+    tbx_json_enc_options options = {hook, max_depth, attachments};
     if (attachments == NULL || tbx_packet_begin(&out, ns, true, id) < 0 ||
         tbx_packet_put_array(hub->state, &out, json, NULL, answer, &options) < 0) {
         goto done;
@@ -399,6 +406,9 @@ tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer
     }
     for (Py_ssize_t i = 0; i < n; i++) {
         if (tbx_conn_put_object(conn, PyList_GET_ITEM(attachments, i)) < 0) {
+            tbx_exc raised = tbx_exc_save();
+            tbx_conn_abort(conn); /* the client lacks a part */
+            tbx_exc_restore(raised);
             goto done;
         }
     }

@@ -102,7 +102,9 @@ static void
 resume_reader(TbxConnObject *conn)
 {
     if (conn->socket != NULL) {
-        PyObject *done = PyObject_CallMethod(conn->socket, "_resume_reading", NULL);
+        PyObject *socket = Py_NewRef(conn->socket);
+        PyObject *done = PyObject_CallMethod(socket, "_resume_reading", NULL);
+        Py_DECREF(socket);
         if (done == NULL) {
             PyErr_WriteUnraisable((PyObject *)conn);
             end_later(conn);
@@ -142,7 +144,9 @@ tbx_conn_end(TbxConnObject *conn)
         return 0;
     }
     conn->over_begun = true;
-    PyObject *coro = PyObject_CallMethod(conn->socket, "_connection_over", NULL);
+    PyObject *socket = Py_NewRef(conn->socket);
+    PyObject *coro = PyObject_CallMethod(socket, "_connection_over", NULL);
+    Py_DECREF(socket);
     int status = coro != NULL ? tbx_conn_start_lane(conn, coro) : -1;
     if (status < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) { /* the timer tries again */
         conn->over_begun = false;
@@ -465,8 +469,8 @@ go_on_soon(TbxConnObject *conn)
     PyObject *handle =
         go_on ? PyObject_CallMethodOneArg(conn->hub->loop, conn->hub->state->str_call_soon, go_on)
               : NULL;
-    if (handle == NULL && PyErr_ExceptionMatches(PyExc_RuntimeError)) {
-        PyErr_Clear(); /* the loop is closed */
+    if (handle == NULL && tbx_is_loop_closed()) {
+        PyErr_Clear();
     }
     else if (handle == NULL) { /* what is held is lost */
         PyErr_WriteUnraisable((PyObject *)conn);

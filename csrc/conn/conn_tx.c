@@ -1,9 +1,9 @@
 /* conn_tx.c: the way out of a connection (contract in conn.h).
  *
- * `shared` and then `out` hold finished frames (ASGI: `outbox` holds messages). They are written when the read that caused it is through, or in the next
- * iteration of the loop (the hub's list), and not at all while the transport has paused us: then what
- * waits is counted, and a client that lets more than max_backlog wait is disconnected. Once a CLOSE
- * frame is in `out` nothing is appended.
+ * `shared` and then `out` hold finished frames (ASGI: `outbox` holds messages). They are written when
+ * the read that caused it is through, or in the next iteration of the loop (the hub's list), and not at
+ * all while the transport has paused us: then what waits is counted, and a client that lets more than
+ * max_backlog wait is disconnected. Once a CLOSE frame is in `out` nothing is appended.
  * Spec: RFC 6455, section 5; RFC 7692, section 7.2.1.
  */
 #include "conn/conn.h"
@@ -48,6 +48,14 @@ put_frame(TbxConnObject *conn, unsigned opcode, bool rsv1, const uint8_t *data, 
     return 0;
 }
 
+/* Nothing leaves any more. */
+static bool
+is_mute(const TbxConnObject *conn)
+{
+    return conn->close_sent || conn->transport == NULL;
+}
+
+/* To deflate allocates, and so may collect and close the connection. */
 static int
 put_message(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
 {
@@ -55,8 +63,10 @@ put_message(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
     if (conn->window_bits != 0 && len >= (size_t)conn->hub->compression_threshold && len > 0) {
         PyObject *packed = tbx_hub_deflate(conn->hub, conn->window_bits, data, len);
         if (packed != NULL) {
-            int status = put_frame(conn, opcode, true, (const uint8_t *)PyBytes_AS_STRING(packed),
-                                   (size_t)PyBytes_GET_SIZE(packed));
+            const uint8_t *bytes = (const uint8_t *)PyBytes_AS_STRING(packed);
+            int status = is_mute(conn) ? 0
+                                       : put_frame(conn, opcode, true, bytes,
+                                                   (size_t)PyBytes_GET_SIZE(packed));
             Py_DECREF(packed);
             return status;
         }
@@ -64,7 +74,7 @@ put_message(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
             return -1;
         }
     }
-    return put_frame(conn, opcode, false, data, len);
+    return is_mute(conn) ? 0 : put_frame(conn, opcode, false, data, len);
 }
 
 /* Bytes that are not written yet (ASGI: not sent). */
@@ -104,19 +114,15 @@ take_output(TbxConnObject *conn)
     return bytes;
 }
 
-/* Nothing leaves any more. */
-static bool
-is_mute(const TbxConnObject *conn)
-{
-    return conn->close_sent || conn->transport == NULL;
-}
-
 /* ASGI: out_len counts the bytes of the outbox. */
 static int
 append(TbxConnObject *conn, PyObject *message, size_t len)
 {
+    if (PyList_Append(conn->outbox, message) < 0) {
+        return -1;
+    }
     conn->out_len += len;
-    return PyList_Append(conn->outbox, message);
+    return 0;
 }
 
 int
@@ -191,7 +197,9 @@ tbx_conn_backlog(TbxConnObject *conn)
 {
     Py_ssize_t waiting = waiting_here(conn);
     if (conn->transport != NULL) {
-        PyObject *size = PyObject_CallMethod(conn->transport, "get_write_buffer_size", NULL);
+        PyObject *transport = Py_NewRef(conn->transport);
+        PyObject *size = PyObject_CallMethod(transport, "get_write_buffer_size", NULL);
+        Py_DECREF(transport);
         if (size != NULL) {
             waiting += PyLong_AsSsize_t(size);
             Py_DECREF(size);
@@ -216,7 +224,9 @@ tbx_conn_give_up(TbxConnObject *conn)
     Py_ssize_t waiting = tbx_conn_backlog(conn);
     bool was_deaf = conn->deaf, was_closing = conn->closing;
     conn->deaf = conn->closing = conn->close_sent = true; /* nothing is put any more */
-    PyObject *done = PyObject_CallMethod(conn->socket, "_too_slow", "n", waiting);
+    PyObject *socket = Py_NewRef(conn->socket);
+    PyObject *done = PyObject_CallMethod(socket, "_too_slow", "n", waiting);
+    Py_DECREF(socket);
     if (done == NULL) { /* what is put next tries again */
         PyErr_WriteUnraisable((PyObject *)conn);
         conn->deaf = was_deaf || conn->lost;
@@ -243,7 +253,9 @@ tbx_conn_check_backlog(TbxConnObject *conn)
     }
     if (!conn->is_slow) { /* told once, until it has caught up */
         conn->is_slow = true;
-        PyObject *done = PyObject_CallMethod(conn->socket, "_slow", "n", waiting);
+        PyObject *socket = Py_NewRef(conn->socket);
+        PyObject *done = PyObject_CallMethod(socket, "_slow", "n", waiting);
+        Py_DECREF(socket);
         if (done == NULL) {
             PyErr_WriteUnraisable((PyObject *)conn);
             conn->is_slow = false;
@@ -270,6 +282,8 @@ tbx_conn_has_output(TbxConnObject *conn)
         conn->is_dirty = true;
         conn->next_dirty = conn->hub->dirty;
         conn->hub->dirty = (TbxConnObject *)Py_NewRef(conn);
+    }
+    if (!conn->hub->flush_due) { /* the last one to ask may have failed */
         tbx_hub_schedule_flush(conn->hub);
     }
 }
@@ -345,12 +359,28 @@ close_transport(TbxConnObject *conn)
     Py_DECREF(transport);
 }
 
+/* ASGI: the session ends with its reader. */
+static void
+interrupt_reader(TbxConnObject *conn)
+{
+    PyObject *socket = Py_NewRef(conn->socket);
+    PyObject *done = PyObject_CallMethod(socket, "_interrupt", "O", Py_True);
+    if (done == NULL) {
+        PyErr_WriteUnraisable(socket);
+    }
+    Py_XDECREF(done);
+    Py_DECREF(socket);
+}
+
 void
 tbx_conn_abort(TbxConnObject *conn)
 {
     drop_output(conn);
     conn->closing = conn->close_sent = true;
     Py_CLEAR(conn->outbox);
+    if (conn->path == TBX_PATH_ASGI && conn->socket != NULL) {
+        interrupt_reader(conn);
+    }
     if (conn->transport == NULL) {
         return;
     }

@@ -229,12 +229,23 @@ size_of(PyObject *message)
     return (size_t)len;
 }
 
+static bool
+has_message(const TbxConnObject *conn)
+{
+    return conn->outbox != NULL && conn->sent < PyList_GET_SIZE(conn->outbox);
+}
+
 /* What ASGI's send() is to be called with next, or None; then nothing is on its way. */
 static PyObject *
 next_message(TbxConnObject *conn)
 {
     TbxState *state = conn->hub->state;
-    if (conn->outbox == NULL || conn->sent >= PyList_GET_SIZE(conn->outbox)) {
+    PyObject *event = NULL;
+    if (has_message(conn) && (event = PyDict_New()) == NULL) {
+        return NULL;
+    }
+    if (!has_message(conn)) { /* still: to make a dict may collect, and end the connection */
+        Py_XDECREF(event);
         conn->draining = conn->is_slow = false;
         conn->sent = 0;
         conn->out_len = 0;
@@ -247,11 +258,10 @@ next_message(TbxConnObject *conn)
     PyObject *message = PyList_GET_ITEM(conn->outbox, conn->sent);
     size_t len = size_of(message);
     bool is_text = PyUnicode_Check(message);
-    PyObject *event = PyDict_New();
-    if (event == NULL || PyDict_SetItem(event, state->str_type, state->str_websocket_send) < 0 ||
+    if (PyDict_SetItem(event, state->str_type, state->str_websocket_send) < 0 ||
         PyDict_SetItem(event, state->str_bytes, is_text ? Py_None : message) < 0 ||
         PyDict_SetItem(event, state->str_text, is_text ? message : Py_None) < 0) {
-        Py_XDECREF(event);
+        Py_DECREF(event);
         return NULL;
     }
     conn->sent++; /* it is the server's now, and waits here no more */
@@ -298,6 +308,9 @@ conn_meth_feed(PyObject *self, PyObject *event)
     if (handled <= 0) {
         return handled < 0 ? NULL : Py_NewRef(Py_False);
     }
+    if (conn->draining) { /* nobody has looked while it was handled */
+        tbx_conn_check_backlog(conn);
+    }
     if (conn->busy || conn->running >= conn->hub->max_running) {
         Py_RETURN_TRUE;
     }
@@ -339,18 +352,22 @@ conn_meth_dispatch(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "OOO!:dispatch", &ns, &id, &PyList_Type, &data)) {
         return NULL;
     }
+    PyObject *copy = PyList_GetSlice(data, 0, PY_SSIZE_T_MAX); /* first: it may collect */
+    if (copy == NULL) {
+        return NULL;
+    }
     int handled = conn->stock && !conn->closing && tbx_hub_is_fast(conn->hub) &&
                   conn->hub->plan.async_handlers; /* else Python waits for it */
     if (handled == 1) {
         handled = header_of(&header, digits, id);
     }
     ns = ns == Py_None ? conn->hub->state->str_root : ns;
-    if (handled == 1 && !PyUnicode_CheckExact(ns)) {
-        handled = 0;
+    if (handled == 1 && PyUnicode_CheckExact(ns)) {
+        handled = tbx_conn_dispatch(conn, ns, &header, copy);
     }
-    if (handled == 1) {
-        PyObject *copy = PyList_GetSlice(data, 0, PY_SSIZE_T_MAX);
-        handled = copy != NULL ? tbx_conn_dispatch(conn, ns, &header, copy) : -1;
+    else {
+        handled = handled < 0 ? -1 : 0;
+        Py_DECREF(copy);
     }
     return handled < 0 ? NULL : PyBool_FromLong(handled);
 }
@@ -506,7 +523,14 @@ static PyObject *
 conn_meth_go_on(PyObject *self, PyObject *Py_UNUSED(none))
 {
     TbxConnObject *conn = CONN(self);
-    return none_or_null(conn->busy ? 0 : tbx_conn_go_on(conn));
+    int status = conn->busy ? 0 : tbx_conn_go_on(conn);
+    if (status < 0 &&
+        PyErr_ExceptionMatches(PyExc_Exception)) { /* input is lost: as a transport does */
+        tbx_exc raised = tbx_exc_save();
+        tbx_conn_abort(conn);
+        tbx_exc_restore(raised);
+    }
+    return none_or_null(status);
 }
 
 static int conn_tp_clear(PyObject *self);

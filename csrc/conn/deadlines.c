@@ -47,13 +47,15 @@ arm(TbxHubObject *hub, const tbx_deadline *node)
     }
     double delay = due - tbx_now();
     PyObject *seconds = PyFloat_FromDouble(delay > 0 ? delay : 0);
+    PyObject *timer = NULL;
     if (seconds != NULL) {
-        hub->timer = PyObject_CallMethodObjArgs(hub->loop, state->str_call_later, seconds,
-                                                hub->tick_call, NULL);
+        timer = PyObject_CallMethodObjArgs(hub->loop, state->str_call_later, seconds,
+                                           hub->tick_call, NULL);
         Py_DECREF(seconds);
     }
-    hub->timer_due = hub->timer != NULL ? due : NEVER;
-    if (PyErr_Occurred()) { /* the loop is closed */
+    hub->timer_due = timer != NULL ? due : NEVER;
+    Py_XSETREF(hub->timer, timer); /* one set meanwhile, by what was collected: it fires, too */
+    if (PyErr_Occurred()) {        /* the loop is closed */
         PyErr_WriteUnraisable(hub->loop);
     }
 }
@@ -128,7 +130,9 @@ fire(TbxConnObject *conn, tbx_due_kind kind)
             conn->is_partial = true; /* a message has come in the shadow of this one */
             tbx_deadline_set(hub, &conn->life, TBX_DUE_MESSAGE, -1);
         }
-        PyObject *done = PyObject_CallMethod(conn->socket, "_deadline", "i", (int)kind);
+        PyObject *socket = Py_NewRef(conn->socket);
+        PyObject *done = PyObject_CallMethod(socket, "_deadline", "i", (int)kind);
+        Py_DECREF(socket);
         Py_XDECREF(done);
     }
     if (PyErr_Occurred()) {

@@ -242,7 +242,7 @@ tbx_hub_schedule_flush(TbxHubObject *hub)
     PyObject *handle =
         PyObject_CallMethodOneArg(hub->loop, hub->state->str_call_soon, hub->flush_call);
     if (handle == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_RuntimeError)) { /* the loop is closed */
+        if (tbx_is_loop_closed()) {
             PyErr_Clear();
         }
         else { /* nobody would come for the output */

@@ -22,10 +22,17 @@ tbx_long_repr(PyObject *number)
 static inline const char *
 tbx_type_name(PyObject *obj)
 {
-    const char *name = Py_TYPE(obj)->tp_name;
-    bool has_module = !(Py_TYPE(obj)->tp_flags & Py_TPFLAGS_HEAPTYPE); /* in tp_name */
-    const char *dot = has_module ? strrchr(name, '.') : NULL;
-    return dot ? dot + 1 : name;
+    PyTypeObject *type = Py_TYPE(obj);
+    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) { /* its tp_name is with the module's or without */
+        const char *own = PyUnicode_AsUTF8(((PyHeapTypeObject *)type)->ht_name);
+        if (own != NULL) {
+            return own;
+        }
+        PyErr_Clear();
+        return type->tp_name;
+    }
+    const char *dot = strrchr(type->tp_name, '.');
+    return dot ? dot + 1 : type->tp_name;
 }
 
 /* The exception that is set, put aside while clean-up may run Python, and set again. */
