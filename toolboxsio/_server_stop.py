@@ -159,9 +159,12 @@ class _Shutdown:
 
 
 def _shut_down(protocol: Any) -> None:
-    """uvicorn's own ``shutdown()`` of a WebSocket; it fails where the client has said goodbye."""
-    if not protocol.transport.is_closing():
+    """uvicorn's own ``shutdown()`` of a WebSocket, which fails where the client has said goodbye;
+    uvicorn waits for the connection, but not for a client that takes nothing."""
+    transport = protocol.transport
+    if not transport.is_closing():
         type(protocol).shutdown(protocol)
+    asyncio.get_running_loop().call_later(GOODBYE_SECONDS, transport.abort)
 
 
 def watch_request(environ: dict[str, Any], eio: Any, is_message: bool = False) -> None:

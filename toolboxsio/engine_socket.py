@@ -502,8 +502,9 @@ class EngineSocket(PollingSocket):
             self._interrupt(at_once=True)
 
     async def _wait_for_drain(self) -> None:
-        """Another task may be sending what waits."""
-        while self.conn.draining and self._send_message is not None:  # noqa: ASYNC110 (it is short)
+        """Another task may be sending what waits; nothing does of a session that was given up."""
+        conn = self.conn
+        while conn.draining and not conn.close_sent and self._send_message is not None:  # noqa: ASYNC110
             await asyncio.sleep(_TURN_SECONDS)
 
     async def _wait(self, ws: Any) -> str | bytes | None:

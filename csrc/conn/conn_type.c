@@ -22,6 +22,7 @@
 
 #include "base/num.h"
 
+#define SECONDS_TO_TAKE_IT 1 /* what a client has for what is left as the server stops */
 #define CONN(self) ((TbxConnObject *)(self))
 
 static PyObject *
@@ -125,6 +126,9 @@ conn_meth_shutdown(PyObject *self, PyObject *Py_UNUSED(none))
     }
     tbx_conn_close(conn, 1012, NULL, 0);
     tbx_conn_close(conn, 0, NULL, 0);
+    if (conn->transport != NULL) { /* the server waits for it, but not for who takes nothing */
+        tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_CLOSE, SECONDS_TO_TAKE_IT);
+    }
     Py_RETURN_NONE;
 }
 

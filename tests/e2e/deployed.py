@@ -18,6 +18,11 @@ async def where(sid: str) -> list[Any]:
 
 
 @sio.event
+async def much(sid: str, size: int) -> str:
+    return "x" * size
+
+
+@sio.event
 async def slow(sid: str, seconds: float) -> str:
     print("slow begins", flush=True)
     try:

@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from .raw import Wire
+from .raw import CLOSE, Wire
 from .test_deployments import PATH, Uvicorn, uvicorn
 
 pytestmark = pytest.mark.timeout(60)
@@ -96,6 +96,26 @@ def test_uvicorn_stops(tmp_path: Path, free_port: Any, path: str, loop: str) -> 
         assert [line[:2] for line in silent.wire.lines[-2:]] == [["text", "1"], ["close", 1012]]
         assert server.said().count("disconnect server disconnect") == 4
         assert "Traceback" not in server.said()
+
+
+@pytest.mark.parametrize("path", WS)
+def test_a_client_that_has_said_goodbye_and_takes_nothing(
+    tmp_path: Path, free_port: Any, path: str
+) -> None:
+    """Its CLOSE frame has come, what it should get has not left: uvicorn's own end of it fails."""
+    port = free_port()
+    with uvicorn(tmp_path, "--port", str(port), ws=WS[path]) as server:
+        with Wire(port, "deaf") as wire:
+            client = wire.websocket().connect()
+            client.frame('421["much",6000000]')
+            client.frame(b"\x03\xe8", CLOSE)
+            time.sleep(0.3)  # nothing tells that a server does not write
+            server.process.send_signal(signal.SIGTERM)
+            assert seconds_to_stop(server) < 4
+        said = server.said()
+        assert "Traceback" not in said
+        assert "Exception in callback" not in said
+        assert server.process.returncode in (0, -signal.SIGTERM)
 
 
 @pytest.mark.parametrize("path", WS)

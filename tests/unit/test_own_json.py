@@ -54,6 +54,20 @@ def joined(sio, own, name="e1"):
     return client
 
 
+async def test_loads_that_ends_the_process(sio, own, monkeypatch):
+    """What no handler of errors may keep is let out, as python-socketio lets it."""
+    client = joined(sio, own)
+
+    def loads(text):
+        own.calls.append(text)
+        raise SystemExit(3)
+
+    monkeypatch.setattr(own, "loads", loads)
+    with pytest.raises(SystemExit):
+        client.send('42["same"]')
+    assert own.calls == ['["same"]']
+
+
 async def test_events_and_answers(sio, own):
     client = joined(sio, own)
     client.send('427["same",1.50,[null]]', '42/,8["same"]', '42["same", 1]')

@@ -179,6 +179,13 @@ async def test_encode_event(data, text):
     assert _core.encode_event("né", data, None, 100) == (b'"n\\u00e9"', text)
 
 
+async def test_the_depth_of_an_event_is_that_of_its_array():
+    """One list within the event's is the second level, as where it is emitted without Redis."""
+    assert _core.encode_event("e", [], None, 2) == (b'"e"', b"[[]]")
+    with pytest.raises(ValueError, match="nested"):
+        _core.encode_event("e", [[]], None, 2)
+
+
 async def test_encode_event_refuses():
     assert _core.encode_event("e", {"a": b""}, None, 100) is None
     with pytest.raises(TypeError):

@@ -927,6 +927,74 @@ async def test_a_handler_runs_the_loop():
     ]
 
 
+async def test_a_key_that_clears_the_handlers_while_it_is_compared():
+    client = joined()
+    sio = client.sio
+    done = []
+
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            done.append(other)
+            sio.handlers.clear()
+            gc.collect()
+            return False
+
+    sio.on(Key("odd"), lambda sid: "odd")
+    client.send('421["odd"]', '422["e"]')
+    assert await settle(client) == []
+    assert done
+
+
+async def test_output_when_the_loop_could_not_be_asked(monkeypatch):
+    """call_soon() near the recursion limit fails once: what was put leaves all the same."""
+    client = joined()
+    loop = asyncio.get_running_loop()
+    ask, fails = loop.call_soon, [True]
+
+    def call_soon(*args, **kwargs):
+        if fails:
+            fails.clear()
+            raise RecursionError("deep")
+        return ask(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "call_soon", call_soon)
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
+    client.conn.send("4a")
+    client.conn.send("4b")
+    assert [*client.taken(), *await settle(client)] == ["4a", "4b"]
+    assert not fails
+
+
+async def test_a_deadline_set_while_the_timer_is_armed(monkeypatch):
+    """By what is collected then, say: no timer is left that nobody knows."""
+    client = joined()
+    loop = asyncio.get_running_loop()
+    ask, nested = loop.call_later, [True]
+    made = []
+
+    def call_later(*args, **kwargs):
+        if nested:
+            nested.clear()
+            client.conn.expect(toolboxsio.engine_socket.DUE_LEAVE, 0.05)
+        made.append(ask(*args, **kwargs))
+        return made[-1]
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    client.conn.expect(toolboxsio.engine_socket.DUE_LEAVE, 0.05)
+    assert len(made) == 2
+    inner = made[0]
+    assert gc.get_referrers(inner) != []
+    kept = sys.getrefcount(inner)
+    inner.cancel()
+    assert [
+        one for one in gc.get_referrers(inner) if one is not made and one is not loop._scheduled
+    ] == []
+    assert kept == 4  # of `made`, the loop's heap, `inner` and the call
+
+
 def test_hubs_are_checked():
     hub = type(asyncio.run(a_hub()))
     with pytest.raises(TypeError):
