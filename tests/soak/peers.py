@@ -48,6 +48,9 @@ class Findings:
         self.counts: Counter[str] = Counter()
         self.wrong: Counter[str] = Counter()
         self.examples: dict[str, list[str]] = {}
+        #: Sessions whose client has said goodbye while it polled: a poll that was on its way then
+        #: comes too late, and the server says so.
+        self.over: set[str] = set()
 
     def add(self, what: str, example: str) -> None:
         self.wrong[what] += 1
@@ -424,8 +427,11 @@ class HandPeer(Peer):
             return
 
         async def quietly() -> None:
-            with contextlib.suppress(Gone, aiohttp.ClientError, ConnectionError):
+            try:
                 await self.send(*packets)
+            except (Gone, aiohttp.ClientError, ConnectionError) as exc:
+                if not self.is_leaving and not self.over.is_set():
+                    self.wrong("an answer was not sent", repr(exc))
 
         task = asyncio.create_task(quietly())
         self.tasks.add(task)
@@ -436,6 +442,8 @@ class HandPeer(Peer):
     async def close(self) -> None:
         self.is_leaving = True
         self.stops_polling = True
+        if self.ws is None:
+            self.findings.over.add(self.eio_sid)
         with contextlib.suppress(Gone, aiohttp.ClientError, ConnectionError):
             await self.send("41", "1")
         await self.drop()

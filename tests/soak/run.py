@@ -233,7 +233,11 @@ class Soak:
 
     def report(self, before: Any, kept: Any, held: Any, redis: Any, load: Any) -> dict[str, Any]:
         logs = {
-            name: [*held[name]["log"], *server.stderr().splitlines()]
+            name: [
+                line
+                for line in (*held[name]["log"], *server.stderr().splitlines())
+                if not ("Invalid session" in line and self.findings.over & set(line.split()))
+            ]
             for name, server in self.servers.items()
         }
         report = {
