@@ -33,9 +33,9 @@ def source(record, where):
 
 
 def configurations(record):
-    """Lines that tell how each side is set up; none for a record of an older shape."""
+    """Lines that tell how each side is set up."""
     labels = CODECS if record["kind"] == "codec" else {name: SIDES[name].label for name in SIDES}
-    return [f"- {labels[name]}: {text}" for name, text in record.get("configurations", {}).items()]
+    return [f"- {labels[name]}: {text}" for name, text in record["configurations"].items()]
 
 
 def codec(record):
@@ -48,10 +48,7 @@ def codec(record):
     rows = []
     for result in record["results"]:
         sides = result["sides"]
-        # a record of an older shape has no rounds
-        rounds = {
-            side: sides[side].get("rounds", [sides[side]["cpu_median_ns"]]) for side in CODECS
-        }
+        rounds = {side: sides[side]["rounds"] for side in CODECS}
         rows.append(
             [
                 result["label"],
