@@ -115,7 +115,7 @@ def test_what_is_published_is_not_unpickled(redis: RedisProcess, tmp_path: Path,
     assert check.exists()
     message = {"method": "emit", "event": "news", "namespace": "/", "room": None, "data": 1}
     with (
-        serving(OURS, path="direct", redis=redis.url, logs="ERROR") as server,
+        serving(OURS, path=path, redis=redis.url, logs="ERROR") as server,
         Client(server, "pickle", "websocket") as client,
         redis.client() as publisher,
     ):
