@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from .machine import SLOWNESS
+
 HERE = Path(__file__).resolve().parent
 JS = HERE.parent / "js"
 ROOT = HERE.parent.parent
@@ -28,8 +30,6 @@ SIDES: dict[str, dict[str, Any]] = {
     "asgi": {"module": OURS, "path": "asgi"},
     "direct": {"module": OURS, "path": "direct"},
 }
-#: By how much the processes are slower than usual: under a sanitizer, under valgrind.
-SLOWNESS = float(os.environ.get("TOOLBOXSIO_SLOWNESS", "1"))
 START_SECONDS = 30 * SLOWNESS
 RUN_SECONDS = 45 * SLOWNESS
 

@@ -10,7 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable
 
-from .harness import SLOWNESS
+from .machine import SLOWNESS
 from .raw import BINARY, CLOSE, PING, TEXT, encode
 
 SECONDS = 10 * SLOWNESS

@@ -8,7 +8,6 @@ WebSocket, on which the "asgi" path depends, does.
 import contextlib
 import itertools
 import json
-import os
 import random
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from .harness import OURS, Server, serving
+from .machine import NIGHTLY
 from .ws_frames import (
     BINARY,
     CLOSE,
@@ -48,7 +48,7 @@ PATHS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "direct-asyncio": ({"path": "direct", "loop": "asyncio"}, ("random",)),
     "asgi": ({"path": "asgi"}, ("whole",)),
 }
-if os.environ.get("TOOLBOXSIO_NIGHTLY") == "1":
+if NIGHTLY:
     PATHS["direct-proactor"] = ({"path": "direct", "loop": "proactor:ProactorLoop"}, ("random",))
 LIMIT = 1_000_000  # python-socketio's, in characters or bytes
 UVICORN_LIMIT = 16 * MEGABYTE  # of a message

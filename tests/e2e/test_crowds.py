@@ -5,7 +5,6 @@ file descriptors.
 """
 
 import json
-import os
 import resource
 import socket
 import struct
@@ -15,9 +14,9 @@ from typing import Any
 import pytest
 
 from .harness import OURS, Server, serving
+from .machine import NIGHTLY
 from .raw import WebSocket, Wire, encode
 
-NIGHTLY = os.environ.get("TOOLBOXSIO_NIGHTLY") == "1"
 SMALL, LARGE = (1250, 5000) if NIGHTLY else (400, 1600)
 SECONDS = 60 if NIGHTLY else 20
 BATCH = 50  # clients that connect at a time

@@ -14,9 +14,9 @@ import pytest
 from .emits_programs import HOMES, WEIGHTS, kinds_of, program_of
 from .emits_values import ODD
 from .harness import Server, Trio, serving_all, wait_until
+from .machine import NIGHTLY
 from .sessions import VIOLATIONS, Client, Step, generate, play
 
-NIGHTLY = os.environ.get("TOOLBOXSIO_NIGHTLY") == "1"
 SEED = os.environ.get("TOOLBOXSIO_SEED")
 SESSIONS = 250 if NIGHTLY else 25  # for each loop
 CONTEXT = 4

@@ -6,7 +6,6 @@ they answer: a process that is killed leaves its record. TOOLBOXSIO_NIGHTLY=1 ta
 
 import contextlib
 import json
-import os
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -33,10 +32,10 @@ from .faults import (
     why_no_link,
 )
 from .harness import Transport, wait_until
+from .machine import NIGHTLY
 from .raw import Wire
 from .redis_process import RedisProcess
 
-NIGHTLY = os.environ.get("TOOLBOXSIO_NIGHTLY", "0") not in ("", "0")
 SECONDS = 20 if NIGHTLY else 2.5
 #: Path of the server, transport of the client.
 WAYS = (("direct", "websocket"), ("asgi", "websocket"), ("asgi", "polling"))

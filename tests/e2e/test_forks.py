@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from .harness import HERE, ROOT, SLOWNESS, stop
+from .harness import HERE, ROOT, stop
+from .machine import SLOWNESS
 from .raw import WebSocket, Wire
 
 pytestmark = pytest.mark.timeout(60 * SLOWNESS)

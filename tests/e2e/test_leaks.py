@@ -4,7 +4,6 @@ TOOLBOXSIO_NIGHTLY=1 plays some 10,000 clients on each server instead of 1,000, 
 With a debug build of Python (make refleak) the sum of all reference counts is looked at, too.
 """
 
-import os
 import sys
 import time
 from collections import Counter
@@ -15,8 +14,8 @@ import pytest
 
 from .harness import OURS, Server, serving, wait_until
 from .leaks_clients import KINDS
+from .machine import NIGHTLY
 
-NIGHTLY = os.environ.get("TOOLBOXSIO_NIGHTLY") == "1"
 IS_DEBUG_BUILD = hasattr(sys, "gettotalrefcount")
 SERIES = 140 if NIGHTLY else 5  # clients of a kind
 MOST_SERIES = 8

@@ -3,19 +3,19 @@
 TOOLBOXSIO_VALGRIND=1 (make valgrind) runs this; it takes minutes.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .harness import OURS, SLOWNESS, serving
+from .harness import OURS, serving
 from .leaks_clients import DEFLATE, KINDS, Leaver, use
+from .machine import SLOWNESS, is_set
 from .memcheck import errors
 
 pytestmark = [
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(os.environ.get("TOOLBOXSIO_VALGRIND") != "1", reason="takes minutes"),
+    pytest.mark.skipif(not is_set("TOOLBOXSIO_VALGRIND"), reason="takes minutes"),
 ]
 
 VALGRIND = ["valgrind", "--xml=yes", "--leak-check=no", "--num-callers=30", "--error-limit=no"]

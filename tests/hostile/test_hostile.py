@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.machine import NIGHTLY
+
 from . import cases_frames, cases_http, cases_packets  # noqa: F401
 from .arena import Arena, figures
 from .case import CASES, LONG, MAX_RUNNING, QUICK, Case
 
-NIGHTLY = os.environ.get("TOOLBOXSIO_NIGHTLY", "0") not in ("", "0")
 CLIENTS, RATE, WINDOW = (200, 4, 1) if NIGHTLY else (60, 5, 0.5)
 QUIET_SECONDS = 5 if NIGHTLY else 2
 ATTACK_SECONDS = 5

@@ -21,10 +21,12 @@ from typing import Any
 
 from websockets.sync.client import connect
 
+from tests.e2e.machine import SLOWNESS
+
 HERE = Path(__file__).resolve().parent
 SECRET = "a secret of the tests that is longer than 32 bytes"
 HOST = "127.0.0.1"
-START_SECONDS = 20 * float(os.environ.get("TOOLBOXSIO_SLOWNESS", "1"))
+START_SECONDS = 20 * SLOWNESS
 
 #: A server in production mode that serves this machine.
 PRODUCTION = {"SIO_JWT_SECRET": SECRET, "SIO_TRUSTED_HOSTS": '["127.0.0.1", "localhost"]'}

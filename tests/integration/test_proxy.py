@@ -17,6 +17,7 @@ import pytest
 import trustme
 
 from tests.e2e.harness import wait_until
+from tests.e2e.machine import NIGHTLY
 from tests.e2e.redis_process import RedisProcess
 
 from .proxying import (
@@ -215,7 +216,7 @@ def test_idle_connections_stay(site, clients, name):
     stay_idle(site, clients, name, IDLE_SECONDS, 4)
 
 
-@pytest.mark.skipif("TOOLBOXSIO_NIGHTLY" not in os.environ, reason="takes five minutes")
+@pytest.mark.skipif(not NIGHTLY, reason="takes five minutes")
 @pytest.mark.timeout(NIGHTLY_SECONDS + 120)
 def test_idle_connections_stay_for_minutes_with_the_default_settings(clients, name):
     with deployed(4) as site:

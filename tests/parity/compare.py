@@ -3,14 +3,13 @@
 import dataclasses
 import json
 import math
-import os
 import struct
 from collections.abc import Callable
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 
-NIGHTLY = os.environ.get("TOOLBOXSIO_NIGHTLY", "0") not in ("", "0")
+from tests.e2e.machine import NIGHTLY
 
 #: Inputs compared so far, by the name of the comparison.
 compared: dict[str, int] = {}

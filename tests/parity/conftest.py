@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 import toolboxsio
+from tests.e2e.machine import NIGHTLY
 
-from .compare import NIGHTLY, compared
+from .compare import compared
 
 NIGHTLY_LEAST = 200_000
 HERE = Path(__file__).resolve().parent

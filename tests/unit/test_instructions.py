@@ -1,7 +1,6 @@
 """The count of instructions: benchmarks/instructions.py, and that two counts agree."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -9,6 +8,7 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks import instructions, records
+from tests.e2e.machine import NIGHTLY
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_the_script_does_what_the_record_has():
     assert all(record["tools"].values())
 
 
-@pytest.mark.skipif("TOOLBOXSIO_NIGHTLY" not in os.environ, reason="minutes: make nightly")
+@pytest.mark.skipif(not NIGHTLY, reason="minutes: make nightly")
 def test_two_counts_agree():
     one, two = instructions.count(), instructions.count()
     for name, counted in one.items():
