@@ -1,11 +1,12 @@
 """What the tests of every folder share."""
 
 import os
-import socket
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.e2e import machine
 
 TOP = Path(__file__).resolve().parent.parent
 
@@ -31,14 +32,8 @@ def tracked():
 
 @pytest.fixture(scope="session")
 def free_port():
-    """A function that returns a TCP port that nothing listens on."""
-
-    def find():
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            return sock.getsockname()[1]
-
-    return find
+    """A function that returns a TCP port that nothing listens on, each time another."""
+    return machine.free_port
 
 
 @pytest.fixture(scope="session")

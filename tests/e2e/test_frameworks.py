@@ -13,7 +13,7 @@ import pytest
 
 from .browser import DESKTOP, Browser
 from .harness import HERE, START_SECONDS, stop, wait_until
-from .redis_process import free_port
+from .machine import free_port
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -20,8 +20,9 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.harness import JS, node, stop, wait_until
+from tests.e2e.machine import HOST
 
-from .serving import HOST, PRODUCTION, Backend, clean_environment
+from .serving import PRODUCTION, Backend, clean_environment
 
 #: What nginx needs around the printed configuration, in a folder of its own.
 FRAME = """

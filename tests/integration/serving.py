@@ -7,8 +7,6 @@ import contextlib
 import hmac
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,11 +19,10 @@ from typing import Any
 
 from websockets.sync.client import connect
 
-from tests.e2e.machine import SLOWNESS
+from tests.e2e.machine import HOST, SLOWNESS
 
 HERE = Path(__file__).resolve().parent
 SECRET = "a secret of the tests that is longer than 32 bytes"
-HOST = "127.0.0.1"
 START_SECONDS = 20 * SLOWNESS
 
 #: A server in production mode that serves this machine.
@@ -67,21 +64,6 @@ def clean_environment(settings: dict[str, str]) -> dict[str, str]:
     paths = [kept.get("PYTHONPATH", ""), root]
     kept["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return {**kept, **settings}
-
-
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nothing listens on.
-
-    They are below those that the system gives to clients (Linux; 32768 and more): one that asks
-    again and again for a server that is not there yet would at last be given its port, and then be
-    connected with itself.
-    """
-    while True:
-        first = random.randrange(10_000, 32_768 - count)
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in range(first, first + count):
-                stack.enter_context(socket.create_server((HOST, port)))
-            return first
 
 
 class Backend:

@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from tests.e2e.harness import wait_until
-from tests.e2e.machine import NIGHTLY
+from tests.e2e.machine import HOST, NIGHTLY, free_ports
 from tests.e2e.redis_process import RedisProcess
 
 from .proxying import (
@@ -33,7 +33,7 @@ from .proxying import (
     web_socket,
     worker_processes,
 )
-from .serving import HOST, PRODUCTION, Backend, Polling, free_ports, serving, token
+from .serving import PRODUCTION, Backend, Polling, serving, token
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -20,7 +20,8 @@ import uvloop
 from connections import Client, Polling, until
 
 import toolboxsio
-from tests.e2e.redis_process import RedisProcess, free_port
+from tests.e2e.machine import free_port
+from tests.e2e.redis_process import RedisProcess
 from toolboxsio import _redis_publisher
 from toolboxsio.redis import AsyncRedisManager, is_available
 

@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from tests.e2e.machine import free_port
 
 from .sources import source_of
 
@@ -23,9 +24,7 @@ def _copy(source: Path, target: Path) -> None:
     """Copy the tests, with a free port in the place of PORT."""
     shutil.copytree(source / "tests", target / "tests")
     shutil.copy(source / "pyproject.toml", target)
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = str(sock.getsockname()[1])
+    port = str(free_port())
     for file in target.rglob("*.py"):
         text = file.read_text(encoding="utf-8")
         if PORT in text:
