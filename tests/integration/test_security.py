@@ -8,6 +8,8 @@ import time
 import pytest
 import socketio
 
+from tests.e2e.machine import SLOWNESS
+
 from .serving import SECRET, Frames, Polling, open_url, serving, sign, token
 
 #: The way of a client: the server's path and the transport.
@@ -172,8 +174,9 @@ async def test_an_invalid_token_connects_in_debug_mode(backends, way):
 @every_way
 async def test_the_end_of_a_token_is_the_end_of_its_privileges(backends, way):
     backend = backends(way)
+    soon = 2.5 * SLOWNESS
     failed, heard = asyncio.Queue(), asyncio.Queue()
-    client, _ = await connected(backend, way, auth={"token": token("t-9", "teacher", 2.5)})
+    client, _ = await connected(backend, way, auth={"token": token("t-9", "teacher", soon)})
     client.on("auth_failed", failed.put)
     client.on("message", heard.put)
     ack = await client.call("subscribe", {"channels": ["teacher_room", "lobby"]}, timeout=5)
@@ -181,7 +184,7 @@ async def test_the_end_of_a_token_is_the_end_of_its_privileges(backends, way):
     admin, _ = await connected(backend, way, auth={"token": token("a-9", "admin")})
     await admin.call("broadcast", {"channel": "teacher_room", "data": "before"}, timeout=5)
     assert (await asyncio.wait_for(heard.get(), 5))["payload"] == "before"
-    assert (await asyncio.wait_for(failed.get(), 8))["error"] == "token_expired"
+    assert (await asyncio.wait_for(failed.get(), soon + 5))["error"] == "token_expired"
     for channel in ("teacher_room", "lobby"):
         await admin.call("broadcast", {"channel": channel, "data": "after"}, timeout=5)
     ack = await client.call("broadcast", {"channel": "lobby", "data": 1}, timeout=5)
@@ -370,11 +373,12 @@ async def test_a_room_of_collaboration_is_a_channel(backends, way):
 async def test_whoever_has_refreshed_in_time_hears_of_no_end(backends, way):
     backend = backends(way)
     told = []
-    client, _ = await connected(backend, way, auth={"token": token("r-1", "student", 1)})
+    soon = 1 * SLOWNESS
+    client, _ = await connected(backend, way, auth={"token": token("r-1", "student", soon)})
     client.on("auth_failed", told.append)
     ack = await client.call("refresh_token", {"token": token("r-1", "student")}, timeout=5)
     assert ack["ok"] is True
-    deadline = time.monotonic() + 1.5
+    deadline = time.monotonic() + soon + 0.5
     while time.monotonic() < deadline:
         assert (await client.call("ping", timeout=5))["ok"] is True
         await asyncio.sleep(0.1)
