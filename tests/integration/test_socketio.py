@@ -3,17 +3,16 @@
 import asyncio
 import json
 import subprocess
-import sys
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 import socketio
 
+from tests.e2e.harness import JS, node
+
 from . import table
 from .serving import SECRET, serving, token
 
-JS = Path(__file__).resolve().parents[1] / "js"
 LIMIT = 2
 EXPIRE_SECONDS = 5
 
@@ -41,11 +40,6 @@ def check_times(values):
 
 
 def play(url, transports, cases):
-    sys.path.insert(0, str(JS))
-    try:
-        import npm
-    finally:
-        sys.path.remove(str(JS))
     wanted = []
     for case in cases:
         given = case.role if case.role != "expired" else "student"
@@ -70,7 +64,7 @@ def play(url, transports, cases):
         "cases": wanted,
     }
     done = subprocess.run(
-        [npm.ensure(), str(JS / "table.mjs")],
+        [node(), str(JS / "table.mjs")],
         input=json.dumps(config),
         capture_output=True,
         text=True,
