@@ -8,8 +8,9 @@ import os
 from typing import Any
 
 import toolboxsio as socketio
+from tests.e2e.machine import SLOWNESS
 
-sio = socketio.AsyncServer(async_mode="asgi", shutdown_timeout=1)
+sio = socketio.AsyncServer(async_mode="asgi", shutdown_timeout=1 * SLOWNESS)
 
 
 @sio.event
@@ -50,7 +51,7 @@ async def wrapped(scope: Any, receive: Any, send: Any) -> None:
     await app(scope, receive, send_on)
 
 
-other_sio = socketio.AsyncServer(async_mode="asgi", shutdown_timeout=1)
+other_sio = socketio.AsyncServer(async_mode="asgi", shutdown_timeout=1 * SLOWNESS)
 
 
 @other_sio.on("disconnect")

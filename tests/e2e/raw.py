@@ -8,7 +8,9 @@ import struct
 import zlib
 from typing import Any
 
-SECONDS = 8
+from .machine import SLOWNESS
+
+SECONDS = 8 * SLOWNESS
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 MOVING_HEADERS = ("date", "server", "sec-websocket-accept")
 SID = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{16}A[A-D][A-Za-z0-9_-]{2}(?![A-Za-z0-9_-])")

@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .harness import Server
+from .machine import SLOWNESS
 from .raw import BINARY, CLOSE, PING, PONG, TEXT, encode
 
-SECONDS = 8.0  # for what has no limit of its own
+SECONDS = 8.0 * SLOWNESS  # for what has no limit of its own
+#: Within this a client that breaks a rule is gone: no timer of a usual server is that short.
+GONE_SECONDS = 0.5 * SLOWNESS
 SYNC = '42999["one","sync"]'
 SYNCED = '43999["sync"]'
 Packet = str | bytes
@@ -361,7 +364,7 @@ class Client:
         *packets: Packet,
         code: int = 1008,
         reason: str | None = "transport error",
-        seconds: float = 0.5,
+        seconds: float = GONE_SECONDS,
     ) -> list[Packet]:
         """Send packets and see the session end within the time; what came before is returned."""
         poll = self.waiting_poll() if self.ws is None else None

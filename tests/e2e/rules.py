@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from .harness import Server
-from .rule_client import Client, Kind, Late, Packet, Request, WebSocket, new_run
+from .machine import SLOWNESS
+from .rule_client import GONE_SECONDS, Client, Kind, Late, Packet, Request, WebSocket, new_run
 
 POLLING, WEBSOCKET = KINDS = ("polling", "websocket")
 MODES = ("default", "strict")
 PATHS = ("direct", "asgi")
 
-#: Within this a client that breaks a rule is gone: no timer of a usual server is that short.
-GONE_SECONDS = 0.5
+SLACK = 0.4 * SLOWNESS  # seconds by which a deadline may be late on a busy machine
 PING_INTERVAL, PING_TIMEOUT = 0.3, 0.6
 #: Options of the servers on which rules are played.
 SERVERS: dict[str, dict[str, Any]] = {

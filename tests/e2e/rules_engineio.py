@@ -2,6 +2,7 @@
 
 import time
 
+from .machine import SLOWNESS
 from .raw import BINARY, TEXT, encode
 from .rule_client import Client, End, Request, WebSocket
 from .rules import (
@@ -13,6 +14,7 @@ from .rules import (
     POLLING,
     REFUSED,
     RULES,
+    SLACK,
     WEBSOCKET,
     Case,
     Lives,
@@ -27,7 +29,6 @@ ONLY_WEBSOCKET = {"kinds": (WEBSOCKET,)}
 ONLY_STRICT = {"modes": ("strict",)}
 SHORT = {"servers": "short"}
 HANDSHAKE_KEYS = {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
-SLACK = 0.4  # seconds by which a deadline may be late on a busy machine
 
 
 def check_alive(client: Client) -> None:
@@ -268,7 +269,7 @@ def is_gone_after(case: Case, client: Client, seconds: float, begun: float) -> N
     """By default a client that polls may be late by half the timeout."""
     slack = SLACK
     if case.is_polling and case.is_strict:
-        slack = PING_TIMEOUT / 3  # less than what it may be by default
+        slack = PING_TIMEOUT / 3 * SLOWNESS  # less than what it may be by default
     elif case.is_polling:
         seconds += PING_TIMEOUT / 2
     client.gone(None, seconds + slack)

@@ -9,6 +9,7 @@ from .rules import (
     LIVES,
     REFUSED,
     RULES,
+    SLACK,
     Case,
     Lives,
     packets,
@@ -19,7 +20,6 @@ __all__ = ["RULES"]
 
 ONE = '["one",{"_placeholder":true,"num":0}]'
 TWO = '["several",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'
-SLACK = 0.4
 
 
 def answer_to(client: Client, packet: str) -> Packet:

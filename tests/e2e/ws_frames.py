@@ -16,7 +16,9 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.extensions import Extension, PerMessageDeflate
 
-SECONDS = 10
+from .machine import SLOWNESS
+
+SECONDS = 10 * SLOWNESS
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 FIN, RSV1, RSV2, RSV3 = 0x80, 0x40, 0x20, 0x10
 KEY = b"\x37\xfa\x21\x3d"
