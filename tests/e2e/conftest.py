@@ -6,7 +6,7 @@ import pytest
 
 from .harness import Trio, node, serving_all
 
-ASSERTING = ("rule_client", "rules", "rules_engineio", "rules_socketio")
+ASSERTING = ("place", "rule_client", "rules", "rules_engineio", "rules_socketio")
 pytest.register_assert_rewrite(*(f"{__package__}.{name}" for name in ASSERTING))
 
 

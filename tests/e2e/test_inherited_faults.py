@@ -16,70 +16,24 @@ from typing import Any
 
 import pytest
 
-from .harness import OURS, Server, serving, serving_at_once, wait_until
+from .harness import OURS, Server, serving, wait_until
+from .machine import SLOWNESS
+from .place import SLACK, Place, every_way, serving_ways
 from .redis_process import RedisProcess
-from .rule_client import Client, Kind, Packet, Request, WebSocket, new_run
+from .rule_client import GONE_SECONDS, Client, Packet, Request, WebSocket, new_run
 from .ws_frames import close_frame
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(60 * SLOWNESS)
 
-#: The way of a session: the server's path and the client's transport.
-WAYS: dict[str, tuple[str, Kind]] = {
-    "direct": ("direct", "websocket"),
-    "asgi": ("asgi", "websocket"),
-    "polling": ("direct", "polling"),
-}
 MESSAGE_TIMEOUT = 0.5
-GONE_SECONDS = 0.5
-SLACK = 0.5
 HOLDER = '{"_placeholder":true,"num":0}'
 ONE = f'["one",{HOLDER}]'
-
-every_way = pytest.mark.parametrize("way", WAYS)
 
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, Server]]:
-    side = {"logs": "ERROR", "options": {"message_timeout": MESSAGE_TIMEOUT}}
-    with serving_at_once({path: {"path": path, **side} for path in ("direct", "asgi")}) as started:
+    with serving_ways({"message_timeout": MESSAGE_TIMEOUT}) as started:
         yield started
-
-
-class Place:
-    """A server with a bystander on it, and a way to reach it."""
-
-    def __init__(self, servers: dict[str, Server], way: str) -> None:
-        path, self.kind = WAYS[way]
-        self.way = way
-        self.server = servers[path]
-        self.bystander = Client(self.server, new_run("bystander"), "websocket")
-        self.before = self.held()
-        self.said = len(self.server.stderr())
-
-    def client(self, packet: str | None = "40") -> Client:
-        return Client(self.server, new_run(self.way), self.kind, packet)
-
-    def held(self) -> dict[str, Any]:
-        held: dict[str, Any] = self.server.get("/held")
-        return held
-
-    def new_log(self) -> list[str]:
-        lines: list[str] = self.held()["log"]
-        return lines[len(self.before["log"]) :]
-
-    def check(self) -> None:
-        """The bystander goes on, nothing has raised, the log has one line for each cause."""
-        answers = self.bystander.answers('421["one","bystander"]')
-        assert answers == ['431["bystander"]']
-        held = self.held()
-        for what in ("half packets", "callbacks"):
-            assert held[what] <= self.before[what], what
-        new = self.new_log()
-        assert not any(line.endswith("Error") for line in new), new
-        causes = [line.partition(": ")[2] for line in new if "Invalid session" not in line]
-        assert len(causes) == len(set(causes)), new
-        assert "Traceback" not in self.server.stderr()[self.said :]
-        self.bystander.leave()
 
 
 @pytest.fixture

@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 
-from .harness import Server, serving_at_once
+from .harness import Server
+from .machine import SLOWNESS
+from .place import SLACK, Place, every_way, serving_ways
 from .raw import BINARY, PING, PONG, TEXT, encode
-from .rule_client import Client, Kind, Late, Packet, Request, WebSocket, new_run
+from .rule_client import GONE_SECONDS, Client, Late, Packet, Request, WebSocket, new_run
 from .ws_frames import CLOSE, RSV1, Closed, Session
 from .ws_frames import frame as ws_frame
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(60 * SLOWNESS)
 
 #: What each server is given. The times are long enough for a busy machine to be at a limit.
 LIMITS: dict[str, Any] = {
@@ -40,18 +42,9 @@ LIMITS: dict[str, Any] = {
     "max_running_handlers": 3,
 }
 SIZE: int = LIMITS["max_http_buffer_size"]
-#: The way of a session: the server's path and the client's transport.
-WAYS: dict[str, tuple[str, Kind]] = {
-    "direct": ("direct", "websocket"),
-    "asgi": ("asgi", "websocket"),
-    "polling": ("direct", "polling"),
-}
 WEBSOCKET = ("direct", "asgi")
-GONE_SECONDS = 0.5
-SLACK = 0.5  # by which a deadline may be late on a busy machine
 ONE = '["one",{"_placeholder":true,"num":0}]'
 
-every_way = pytest.mark.parametrize("way", WAYS)
 on_direct = pytest.mark.parametrize("way", ["direct"])
 on_polling = pytest.mark.parametrize("way", ["polling"])
 each_websocket = pytest.mark.parametrize("way", WEBSOCKET)
@@ -59,44 +52,15 @@ each_websocket = pytest.mark.parametrize("way", WEBSOCKET)
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[dict[str, Server]]:
-    side = {"logs": "ERROR", "options": LIMITS}
-    with serving_at_once({path: {"path": path, **side} for path in ("direct", "asgi")}) as started:
+    with serving_ways(LIMITS) as started:
         yield started
-
-
-class Place:
-    """A server with a bystander on it, and a way to reach it."""
-
-    def __init__(self, server: Server, way: str) -> None:
-        self.server = server
-        self.way = way
-        self.kind = WAYS[way][1]
-        self.is_direct = way == "direct"
-        self.bystander = Client(server, new_run("bystander"), "websocket")
-        facts = server.get("/held")
-        self.logged = len(facts["log"])
-        self.half_packets = facts["half packets"]
-        self.said = len(server.stderr())
-
-    def client(self, packet: str | None = "40", kind: Kind | None = None) -> Client:
-        return Client(self.server, new_run(self.way), kind or self.kind, packet)
-
-    def check(self) -> None:
-        """The bystander goes on, the log has at most one line more, nothing is left."""
-        assert self.bystander.answers('421["one","bystander"]') == ['431["bystander"]']
-        self.bystander.leave()
-        facts = self.server.get("/held")
-        new = [line for line in facts["log"][self.logged :] if "Invalid session" not in line]
-        assert len(new) <= 1, new
-        assert facts["half packets"] == self.half_packets
-        assert "Traceback" not in self.server.stderr()[self.said :]
 
 
 @pytest.fixture
 def place(servers: dict[str, Server], way: str) -> Iterator[Place]:
-    here = Place(servers[WAYS[way][0]], way)
+    here = Place(servers, way)
     yield here
-    here.check()
+    assert len(here.check()) <= 1
 
 
 def too_big(client: Client, *sent: Packet) -> None:
@@ -631,7 +595,7 @@ def test_backlog(place: Place) -> None:
 
 def fill(place: Place, client: Client, sid: str, text: str) -> None:
     """Emit until the client, which reads nothing, is dropped."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 10 * SLOWNESS
     while client.status()["held"]["socket"]:
         assert time.monotonic() < deadline, "a client that reads nothing is kept"
         place.server.do("emit", event="more", data=text, to=sid)
