@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import re
+import resource
 import select
 import statistics
 import subprocess
@@ -102,7 +103,7 @@ class Resident(threading.Thread):
 
     def now(self) -> int:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * 4096
+        return pages * resource.getpagesize()
 
     def run(self) -> None:
         while not self.over.wait(0.02):
