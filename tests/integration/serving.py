@@ -67,7 +67,8 @@ def clean_environment(settings: dict[str, str]) -> dict[str, str]:
 
 
 class Backend:
-    """A running `toolboxsio serve`; what it says is in `log()`.
+    """A running `toolboxsio serve`, which may be stopped and started again; what it says is in
+    `log()`.
 
     :param path: "direct", or "asgi" with uvicorn's own WebSocket.
     """
@@ -78,14 +79,23 @@ class Backend:
         self.folder = tempfile.TemporaryDirectory()
         self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115
         program = ["-m", "toolboxsio"] if path == "direct" else [str(HERE / "serve_on_asgi.py")]
-        self.process = subprocess.Popen(
-            [sys.executable, *program, "serve", "--port", str(port), *options],
+        self._command = [sys.executable, *program, "serve", "--port", str(port), *options]
+        self._environment = clean_environment(settings)
+        self.process = self._begin()
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command,
             stdin=subprocess.DEVNULL,
             stdout=self.output,
             stderr=subprocess.STDOUT,
             cwd=self.folder.name,  # no .env of others
-            env=clean_environment(settings),
+            env=self._environment,
         )
+
+    def start(self) -> None:
+        """Once more, on the same port."""
+        self.process = self._begin()
 
     def log(self) -> str:
         self.output.seek(0)
@@ -113,13 +123,20 @@ class Backend:
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.02)  # between two questions
 
-    def close(self) -> None:
+    def stop(self) -> None:
         self.process.terminate()
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(10)
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once: a graceful end waits for the requests of clients that have polled."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def close(self) -> None:
+        self.stop()
         self.output.close()
         self.folder.cleanup()
 

@@ -6,10 +6,6 @@ Screenshots are left in build/screenshots.
 import base64
 import hashlib
 import json
-import socket
-import subprocess
-import sys
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from toolboxsio.backend import Settings, page
-from toolboxsio.backend.tokens import Tokens
+from tests.e2e.browser import DESKTOP, Browser
+from tests.e2e.harness import JS, ROOT, node, wait_until
+from tests.e2e.machine import free_port
+from toolboxsio.backend import page
 
-from .browser import DESKTOP, Browser
-from .harness import JS, ROOT, START_SECONDS, stop, wait_until
+from .serving import Backend, serving
+from .serving import token as make_token
 
 CLIENT = JS / "node_modules" / "sio48" / "dist" / "socket.io.min.js"
 SCREENSHOTS = ROOT / "build" / "screenshots"
-SECRET = "a secret of the tests, longer than 32 bytes"
 PHONE = {
     "viewport": {"width": 375, "height": 812},
     "colorScheme": "dark",
@@ -35,58 +32,6 @@ PHONE = {
 }
 
 
-class Backend:
-    """`toolboxsio serve` on a port of its own; it can be stopped and started again."""
-
-    def __init__(self, folder: Path, *options: str, **env: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._command = [sys.executable, "-m", "toolboxsio", "serve", "--port", str(self.port)]
-        self._command += ["--log-level", "warning", *options]
-        # `env` starts it without the environment's own settings.
-        self._env = [f"{name}={value}" for name, value in env.items()]
-        self._env += [f"XDG_STATE_HOME={folder}", f"SIO_JWT_SECRET={SECRET}"]
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = ["env", *self._env, *self._command]
-        process = self._process = subprocess.Popen(command, cwd=self._folder)
-
-        def is_up() -> bool:
-            assert process.poll() is None, "the server has ended"
-            try:
-                return self.get("/health")[0] == 200
-            except OSError:
-                return False
-
-        wait_until("the server answers", is_up, START_SECONDS)
-
-    def stop(self) -> None:
-        assert self._process is not None
-        stop(self._process)
-
-    def kill(self) -> None:
-        """End it at once: a graceful end waits for the requests of clients that have polled."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-
-    def get(self, path: str) -> tuple[int, str, Any]:
-        """Status, body and headers of the answer."""
-        try:
-            with urllib.request.urlopen(self.url + path, timeout=5) as response:
-                return response.status, response.read().decode(), response.headers
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode(), error.headers
-
-    def connected(self) -> int:
-        return json.loads(self.get("/socketio/status")[1])["connected"]
-
-
 class PageBrowser(Browser):
     """Chromium on the ConnectionStatus page."""
 
@@ -94,7 +39,7 @@ class PageBrowser(Browser):
         """Open the page anew, once the one before has gone; its first connection is awaited."""
         self.may_complain = True
         self("open", "about:blank")
-        wait_until("nobody is connected", lambda: backend.connected() == 0)
+        wait_until("nobody is connected", lambda: connected(backend) == 0)
         self.may_complain = False
         self.visit(backend.url + page.PAGE, options, **files)
         self.await_text("#state", "connected")
@@ -114,14 +59,22 @@ class PageBrowser(Browser):
         return json.loads(self.await_text("#answer", r"[^w].*"))
 
 
+def connected(backend: Backend) -> int:
+    """How many clients the application has."""
+    count: int = backend.status()["connected"]
+    return count
+
+
 @pytest.fixture(scope="module")
-def backend(tmp_path_factory: pytest.TempPathFactory, javascript: str) -> Iterator[Backend]:
-    folder = tmp_path_factory.mktemp("backend")
-    backend = Backend(folder, "--debug", SIO_CLIENT_SCRIPT=str(CLIENT))
-    try:
-        backend.start()
+def javascript() -> str:
+    """Node's path, with the client that the page is given."""
+    return node()
+
+
+@pytest.fixture(scope="module")
+def backend(javascript: str) -> Iterator[Backend]:
+    with serving(free_port(), "--debug", SIO_CLIENT_SCRIPT=str(CLIENT)) as backend:
         yield backend
-    finally:
         backend.kill()
 
 
@@ -136,8 +89,7 @@ def browser(javascript: str) -> Iterator[PageBrowser]:
 
 @pytest.fixture(scope="module")
 def token() -> str:
-    settings = Settings(_env_file=None, debug=True, jwt_secret=SECRET)
-    return Tokens(settings).make("teacher-7", "teacher", 600)
+    return make_token("teacher-7", "teacher")
 
 
 def test_the_cdn_client_is_that_of_npm(javascript: str) -> None:
@@ -149,8 +101,9 @@ def test_the_cdn_client_is_that_of_npm(javascript: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "/page.css", "/page.js", "/client.js"])
 def test_headers(backend: Backend, name: str) -> None:
-    status, body, headers = backend.get(page.PAGE + name)
-    assert status == 200
+    with urllib.request.urlopen(backend.url + page.PAGE + name, timeout=10) as response:
+        assert response.status == 200
+        body, headers = response.read().decode(), response.headers
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
@@ -164,16 +117,10 @@ def test_headers(backend: Backend, name: str) -> None:
         assert body == CLIENT.read_text()
 
 
-def test_production_has_no_page(tmp_path: Path) -> None:
-    backend = Backend(
-        tmp_path, SIO_TRUSTED_HOSTS='["127.0.0.1"]', SIO_CLIENT_SCRIPT=str(Path(__file__))
-    )
-    try:
-        backend.start()
+def test_production_has_no_page() -> None:
+    with serving(free_port(), SIO_CLIENT_SCRIPT=str(Path(__file__))) as backend:
         for name in ("", "/page.css", "/page.js", "/client.js"):
             assert backend.get(page.PAGE + name)[0] == 404
-    finally:
-        backend.kill()
 
 
 def test_shows_connection_and_status(backend: Backend, browser: PageBrowser) -> None:
@@ -272,6 +219,7 @@ def test_reconnects(backend: Backend, browser: PageBrowser) -> None:
         browser.await_text("#attempts", r"[1-9]\d*")
     finally:
         backend.start()
+    backend.wait()
     browser.await_text("#state", "connected")
     browser.await_text("#latency", r"\d+\.\d ms")
     browser.await_text("#fetched", "As of .*")
@@ -291,14 +239,12 @@ def test_transports(backend: Backend, browser: PageBrowser, transports: str, nam
     browser.await_text("#transport", name)
     browser.await_text("#latency", r"\d+\.\d ms")
     browser("click", "#disconnect")
-    wait_until("the server knows", lambda: backend.connected() == 0)
+    wait_until("the server knows", lambda: connected(backend) == 0)
 
 
 def test_the_client_of_the_cdn(tmp_path: Path, browser: PageBrowser) -> None:
     # The browser checks the policy and the integrity of the file that stands for the CDN's.
-    backend = Backend(tmp_path, "--debug", SIO_PATH="/other.path")
-    try:
-        backend.start()
+    with serving(free_port(), "--debug", SIO_PATH="/other.path") as backend:
         browser.open(backend, DESKTOP, **{page.CDN_CLIENT: str(CLIENT)})
         browser.await_text("#status", r".*Path/other\.path.*")
         assert backend.get(f"{page.PAGE}/client.js")[0] == 404
@@ -307,7 +253,6 @@ def test_the_client_of_the_cdn(tmp_path: Path, browser: PageBrowser) -> None:
         browser.may_complain = True
         browser("open", backend.url + page.PAGE, DESKTOP, {page.CDN_CLIENT: str(tampered)})
         browser.await_text("#state", ".*not loaded; SIO_CLIENT_SCRIPT.*")
-    finally:
         backend.kill()
 
 
