@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 
 import socketio
 
-from .raw import BINARY, encode, joined
+from .frames import BINARY, encode
+from .raw import joined
 
 SECONDS = 20
 LARGE = 4 << 20  # bytes that a connection reads ahead

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from .frames import encode
 from .harness import HERE, OURS, Server, Transport, stop, wait_until
-from .raw import encode
 
 #: Seconds; a client that says nothing stays for their sum, one that polls for half of the second
 #: more: its poll may be on its way.

@@ -10,8 +10,8 @@ import struct
 import zlib
 from collections.abc import Callable
 
+from .frames import BINARY, CLOSE, PING, TEXT, encode
 from .machine import SLOWNESS
-from .raw import BINARY, CLOSE, PING, TEXT, encode
 
 SECONDS = 10 * SLOWNESS
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"

@@ -1,17 +1,16 @@
 """HTTP and WebSocket by hand: every byte that the server sends is seen."""
 
 import itertools
-import os
 import re
 import socket
 import struct
 import zlib
 from typing import Any
 
+from .frames import CLOSE, TEXT, encode
 from .machine import SLOWNESS
 
 SECONDS = 8 * SLOWNESS
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 MOVING_HEADERS = ("date", "server", "sec-websocket-accept")
 SID = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{16}A[A-D][A-Za-z0-9_-]{2}(?![A-Za-z0-9_-])")
 
@@ -24,23 +23,6 @@ def joined(chunked: bytes) -> bytes:
         body += rest[: int(size, 16)]
         chunked = rest[int(size, 16) + 2 :]
     return body
-
-
-def encode(payload: str | bytes, opcode: int | None = None, fin: bool = True) -> bytes:
-    """Return one masked frame; the opcode is that of the payload's type unless it is given."""
-    if opcode is None:
-        opcode = TEXT if isinstance(payload, str) else BINARY
-    data = payload.encode() if isinstance(payload, str) else payload
-    key = os.urandom(4)
-    repeated = (key * (len(data) // 4 + 1))[: len(data)]
-    masked = (int.from_bytes(data) ^ int.from_bytes(repeated)).to_bytes(len(data))
-    if len(data) < 126:
-        size = bytes([0x80 | len(data)])
-    elif len(data) < 65536:
-        size = b"\xfe" + struct.pack(">H", len(data))
-    else:
-        size = b"\xff" + struct.pack(">Q", len(data))
-    return bytes([(0x80 if fin else 0) | opcode]) + size + key + masked
 
 
 #: Lines of ours, and upstream's in their place: differences that the README tells.

@@ -13,9 +13,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .frames import BINARY, CLOSE, PING, PONG, TEXT, encode
 from .harness import Server
 from .machine import SLOWNESS
-from .raw import BINARY, CLOSE, PING, PONG, TEXT, encode
 
 SECONDS = 8.0 * SLOWNESS  # for what has no limit of its own
 #: Within this a client that breaks a rule is gone: no timer of a usual server is that short.

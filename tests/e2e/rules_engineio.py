@@ -2,8 +2,8 @@
 
 import time
 
+from .frames import BINARY, TEXT, encode
 from .machine import SLOWNESS
-from .raw import BINARY, TEXT, encode
 from .rule_client import Client, End, Request, WebSocket
 from .rules import (
     GONE_SECONDS,

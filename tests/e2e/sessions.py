@@ -25,8 +25,9 @@ from typing import Any
 
 from .emits_programs import ASKED, HOMES, Programs, answered_calls, asked_answer
 from .emits_values import SPEAKING
+from .frames import CLOSE, PING, TEXT, encode
 from .harness import Server
-from .raw import CLOSE, PING, TEXT, WebSocket, Wire, as_upstream, encode, ends_sorted
+from .raw import WebSocket, Wire, as_upstream, ends_sorted
 
 CLIENTS = 8
 STEPS = 45

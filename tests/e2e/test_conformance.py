@@ -17,28 +17,23 @@ from typing import Any
 
 import pytest
 
-from .harness import OURS, Server, serving
-from .machine import NIGHTLY
-from .ws_frames import (
+from .frames import (
     BINARY,
     CLOSE,
     CONT,
-    MEGABYTE,
     PING,
     PONG,
     RSV1,
     RSV2,
     RSV3,
     TEXT,
-    Deflate,
-    Session,
     close_frame,
-    cut,
-    event,
     fragments,
     frame,
-    judged,
 )
+from .harness import OURS, Server, serving
+from .machine import NIGHTLY
+from .ws_frames import MEGABYTE, Deflate, Session, cut, event, judged
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from .frames import encode
 from .harness import OURS, Server, serving
 from .machine import NIGHTLY
-from .raw import WebSocket, Wire, encode
+from .raw import WebSocket, Wire
 
 SMALL, LARGE = (1250, 5000) if NIGHTLY else (400, 1600)
 SECONDS = 60 if NIGHTLY else 20

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from .frames import close_frame
 from .harness import OURS, Server, serving, wait_until
 from .machine import SLOWNESS
 from .place import SLACK, Place, every_way, serving_ways
 from .redis_process import RedisProcess
 from .rule_client import GONE_SECONDS, Client, Packet, Request, WebSocket, new_run
-from .ws_frames import close_frame
 
 pytestmark = pytest.mark.timeout(60 * SLOWNESS)
 

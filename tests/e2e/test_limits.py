@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from .frames import BINARY, CLOSE, PING, PONG, RSV1, TEXT, encode
+from .frames import frame as ws_frame
 from .harness import Server
 from .machine import SLOWNESS
 from .place import SLACK, Place, every_way, serving_ways
-from .raw import BINARY, PING, PONG, TEXT, encode
 from .rule_client import GONE_SECONDS, Client, Late, Packet, Request, WebSocket, new_run
-from .ws_frames import CLOSE, RSV1, Closed, Session
-from .ws_frames import frame as ws_frame
+from .ws_frames import Closed, Session
 
 pytestmark = pytest.mark.timeout(60 * SLOWNESS)
 

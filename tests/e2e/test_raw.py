@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
+from .frames import BINARY, CLOSE, PING, PONG, TEXT
 from .harness import Server, Trio, serving_all
-from .raw import BINARY, CLOSE, PING, PONG, TEXT, Wire, as_upstream
+from .raw import Wire, as_upstream
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -16,8 +16,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from .frames import CLOSE
 from .machine import SLOWNESS
-from .raw import CLOSE, Wire
+from .raw import Wire
 from .test_deployments import PATH, Uvicorn, uvicorn
 
 pytestmark = pytest.mark.timeout(60 * SLOWNESS)

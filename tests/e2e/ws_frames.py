@@ -1,4 +1,4 @@
-"""A client that sends WebSocket frames of any shape, right and wrong, to a Socket.IO session.
+"""A client that sends WebSocket frames of any shape (frames.py) to a Socket.IO session.
 
 Written from RFC 6455 and RFC 7692 with nothing of the package in it; what the server sends is
 checked against the same documents as it is read. `judged` says what wsproto makes of the bytes.
@@ -16,71 +16,18 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.extensions import Extension, PerMessageDeflate
 
+from .frames import BINARY, CLOSE, FIN, PING, PONG, RSV1, RSV2, RSV3, TEXT, close_frame, frame
 from .machine import SLOWNESS
 
 SECONDS = 10 * SLOWNESS
-CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-FIN, RSV1, RSV2, RSV3 = 0x80, 0x40, 0x20, 0x10
-KEY = b"\x37\xfa\x21\x3d"
 TAIL = b"\x00\x00\xff\xff"  # of a deflate block that ends at a byte: RFC 7692, 7.2.1
 SYNC = 999_999
 MEGABYTE = 1 << 20
-
-# --- frames ---------------------------------------------------------------------------------------
-
-
-def masked(data: bytes, key: bytes = KEY) -> bytes:
-    pad = (key * (len(data) // 4 + 1))[: len(data)]
-    return (int.from_bytes(data) ^ int.from_bytes(pad)).to_bytes(len(data))
-
-
-def frame(
-    opcode: int,
-    payload: str | bytes = b"",
-    *,
-    fin: bool = True,
-    rsv: int = 0,
-    key: bytes | None = KEY,
-    width: int | None = None,
-    announced: int | None = None,
-) -> bytes:
-    """One frame.
-
-    :param key: of the mask; None: not masked.
-    :param width: of the extended length in bytes (0, 2 or 8); by default the least that will do.
-    :param announced: the length in the header; by default that of the payload.
-    """
-    data = payload.encode() if isinstance(payload, str) else payload
-    size = len(data) if announced is None else announced
-    if width is None:
-        width = 0 if size < 126 else 2 if size < 65536 else 8
-    head = bytes([(FIN if fin else 0) | rsv | opcode])
-    mask_bit = 0 if key is None else 0x80
-    if width == 0:
-        head += bytes([mask_bit | size])
-    else:
-        code, layout = (126, ">H") if width == 2 else (127, ">Q")
-        head += bytes([mask_bit | code]) + struct.pack(layout, size)
-    return head + (data if key is None else key + masked(data, key))
-
-
-def fragments(opcode: int, pieces: list[bytes], rsv: int = 0, between: bytes = b"") -> bytes:
-    """One message in as many frames as there are pieces, with other frames between them."""
-    frames = []
-    for number, piece in enumerate(pieces):
-        last = number == len(pieces) - 1
-        first = number == 0
-        frames.append(frame(opcode if first else CONT, piece, fin=last, rsv=rsv if first else 0))
-    return between.join(frames)
 
 
 def event(number: int, value: Any) -> str:
     """An event whose handler answers with its argument."""
     return f'42{number}["one",{json.dumps(value, ensure_ascii=False)}]'
-
-
-def close_frame(code: int, reason: bytes = b"") -> bytes:
-    return frame(CLOSE, struct.pack(">H", code) + reason)
 
 
 def cut(data: bytes, how: str, seed: str) -> list[bytes]:

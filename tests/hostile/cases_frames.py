@@ -6,7 +6,7 @@ is asked is that the session goes on, or ends, without harm to the others.
 
 import zlib
 
-from tests.e2e.raw import BINARY, CLOSE, PING, PONG, TEXT, encode
+from tests.e2e.frames import BINARY, CLOSE, PING, PONG, TEXT, encode
 
 from .case import (
     ASGI_MAX_SIZE,

@@ -6,7 +6,7 @@ are the ASGI server's to parse, all at once: there nothing is asked of the other
 
 import asyncio
 
-from tests.e2e.raw import CLOSE, encode
+from tests.e2e.frames import CLOSE, encode
 
 from .case import (
     LATE,

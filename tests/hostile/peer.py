@@ -8,7 +8,8 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from tests.e2e.raw import BINARY, CLOSE, PING, TEXT, encode, joined
+from tests.e2e.frames import BINARY, CLOSE, PING, TEXT, encode
+from tests.e2e.raw import joined
 
 SECONDS = 8  # no answer takes longer
 POLLING = "EIO=4&transport=polling"
