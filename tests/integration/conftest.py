@@ -1,4 +1,4 @@
-"""Fixtures: the application as the guide deploys it."""
+"""Fixtures: the application as the README deploys it."""
 
 import pytest
 

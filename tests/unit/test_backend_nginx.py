@@ -7,8 +7,8 @@ import pytest
 from toolboxsio.backend.nginx import configuration
 from toolboxsio.backend.settings import Settings
 
-#: The location as the integration guide has it.
-GUIDE = """
+#: What a location in front of WebSockets and polls has to have.
+NEEDED = """
 proxy_pass http://fastapi_backend;
 proxy_http_version 1.1;
 proxy_set_header Upgrade $http_upgrade;
@@ -32,9 +32,9 @@ def block(text, head):
     return [line.strip() for line in found[2].splitlines()]
 
 
-def test_the_location_has_every_line_of_the_guide():
+def test_the_location_has_every_line_that_is_needed():
     lines = block(configuration(settings()), "location /socket.io")
-    assert set(GUIDE.strip().splitlines()) <= set(lines)
+    assert set(NEEDED.strip().splitlines()) <= set(lines)
     assert len(lines) == len(set(lines))
 
 
