@@ -105,6 +105,12 @@ def add(sio: Any, module: Any, seen: Any, web: Any, app: Any) -> Any:
         socket = sio.eio.sockets.get(sid)
         return socket is not None and not socket.closed
 
+    @web.get("/hostile/polls")
+    async def polls(sid: str) -> int:
+        """Polls of an Engine.IO session that wait; 0: there is no session any more, too."""
+        socket = sio.eio.sockets.get(sid)
+        return 0 if socket is None else int(socket._polls)
+
     @web.get("/hostile/backlog")
     async def backlog(sid: str) -> int:
         """Bytes that wait for an Engine.IO session; -1: there is none any more."""
