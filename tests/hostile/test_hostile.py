@@ -35,8 +35,8 @@ LONGEST = 500 if NIGHTLY else 2000
 #: Bytes by which the server may have grown when a case, and when all of them are over.
 GROWTH = 8 << 20
 GROWTH_OF_ALL = 40 << 20
-#: Handlers at work at once: those of the clients that may, and of what a read of each holds.
-MOST_RUNNING = (MAX_RUNNING + (64 << 10) // 25) * (4 if NIGHTLY else 1)
+#: Handlers at work at once, of all the clients that let them take long: each has its limit.
+MOST_RUNNING = MAX_RUNNING * (CASES["events whose handlers take long"].clients if NIGHTLY else 1)
 #: A cause has one line in the log in a minute; there are no more causes than that.
 CAUSES = 60
 
