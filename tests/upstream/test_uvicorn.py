@@ -33,6 +33,7 @@ def run(version, packages, scratch):
     source = source_of("uvicorn", version)
     shutil.copytree(source / "tests", scratch / "tests")
     shutil.copy(source / "pyproject.toml", scratch)
+    shutil.copy(HERE.parent / "e2e" / "machine.py", scratch)
     shutil.copy(HERE / "uvicorn_conftest.py", scratch / "tests" / "protocols" / "conftest.py")
     # uvicorn's options ask for several processes
     command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", "--timeout=20", FILE]

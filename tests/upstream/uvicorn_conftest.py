@@ -1,7 +1,8 @@
 """Beside uvicorn's test_websocket.py: gives it this package's class, and reports as JSON.
 
-A conftest because it has to be nearer to the tests than uvicorn's own, whose `ws_protocol_cls` it
-overrides. Environment: UPSTREAM_VERSION (of uvicorn) and UPSTREAM_REPORT (the file to write).
+A conftest because it has to be nearer to the tests than uvicorn's own, whose `ws_protocol_cls` and
+`unused_tcp_port` it overrides. Environment: UPSTREAM_VERSION (of uvicorn) and UPSTREAM_REPORT (the
+file to write).
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 from deselected import DIFFERENT
+from machine import free_port
 
 import toolboxsio
 from toolboxsio.uvicorn import WebSocketProtocol
@@ -34,6 +36,12 @@ report = {
 @pytest.fixture
 def ws_protocol_cls():
     return WebSocketProtocol
+
+
+@pytest.fixture
+def unused_tcp_port():
+    """One that no client on the machine is given meanwhile."""
+    return free_port()
 
 
 def _count_instances():
