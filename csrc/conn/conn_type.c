@@ -1,20 +1,7 @@
 /* conn_type.c: the Python side of a connection (contract in conn.h).
  *
- *     class Connection(asyncio.BufferedProtocol):          # made by Hub.connection(socket, sid)
- *         path: str                # "polling", "asgi", "direct" or "over"
- *         def attach(self, transport, context, server, max_size,                  # direct
- *                    window_bits, may_inflate, inflate, keeps): ...
- *         def attach_messages(self): ...                                          # ASGI
- *         def hold(self, data): ...             # bytes that came before, on the direct path
- *         def go_on(self): ...
- *         def feed(self, event): ...            # ASGI: what receive() gave
- *         def dispatch(self, namespace, id, data) -> bool: ...    # an event that is decoded
- *         def send(self, encoded): ...          # str or bytes: one Engine.IO packet
- *         def next_message(self): ...           # ASGI: what send() is to be given
- *         def close(self, code, reason=""): ...
- *         def heartbeat(self), pong(self), expect(self, kind), relax(self)        # deadlines
- *         def release(self): ...                # over: lets go of everything
- *         shutdown()                            # uvicorn's, and the methods of the protocol
+ * Hub.connection(socket, sid) makes it; then it gets a transport (attach: the direct path) or messages
+ * (attach_messages, feed, next_message: ASGI); release() is its end. Signatures: toolboxsio/_core.pyi.
  */
 #include "conn/conn.h"
 

@@ -1,15 +1,7 @@
 /* hub_type.c: what the connections of one server on one event loop share (contract in conn.h).
  *
- *     class Hub:
- *         def __init__(self, loop, make_plan, limits): ...   # limits: dict, see hub_tp_new
- *         def connection(self, socket, sid) -> Connection: ...
- *         def start(self, coro, context): ...                # a task whose first step runs at once
- *         def emit(self, event, data, namespace, room, skip_sid, new_id, is_volatile): ...
- *         def events(self, bounds): ...                     # how often, how long
- *         def tasks(self): ...
- *         def rest(self): ...
- *         stopping: bool
- *         is_fast, reasons, emit_reasons, n_connections
+ * It makes connections, starts tasks whose first step runs at once, emits, counts events, and keeps the
+ * one timer. `limits` is the dict that read_limits() reads. Signatures: toolboxsio/_core.pyi.
  */
 #include "conn/conn.h"
 
