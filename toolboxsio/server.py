@@ -321,10 +321,11 @@ class AsyncServer(JoiningServer):
             ):  # a client of another server
                 del tables[owner]
         # Pub/sub managers: what a client here answers to. (host_id, room, namespace, id)
+        host = getattr(self.manager, "host_id", None)
         for table in tables.values():
             for id, found in list(table.items()):
                 args = found.args if isinstance(found, functools.partial) else ()
-                if len(args) == 4 and (args[1], args[3]) in gone:
+                if len(args) == 4 and args[0] == host and (args[1], args[3]) in gone:
                     del table[id]
 
     async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:

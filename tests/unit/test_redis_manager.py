@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import contextlib
+import functools
 import gc
+import itertools
 import json
 import logging
 import re
@@ -1040,3 +1042,18 @@ async def test_counting_makes_no_plan_anew() -> None:
     manager.reconnects += 1
     assert hub.reasons is reasons
     assert (manager.dropped, manager.reconnects) == (2, 1)
+
+
+async def test_a_call_that_is_given_up_takes_no_callback_of_another_server():
+    """Two servers ask the same client, with the same number each: one does not wait any more."""
+    sio = toolboxsio.AsyncServer(client_manager=AsyncRedisManager("redis://localhost:1"))
+    manager = sio.manager
+
+    def nobody():
+        """Who has given up."""
+
+    own = functools.partial(manager._return_callback, manager.host_id, "room", "/", 5)
+    other = functools.partial(manager._return_callback, "another", "room", "/", 5)
+    manager.callbacks["room"] = {0: itertools.count(8), 5: nobody, 6: own, 7: other}
+    sio._forget_callback("room", nobody)
+    assert list(manager.callbacks["room"]) == [0, 7]
