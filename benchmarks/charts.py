@@ -79,8 +79,8 @@ def of_memory(record):
 
 
 PANELS = (  # kind, title, unit, and what of a record it shows
-    ("ack", "An event and its ack: 50 clients, 1 under way each", "µs", "1 in flight"),
-    ("ack", "An event and its ack: 50 clients, 16 under way each", "µs", "16 in flight"),
+    ("ack", "Event and ack, 50 clients, 1 in flight", "µs", "1 in flight"),
+    ("ack", "Event and ack, 50 clients, 16 in flight", "µs", "16 in flight"),
     ("fanout", "An event to each of 500 clients", "µs", "500 clients"),
     ("fanout", "An event to each of 5,000 clients", "µs", "5,000 clients"),
     ("rooms", "An event to a room with one client", "µs", "an emitter a room"),
