@@ -219,8 +219,13 @@ class EngineSocket(PollingSocket):
         if not at_once and self._send_message is not None and self.conn.draining:
             self.server.hub().start(self._leave_messages(), copy_context())  # which bounds it
             return
+        # Not now: a handler that takes its first step within the reader's may have caused this.
+        asyncio.get_running_loop().call_soon(self._cancel_reader)
+
+    def _cancel_reader(self) -> None:
         reader = self._reader
-        if reader is not None and not self._handles_event and reader is not asyncio.current_task():
+        if reader is not None and not self._handles_event:
+            self._reader = None
             reader.cancel()
 
     # --- deadlines ---

@@ -23,13 +23,10 @@ static inline const char *
 tbx_type_name(PyObject *obj)
 {
     PyTypeObject *type = Py_TYPE(obj);
-    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) { /* its tp_name is with the module's or without */
-        const char *own = PyUnicode_AsUTF8(((PyHeapTypeObject *)type)->ht_name);
-        if (own != NULL) {
-            return own;
-        }
-        PyErr_Clear();
-        return type->tp_name;
+    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) { /* in tp_name is its module, where C has made it */
+        PyObject *own = ((PyHeapTypeObject *)type)->ht_name;
+        return PyUnicode_IS_COMPACT_ASCII(own) ? (const char *)PyUnicode_1BYTE_DATA(own)
+                                               : type->tp_name;
     }
     const char *dot = strrchr(type->tp_name, '.');
     return dot ? dot + 1 : type->tp_name;

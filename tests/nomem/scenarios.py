@@ -70,7 +70,9 @@ class Stage:
     """A server, what its handlers heard, and what was told of failures."""
 
     def __init__(self, **options):
-        self.sio = sio = server(namespaces="*", json_default=hook, **options)
+        if "json" not in options:
+            options["json_default"] = hook
+        self.sio = sio = server(namespaces="*", **options)
         self.heard = []
         self.seen = []
         self.told = []
@@ -904,6 +906,26 @@ async def asgi(stage):
     stage.seen.append(sorted(map(str, seen)))
     await stage.end()
     return None
+
+
+@scenario()
+async def asgi_aborted(stage):
+    """The connection gives up; its reader has to be told."""
+    try:
+        client = Messages(stage.sio, "m2")
+        await client.exchange("40")
+        client.conn.abort()
+        await stage.turn()
+        if not client.task.done():
+            stage.seen.append(ENDED)
+        client.inbox.put_nowait(None)
+        async with asyncio.timeout(5):
+            await client.task
+    except Exception as exc:
+        stage.tell(exc)
+    for table in (stage.sio.eio.sockets, stage.sio.environ):
+        table.pop("m2", None)
+    await stage.end()
 
 
 @scenario(max_backlog=100)
