@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["STOP_SECONDS", "is_uvicorn", "stop_clients", "watch_request"]
+__all__ = ["STOP_SECONDS", "is_uvicorn", "stop_clients", "wait_while", "watch_request"]
 
 #: Seconds that handlers have to come to their end, unless told otherwise.
 STOP_SECONDS = 5.0
@@ -60,8 +60,8 @@ async def stop_clients(eio: Any, seconds: float, code: int) -> None:
                 await asyncio.sleep(_TURN_SECONDS)
         if ends:
             await asyncio.wait(ends, timeout=max(deadline - loop.time(), GOODBYE_SECONDS))
-        await _wait_for(lambda: _attending(eio), deadline)  # who has left before, say
-        await _wait_for(lambda: any(map(_is_left, sockets)), loop.time() + GOODBYE_SECONDS)
+        await wait_while(lambda: _attending(eio), deadline)  # who has left before, say
+        await wait_while(lambda: any(map(_is_left, sockets)), loop.time() + GOODBYE_SECONDS)
     finally:
         late = {task for task in ends if not task.done()} | _attending(eio) | _late_handlers(hub)
         for task in late:
@@ -71,12 +71,12 @@ async def stop_clients(eio: Any, seconds: float, code: int) -> None:
     if late:
         eio.logger.error("%s handlers were cancelled, the server stops", len(late))
         await asyncio.wait(late, timeout=GOODBYE_SECONDS)
-    await _wait_for(lambda: any(map(_is_left, sockets)), loop.time() + GOODBYE_SECONDS)
+    await wait_while(lambda: any(map(_is_left, sockets)), loop.time() + GOODBYE_SECONDS)
     if hub is not None:
         hub.rest()
 
 
-async def _wait_for(is_at_work: Callable[[], Any], deadline: float) -> None:
+async def wait_while(is_at_work: Callable[[], Any], deadline: float) -> None:
     """Wait until nothing is at work, but not longer than that."""
     loop = asyncio.get_running_loop()
     while is_at_work() and loop.time() < deadline:  # noqa: ASYNC110 (each ends in its own way)
@@ -88,7 +88,6 @@ def _drop(eio: Any, socket: Any) -> None:
     conn: Any = getattr(socket, "conn", None)
     if _is_left(socket):
         conn.abort()
-        socket._interrupt(at_once=True)
     elif conn is not None:
         conn.release()
     eio.sockets.pop(socket.sid, None)

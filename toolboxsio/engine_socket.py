@@ -23,7 +23,7 @@ from ._bystanders import behind
 from ._drain import drain_all
 from ._load import core
 from ._polling import PollingSocket, is_replaced
-from ._server_stop import is_uvicorn, watch_request
+from ._server_stop import is_uvicorn, wait_while, watch_request
 from .errors import PacketError, TooBigError, TooLateError
 from .packet import EnginePacket
 
@@ -50,9 +50,6 @@ _LATE_SECONDS = 1
 
 #: Seconds for an ASGI server to take the last messages.
 _CLOSE_SECONDS = 10
-
-#: Seconds between two looks.
-_TURN_SECONDS = 0.01
 
 #: Characters of what a client has sent, in a line of the log.
 _LONGEST_SAID = 100
@@ -216,7 +213,7 @@ class EngineSocket(PollingSocket):
         unless ``at_once`` what is being sent is sent."""
         self._interrupted = True
         self._resume_reading()
-        if not at_once and self._send_message is not None and self.conn.draining:
+        if not at_once and self._is_sending():
             self.server.hub().start(self._leave_messages(), copy_context())  # which bounds it
             return
         # Not now: a handler that takes its first step within the reader's may have caused this.
@@ -309,7 +306,6 @@ class EngineSocket(PollingSocket):
             queue.task_done()
         if self.conn is not None:
             self.conn.abort()
-            self._interrupt(at_once=True)
 
     # --- packets in ---
 
@@ -495,9 +491,10 @@ class EngineSocket(PollingSocket):
             await self._left.wait()
             return
         self._left = asyncio.Event()
+        deadline = asyncio.get_running_loop().time() + _CLOSE_SECONDS
         try:
-            async with asyncio.timeout(_CLOSE_SECONDS):  # the client may not read
-                await self._wait_for_drain()
+            async with asyncio.timeout_at(deadline):  # the client may not read
+                await wait_while(self._is_sending, deadline)
                 await self._drain()
                 await _close(self._ws, *(self._ending or (1000, "")))
         except TimeoutError:
@@ -506,11 +503,10 @@ class EngineSocket(PollingSocket):
             self._left.set()
             self._interrupt(at_once=True)
 
-    async def _wait_for_drain(self) -> None:
-        """Another task may be sending what waits; nothing does of a session that was given up."""
+    def _is_sending(self) -> bool:
+        """Whether a task sends what waits; of a session that was given up nothing waits."""
         conn = self.conn
-        while conn.draining and not conn.close_sent and self._send_message is not None:  # noqa: ASYNC110
-            await asyncio.sleep(_TURN_SECONDS)
+        return bool(conn.draining and not conn.close_sent and self._send_message is not None)
 
     async def _wait(self, ws: Any) -> str | bytes | None:
         data = await ws.wait()

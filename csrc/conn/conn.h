@@ -252,6 +252,7 @@ tbx_is_loop_closed(void)
     return PyErr_ExceptionMatches(PyExc_RuntimeError) &&
            !PyErr_ExceptionMatches(PyExc_RecursionError);
 }
+
 void tbx_hub_flush(TbxHubObject *hub);
 /* ASGI: lets Python send what waits for these sockets, a list. Escapes. */
 void tbx_hub_drain(TbxHubObject *hub, PyObject *sockets);

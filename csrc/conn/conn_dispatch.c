@@ -236,9 +236,9 @@ int
 tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyObject *data)
 {
     TbxHubObject *hub = conn->hub;
-    route way = {.ordered =
-                     !hub->plan.async_handlers}; /* what follows may have the plan made anew */
-    if (hub->stopping) {                         /* its client gets no answer, and knows */
+    /* what follows may have the plan made anew */
+    route way = {.ordered = !hub->plan.async_handlers};
+    if (hub->stopping) { /* its client gets no answer, and knows */
         Py_DECREF(data);
         return 1;
     }

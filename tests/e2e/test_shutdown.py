@@ -103,17 +103,19 @@ def test_uvicorn_stops(tmp_path: Path, free_port: Any, path: str, loop: str) -> 
         assert "Traceback" not in server.said()
 
 
+@pytest.mark.parametrize("says_goodbye", [True, False])
 @pytest.mark.parametrize("path", WS)
-def test_a_client_that_has_said_goodbye_and_takes_nothing(
-    tmp_path: Path, free_port: Any, path: str
+def test_a_client_that_takes_nothing(
+    tmp_path: Path, free_port: Any, path: str, says_goodbye: bool
 ) -> None:
-    """Its CLOSE frame has come, what it should get has not left: uvicorn's own end of it fails."""
+    """What it should get has not left; where its CLOSE frame has come, uvicorn's own end fails."""
     port = free_port()
     with uvicorn(tmp_path, "--port", str(port), ws=WS[path]) as server:
         with Wire(port, "deaf") as wire:
             client = wire.websocket().connect()
             client.frame('421["much",6000000]')
-            client.frame(b"\x03\xe8", CLOSE)
+            if says_goodbye:
+                client.frame(b"\x03\xe8", CLOSE)
             time.sleep(0.3)  # nothing tells that a server does not write
             server.process.send_signal(signal.SIGTERM)
             assert seconds_to_stop(server) < 4 * SLOWNESS
