@@ -1,7 +1,7 @@
 """uvicorn's WebSocket protocol, from which a Socket.IO connection takes its transport.
 
-``uvicorn.run(app, ws="toolboxsio.uvicorn:WebSocketProtocol")``, or with uvicorn >= 0.50
-``uvicorn main:app --ws toolboxsio.uvicorn:WebSocketProtocol``; older ones take the class itself.
+``uvicorn.run(app, ws="toolboxsio.uvicorn:WebSocketProtocol")``, or
+``uvicorn main:app --ws toolboxsio.uvicorn:WebSocketProtocol``; uvicorn 0.35 takes only the class.
 
 Handshake, headers, limits, logs, and every WebSocket that is not Socket.IO, are uvicorn's. What
 touches its internals stands here.
