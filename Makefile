@@ -25,16 +25,12 @@ demo: $(VENV)/demo ## install, serve the example application, show that it works
 serve: $(VENV)/demo ## install and serve the example application
 	$(PY) -m toolboxsio serve --debug
 
+# Tests that wait for servers and clients are many: more of them at once than there are cores.
+PARALLEL := -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist loadfile --no-loadscope-reorder
+
 test: build node_modules ## install everything and run the Python tests, upstream's own among them
 	@PYTHON=$(PYTHON) .ci/need redis nginx chromium stdlib-tests clang
-	$(if $(T),$(PYTEST) $(T),$(MAKE) -k -j 2 -O test-e2e test-rest)
-
-.PHONY: test-e2e test-rest
-test-e2e: # about half of the time
-	$(PYTEST) tests/e2e tests/integration
-
-test-rest:
-	$(PYTEST) tests --ignore tests/e2e --ignore tests/integration
+	$(PYTEST) $(or $(T),tests $(PARALLEL))
 
 # Kept between runs; the tests are run in a copy of the tree within it.
 TRIXIE ?= $(or $(TMPDIR),/var/tmp)/toolboxsio-trixie
@@ -42,7 +38,13 @@ TRIXIE ?= $(or $(TMPDIR),/var/tmp)/toolboxsio-trixie
 test-py313: ## what `make test` does, on Python 3.13, in a Debian trixie (debootstrap, root): T='tests/unit'
 	.ci/in-debian trixie $(TRIXIE) make test
 
-check: lint stubtest ctest fuzz-smoke test ## all that has to hold: lint, stubs, C tests, Python tests
+check: ## all that has to hold: lint, stubs, C tests, Python tests
+	@PYTHON=$(PYTHON) .ci/need $(CHECK_NEEDS)
+	$(MAKE) -j 2 -O lint stubtest ctest fuzz-smoke
+	$(MAKE) test
+
+# What they need, in one installation: two at once get into each other's way.
+CHECK_NEEDS = python venv headers cc gcc clang-asan clang-fuzz clang-format clang-tidy clang node redis nginx chromium stdlib-tests
 
 $(VENV)/bin/pip: .ci/need
 	@PYTHON=$(PYTHON) .ci/need python venv headers cc
@@ -70,7 +72,7 @@ debug: $(VENV)/dev ## the extension, in place, with assertions and small limits
 
 ctest: $(VENV)/bin/pip ## floors 0 and 1 without Python, gcc and clang, ASan and UBSan
 	@PYTHON=$(PYTHON) .ci/need gcc clang-asan
-	$(MAKE) -s -C tests/c run PYTHON=$(abspath $(PY))
+	$(MAKE) -s -j 2 -O -C tests/c run PYTHON=$(abspath $(PY))
 
 # Shared by both: a tree of its own, and an interpreter that loads the sanitizers. A report of any
 # process fails the target, also where the tests did not see it.

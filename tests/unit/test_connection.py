@@ -5,6 +5,7 @@ import gc
 import json
 import logging
 import socket as sockets
+import time
 import weakref
 import zlib
 from contextlib import suppress
@@ -772,9 +773,11 @@ async def test_deadlines_fire_in_their_order():
     sio = echoing()
     fired = []
     clients = [Client(sio, f"e{i}") for i in range(20)]
+    start = time.monotonic() + 0.05  # moments, whatever passes between two of these calls
     for i, client in enumerate(clients):
         client.socket._deadline = lambda kind, i=i: fired.append(i)
-        client.conn.expect(toolboxsio.engine_socket.DUE_MESSAGE, 0.002 * (i * 7 % 20))
+        moment = start + 0.01 * (i * 7 % 20)
+        client.conn.expect(toolboxsio.engine_socket.DUE_MESSAGE, max(0, moment - time.monotonic()))
     clients[3].conn.relax(toolboxsio.engine_socket.DUE_CONNECT)
     clients[5].conn.relax(toolboxsio.engine_socket.DUE_MESSAGE)
     await until(lambda: len(fired) == 19)
