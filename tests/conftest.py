@@ -1,5 +1,6 @@
 """What the tests of every folder share."""
 
+import gc
 import os
 import subprocess
 from pathlib import Path
@@ -9,6 +10,12 @@ import pytest
 from tests.e2e import machine
 
 TOP = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish():
+    """Takes the modules and the tests themselves, which stay, out of every collection to come."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
