@@ -79,7 +79,7 @@ ctest: $(VENV)/bin/pip ## floors 0 and 1 without Python, gcc and clang, ASan and
 ASAN_RUN = cd $(ASAN_TREE) && env PYTHONMALLOC=malloc TOOLBOXSIO_SLOWNESS=4 \
 	ASAN_OPTIONS=detect_leaks=0:log_path=$(abspath $(ASAN_TREE))/reports/asan \
 	UBSAN_OPTIONS=print_stacktrace=1:log_path=$(abspath $(ASAN_TREE))/reports/ubsan \
-	venv/bin/python -m pytest -q
+	venv/bin/python -m pytest -q $(PARALLEL)
 ASAN_REPORTS = ! find $(ASAN_TREE)/reports -type f -exec cat {} + | grep .
 
 .PHONY: asan-tree

@@ -331,7 +331,9 @@ def test_a_worker_that_is_killed_comes_again(site, clients, name):
             clients.open(one, site.proxy.url, transport, **options)
     site.has_sessions([2, 2, 2, 2])
     os.kill(process, signal.SIGKILL)
-    wait_until("another", lambda: worker_processes(site.backend)[victim] != process, 20)
+    wait_until(
+        "another", lambda: worker_processes(site.backend).get(victim, process) != process, 20
+    )
     ready(site.ports[victim])
     for transport in ("polling", "websocket"):
         one = f"{name}-{transport}-0"
