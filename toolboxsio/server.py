@@ -339,6 +339,8 @@ class AsyncServer(JoiningServer):
         if getattr(self.eio, "stopping", False) is True:
             return
         manager, socket = self.manager, self.eio.sockets.get(eio_sid)
+        if socket is None and isinstance(self.eio, EngineServer):
+            return  # ended a second time while its handlers are told of the first: nobody would leave
         is_known = self._is_known(namespace)
         if core is not None and is_known:
             sid = manager.sid_from_eio_sid(eio_sid, namespace)

@@ -203,3 +203,27 @@ async def test_no_cycle_is_left_of_messages():
     finally:
         gc.enable()
     assert session.closed
+
+
+async def test_nobody_joins_a_session_that_is_ended_twice():
+    """The second end takes the session away while its handlers are told of the first."""
+    sio = server(namespaces=["/", "/b"])
+    told, may_go = [], asyncio.Event()
+
+    @sio.on("disconnect")
+    async def disconnect(sid, reason):
+        told.append(sid)
+        await may_go.wait()
+
+    client = Client(sio)
+    sid = client.join()
+    first = asyncio.create_task(sio.eio.disconnect("e1"))
+    await until(lambda: told == [sid])
+    await sio.eio.disconnect("e1")
+    client.send("40/b,")
+    may_go.set()
+    await first
+    await asyncio.sleep(0)
+    assert not sio.manager.rooms
+    assert not sio.environ
+    assert not sio.eio.sockets
