@@ -340,7 +340,7 @@ class AsyncServer(JoiningServer):
             return
         manager, socket = self.manager, self.eio.sockets.get(eio_sid)
         if socket is None and isinstance(self.eio, EngineServer):
-            return  # ended a second time while its handlers are told of the first: nobody would leave
+            return  # ended a second time while handlers are told of the first: it would never leave
         is_known = self._is_known(namespace)
         if core is not None and is_known:
             sid = manager.sid_from_eio_sid(eio_sid, namespace)
