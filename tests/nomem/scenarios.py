@@ -875,6 +875,13 @@ async def decoded(stage):
     await stage.end()
 
 
+async def leave(client):
+    """The client of an ASGI server goes, and its session ends."""
+    client.inbox.put_nowait(None)
+    async with asyncio.timeout(5):
+        await client.task
+
+
 @scenario(max_running_handlers=2)
 async def asgi(stage):
     try:
@@ -896,9 +903,7 @@ async def asgi(stage):
     try:
         if client.task.done() or client.is_closed or client.socket._send_message is None:
             stage.seen.append(ENDED)
-        client.inbox.put_nowait(None)
-        async with asyncio.timeout(5):
-            await client.task
+        await leave(client)
     except Exception as exc:
         stage.tell(exc)
         stage.sio.eio.sockets.pop("m1", None)
@@ -918,9 +923,7 @@ async def asgi_aborted(stage):
         await stage.turn()
         if not client.task.done():
             stage.seen.append(ENDED)
-        client.inbox.put_nowait(None)
-        async with asyncio.timeout(5):
-            await client.task
+        await leave(client)
     except Exception as exc:
         stage.tell(exc)
     for table in (stage.sio.eio.sockets, stage.sio.environ):
