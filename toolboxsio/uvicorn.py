@@ -207,6 +207,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 #: Seconds, and bytes, for all before the body of a request.
 REQUEST_SECONDS = 10.0
 MOST_HEADER_BYTES = 64 * 1024
+#: Bytes read at once of headers: each of them costs calls, and nobody is served meanwhile.
+HEADER_PIECE_BYTES = 16 * 1024
 
 
 class _Timed:
@@ -269,6 +271,20 @@ class _TimedHttpTools(_Timed):
 
     url: bytes
     headers: list[tuple[bytes, bytes]]
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client, of which no more is read when they are found to be too many.
+
+        A read may be larger than all headers may be. What follows an upgrade in the same read is
+        dropped, as uvicorn does.
+        """
+        at = 0
+        while at < len(data):
+            size = HEADER_PIECE_BYTES if self._late is not None else MOST_HEADER_BYTES
+            super().data_received(data[at : at + size])
+            if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                break
+            at += size
 
     def on_message_begin(self) -> None:
         """A request begins."""

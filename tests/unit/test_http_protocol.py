@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 import uvicorn
@@ -104,6 +105,26 @@ async def test_large_headers_in_one_piece(port, before, upgrade, path, headers):
         assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 431 ")
 
 
+async def test_lines_that_are_too_many_are_not_all_read(monkeypatch):
+    """However large a read is: who waits for it waits for what may be."""
+    lines = []
+    monkeypatch.setattr(
+        HTTPProtocol, "on_header", lambda self, *line: lines.append(line), raising=False
+    )
+    config = uvicorn.Config(app, http=HTTPProtocol, lifespan="off")
+    config.load()
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(5)
+    with ours, theirs:
+        transport, protocol = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: HTTPProtocol(config, uvicorn.server.ServerState(), {}), ours
+        )
+        protocol.data_received(b"GET / HTTP/1.1\r\n" + b"x: yyy\r\n" * 100_000)
+        assert theirs.recv(100).startswith(b"HTTP/1.1 431 ")
+        assert 64 * 1024 // 8 <= len(lines) <= (64 + 2 * 16) * 1024 // 8
+        transport.abort()
+
+
 async def test_small_headers_in_a_large_read(port):
     async with connected(port) as (reader, writer):
         head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n"
@@ -162,12 +183,15 @@ async def test_the_next_request_while_one_is_at_work(port, size):
         assert asyncio.get_running_loop().time() - begun < 4  # else it was the slow answer
 
 
-async def test_a_websocket_has_time(port):
+@pytest.mark.parametrize("more", [b"", b"\x8a\x80mask" * 20_000])
+async def test_a_websocket_has_time(port, more):
+    """What comes before the answer to its handshake is dropped, as uvicorn does, or read."""
     async with connected(port) as (reader, writer):
         writer.write(
             b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
+        writer.write(more)
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.read(1), SECONDS * 2)
