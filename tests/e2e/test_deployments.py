@@ -1,5 +1,6 @@
 """`uvicorn deployed:app --ws toolboxsio.uvicorn:WebSocketProtocol` as it is deployed."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import trustme
+from websockets.asyncio.client import connect as async_connect
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect, unix_connect
 
@@ -89,14 +91,21 @@ def test_tls(tmp_path: Path, free_port: Any, loop: str) -> None:
     authority.configure_trust(context)
     port = free_port()
     options = ["--ssl-keyfile", str(key), "--ssl-certfile", str(chain), "--loop", loop]
-    with (
-        uvicorn(tmp_path, "--port", str(port), *options),
-        connect(f"wss://localhost:{port}{PATH}", ssl=context) as client,
-    ):
-        assert where(client)[0] == "direct"
-        client.send(f'428["where","{"x" * 300_000}"]')  # many records of TLS
-        client.send('429["where"]')
-        assert str(client.recv(10)).startswith("439[")
+
+    async def talk() -> None:  # a client with threads uses its SSL object from two at once
+        url = f"wss://localhost:{port}{PATH}"
+        async with asyncio.timeout(30), async_connect(url, ssl=context) as client:
+            assert str(await client.recv()).startswith("0{")
+            await client.send("40")
+            assert str(await client.recv()).startswith('40{"sid"')
+            await client.send('427["where"]')
+            assert str(await client.recv()).startswith('437[["direct"')
+            await client.send(f'428["where","{"x" * 300_000}"]')  # many records of TLS
+            await client.send('429["where"]')
+            assert str(await client.recv()).startswith("439[")
+
+    with uvicorn(tmp_path, "--port", str(port), *options):
+        asyncio.run(talk())
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
