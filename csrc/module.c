@@ -121,6 +121,12 @@ core_decode_message(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
 }
 
 static PyObject *
+core_packet_head(PyObject *module, PyObject *text)
+{
+    return tbx_sio_head(tbx_state_of(module), text);
+}
+
+static PyObject *
 core_has_binary(PyObject *Py_UNUSED(module), PyObject *data)
 {
     int found = tbx_binary_found(data);
@@ -347,6 +353,9 @@ static PyMethodDef core_methods[] = {
      "decode_message(text, max_attachments, max_depth, frame=False, /)\n--\n\n"
      "As decode_packet, for what a client sent: ValueError also for packets that no server\n"
      "should accept. With frame, text is an Engine.IO message."},
+    {FAST(packet_head), METH_O,
+     "packet_head(text, /)\n--\n\n"
+     "(type, namespace or None) of a packet, without a look at its JSON."},
     {FAST(has_binary), METH_O,
      "has_binary(data, /)\n--\n\n"
      "Whether data is, or holds within lists and dicts, bytes."},

@@ -116,15 +116,14 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         is_first = task is not None and task not in self.attending
         if is_first:
             self.attending.add(cast("asyncio.Task[Any]", task))
-        if isinstance(conn, _Connection):
-            conn.begin()
+        size = conn.begin() if isinstance(conn, _Connection) else 0
         try:
             yield
         finally:
             if is_first:
                 self.attending.discard(cast("asyncio.Task[Any]", task))
             if isinstance(conn, _Connection):
-                conn.done()
+                conn.done(size)
 
     async def _handle_disconnect(
         self, eio_sid: str, namespace: str | None, reason: str | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -105,6 +106,9 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
     def _watch_attachments(self) -> None:
         raise NotImplementedError
 
+    async def _wait_for_turn(self) -> None:
+        raise NotImplementedError
+
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Receive the packets of a polling request.
 
@@ -118,24 +122,24 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             if self._options.strict and self._posts > 1:
                 raise PacketError("a POST while another is being read")
             for packet in await self._read_payload(environ):
-                await self._wait_for_room()
+                conn = self.conn
+                if conn is not None:
+                    await self._wait_for_turn()
                 if self.closed:  # what follows a goodbye, or comes too late
                     break
+                began = time.monotonic_ns()
+                if conn is not None and isinstance(packet.data, (str, bytes, bytearray)):
+                    conn.message_bytes = len(packet.data)
                 await self.receive(packet)
                 self._watch_attachments()
+                if conn is not None:
+                    conn.charge(time.monotonic_ns() - began)
         except PacketError as exc:
             await self.refuse(exc)
         finally:
             self._posts -= 1
         if self.refusal is not None:
             raise type(self.refusal)(str(self.refusal))
-
-    async def _wait_for_room(self) -> None:
-        """No more handlers than may are at work; the client waits for its answer."""
-        conn = self.conn
-        if conn is not None and conn.is_full:
-            while conn.is_full and not self.closed:  # noqa: ASYNC110 (handlers tell nobody)
-                await asyncio.sleep(0.01)
 
     async def _read_payload(self, environ: dict[str, Any]) -> list[EnginePacket]:
         """The packets of a request.

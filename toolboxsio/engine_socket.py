@@ -54,9 +54,6 @@ _CLOSE_SECONDS = 10
 #: Characters of what a client has sent, in a line of the log.
 _LONGEST_SAID = 100
 
-#: Messages of a client that are not handled in C, in a row before others have their turn.
-_MOST_AT_ONCE = 16
-
 _AsgiWebSocket = engineio.async_drivers.asgi.WebSocket
 
 
@@ -91,7 +88,6 @@ class EngineSocket(PollingSocket):
     _waiter: asyncio.Future[None] | None = None  # ASGI: reading goes on when it is done
     _has_grace = False
     _is_leaving = False
-    _turn = 0  # messages of this client in a row
     _awaits_attachments = False  # their deadline stands
     _ending: tuple[int, str] | None = None  # ASGI: close code and reason
     stray_attachments = 0  # of packets that are not handled any more
@@ -186,6 +182,7 @@ class EngineSocket(PollingSocket):
                 raise
         if conn is None or not self.closed:
             return
+        self._resume_reading()  # who waits for a turn sees the end
         if conn.path == "over":  # the client went while the application was told
             self._let_go()
             return
@@ -251,9 +248,7 @@ class EngineSocket(PollingSocket):
         if self.closing or self.closed:
             return
         if kind == DUE_PING:
-            self.conn.pinged()
-            self.last_ping = time.time()
-            await self.send(EnginePacket(PING))
+            await self._ping()
         elif kind == DUE_PONG:
             await self._late_pong()
         elif kind == DUE_CONNECT:
@@ -264,14 +259,28 @@ class EngineSocket(PollingSocket):
         elif kind == DUE_MESSAGE:
             await self.refuse(TooLateError("a message was not whole in time"))
 
+    async def _ping(self) -> None:
+        self.conn.pinged()
+        self.last_ping = time.time()
+        await self.send(EnginePacket(PING))
+
+    def _holds_input(self) -> bool:
+        """Whether the client may have sent what is not looked at: until that is, handlers come to
+        their end or a request has been read."""
+        return bool(self.conn.holds_input or self._handles_event or self._posts)
+
     async def _late_pong(self) -> None:
         """The client has not answered a PING.
+
+        It may have, where we hold its input; the next PING keeps it from leaving meanwhile.
 
         One that has said nothing at all since then is, as with upstream, found by what waits for
         its messages, or by its poll.
         """
         server = self.server
-        if self.conn.path == "polling" and not self._has_grace and not self._options.strict:
+        if self._holds_input():
+            await self._ping()
+        elif self.conn.path == "polling" and not self._has_grace and not self._options.strict:
             self._has_grace = True
             self.conn.pinged(server.ping_timeout / 2)
         elif self.conn.path != "polling" and not self.conn.heard:
@@ -342,20 +351,20 @@ class EngineSocket(PollingSocket):
             self._hang_up()
         except Exception:
             self.server.logger.exception("Unknown receive error")
-        self._turn = (self._turn + 1) % _MOST_AT_ONCE
-        if self._turn == 0 or not self.server.hub().is_fast:
+        if not self.server.hub().is_fast:
             await asyncio.sleep(0)  # what this has started comes before the next message
         self._watch_attachments()
 
     def _watch_attachments(self) -> None:
-        """One deadline for all the attachments of a packet."""
+        """A deadline for each attachment, as for each message."""
         awaits = self.server.awaits_attachments(self.sid)
-        if awaits is not self._awaits_attachments and self.conn is not None:
-            self._awaits_attachments = awaits
-            if awaits:
-                self.conn.expect(DUE_MESSAGE)
-            else:
-                self.conn.relax(DUE_MESSAGE)
+        if self.conn is None:
+            return
+        if awaits:
+            self.conn.expect(DUE_MESSAGE)
+        elif self._awaits_attachments:
+            self.conn.relax(DUE_MESSAGE)
+        self._awaits_attachments = awaits
 
     # --- packets out ---
 
@@ -614,6 +623,7 @@ class EngineSocket(PollingSocket):
         :param is_whole: all of the event, instead of the wait that it has caused.
         """
         conn = self.conn
+        began = time.monotonic_ns()
         if is_whole:
             if event["type"] != "websocket.receive":
                 return False
@@ -626,12 +636,19 @@ class EngineSocket(PollingSocket):
                 self._ending = (TooBigError.code, "message is too big")
                 self._broken(*self._ending)
                 return False
+            conn.message_bytes = len(data)
             await self._receive_lane(data)
+            conn.charge(time.monotonic_ns() - began)
         await self._drain()
-        while conn.must_wait and not self._interrupted:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
+        await self._wait_for_turn()
         return True
+
+    async def _wait_for_turn(self) -> None:
+        """The client's next message has to wait: for handlers, or for others' turns."""
+        while self.conn.must_wait and not self._interrupted and not self.closed:
+            if self._waiter is None or self._waiter.done():
+                self._waiter = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._waiter)
 
     def _resume_reading(self) -> None:
         """The client's next message may come; called by the connection."""
@@ -675,6 +692,9 @@ class EngineSocket(PollingSocket):
 
     async def _connection_over(self) -> None:
         """The WebSocket is closed; called by the connection, once."""
+        if self.conn.held and not self.closing:
+            text = f"{self.conn.held} bytes that were read before the client left are not handled"
+            self.server._log_error_once(f"{self.sid}: {text}", "input-dropped")
         server = self.conn.server
         task = asyncio.current_task()
         if server is not None and task is not None:

@@ -43,6 +43,12 @@ from .redis import AsyncRedisManager
 if core is not None:
     from .packet import loads_of
 
+#: Characters of a packet from which on reading its JSON costs more than to ask first who sends it;
+#: ``LARGE_EVENT`` of csrc/conn/conn_dispatch.c.
+_LARGE = 1024
+
+_Connection: Any = core.Connection if core is not None else ()
+
 __all__ = ["AsyncServer", "Server"]
 
 
@@ -53,7 +59,8 @@ _SLOW_CLIENT = ("disconnect", "drop_volatile")
 
 _POSITIVE = (
     *("max_fragments", "max_attachments", "max_attachment_bytes", "max_payload_packets"),
-    *("max_namespaces", "max_pending_acks", "max_running_handlers", "max_control_frames"),
+    *("max_namespaces", "max_pending_acks", "max_running_handlers", "max_running_bytes"),
+    "max_control_frames",
     "max_backlog",
 )
 
@@ -108,6 +115,8 @@ class AsyncServer(JoiningServer):
     :param max_pending_acks: acknowledgements that are awaited from a client; 4096.
     :param max_running_handlers: handlers of a client at work, before no more of its messages are
         read; 1000.
+    :param max_running_bytes: bytes of the messages that these handle, attachments included, before
+        no more is read; one handler may always be at work; 8 MiB.
     :param max_control_frames: PING and PONG frames of WebSocket, and PONG packets, of a client in
         one second; 100.
     :param max_backlog: bytes that may wait for a client; 8 MiB.
@@ -128,6 +137,7 @@ class AsyncServer(JoiningServer):
     max_namespaces = 100
     max_pending_acks = 4096
     max_running_handlers = 1000
+    max_running_bytes = 8 * 1024 * 1024
     max_control_frames = 100
     max_backlog = 8 * 1024 * 1024
     connect_timeout: float = 45
@@ -158,6 +168,7 @@ class AsyncServer(JoiningServer):
         max_namespaces: int = max_namespaces,
         max_pending_acks: int = max_pending_acks,
         max_running_handlers: int = max_running_handlers,
+        max_running_bytes: int = max_running_bytes,
         max_control_frames: int = max_control_frames,
         max_backlog: int = max_backlog,
         connect_timeout: float = connect_timeout,
@@ -189,6 +200,7 @@ class AsyncServer(JoiningServer):
         self.max_namespaces = max_namespaces
         self.max_pending_acks = max_pending_acks
         self.max_running_handlers = max_running_handlers
+        self.max_running_bytes = max_running_bytes
         self.max_control_frames = max_control_frames
         self.max_backlog = max_backlog
         self.connect_timeout = connect_timeout
@@ -591,6 +603,7 @@ class AsyncServer(JoiningServer):
             "max_size": eio.max_http_buffer_size,
             "max_backlog": self.max_backlog,
             "max_running": self.max_running_handlers,
+            "max_running_bytes": self.max_running_bytes,
             "compression_threshold": eio.compression_threshold,
             "keeps_slow": self.slow_client != "disconnect",
             "max_fragments": self.max_fragments,
@@ -619,6 +632,8 @@ class AsyncServer(JoiningServer):
                 socket.stray_attachments -= 1
                 return
         try:
+            if waiting is None and self._is_from_nobody(eio_sid, data):
+                return
             packet = self._decode(data) if waiting is None else self._attach(eio_sid, waiting, data)
         except PacketError:
             raise
@@ -628,6 +643,29 @@ class AsyncServer(JoiningServer):
             raise PacketError(f"not a packet ({exc})") from exc
         if packet is not None:
             await self._dispatch(eio_sid, *packet)
+
+    def _is_from_nobody(self, eio_sid: str, data: Any) -> bool:
+        """Whether a large event or acknowledgement is for a namespace that its client is not in.
+
+        Upstream reads its JSON before it asks: work that anybody could cause.
+
+        :raises PacketError: strict: when the client has not asked for the namespace either.
+        :raises ValueError: when there is no header of a packet.
+        """
+        cls = self.packet_class
+        is_plain = getattr(cls, "_plain", False) and cls.decode is _DECODE
+        if not is_plain or not isinstance(data, str) or len(data) < _LARGE:
+            return False
+        packet_type, namespace = core.packet_head(data)  # type: ignore[union-attr]
+        if packet_type not in (EVENT, ACK):
+            return False
+        namespace = namespace or "/"
+        if self.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
+            return False
+        if self.strict and not self._has_asked(eio_sid, namespace):
+            raise PacketError("packet for a namespace that the client is not in")
+        self.logger.warning("%s is not connected to namespace %s", None, namespace)
+        return True
 
     def _decode(self, data: Any) -> tuple[int, str | None, int | None, Any, Any]:
         """Type, namespace, id, data and, for a packet that is not complete yet, the packet."""
@@ -669,6 +707,9 @@ class AsyncServer(JoiningServer):
         if sum(map(len, packet.attachments)) + len(data) > most:
             raise TooBigError("the attachments of a packet are too large")
         if packet.add_attachment(data):
+            conn = getattr(self.eio.sockets.get(eio_sid), "conn", None)
+            if isinstance(conn, _Connection):
+                conn.message_bytes = sum(map(len, packet.attachments))
             return packet.packet_type, packet.namespace, packet.id, packet.data, None
         self._binary_packet[eio_sid] = packet
         return None

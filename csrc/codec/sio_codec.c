@@ -338,3 +338,20 @@ done:
     tbx_text_close(&text);
     return result;
 }
+
+PyObject *
+tbx_sio_head(TbxState *state, PyObject *str)
+{
+    tbx_text text;
+    tbx_sio header;
+    PyObject *result = NULL;
+    if (check_str(str) < 0 || tbx_text_open(str, &text) < 0) {
+        return NULL;
+    }
+    if (read_header(state, &text, 0, &header) > 0) {
+        PyObject *ns = new_ns(&header);
+        result = ns != NULL ? Py_BuildValue("(IN)", header.type, ns) : NULL;
+    }
+    tbx_text_close(&text);
+    return result;
+}

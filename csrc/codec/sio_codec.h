@@ -37,4 +37,7 @@ PyObject *tbx_sio_decode(TbxState *state, PyObject *text, PyObject *loads, Py_ss
 PyObject *tbx_sio_decode_message(TbxState *state, PyObject *text, Py_ssize_t max_attachments,
                                  Py_ssize_t max_depth, size_t skip);
 
+/* (type, namespace or None) of a packet's text, whose JSON is not read. New reference or ValueError. */
+PyObject *tbx_sio_head(TbxState *state, PyObject *text);
+
 #endif

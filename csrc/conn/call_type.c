@@ -7,8 +7,8 @@
  *         cr_await, cr_code, cr_frame, cr_running, cr_suspended, __name__, __qualname__  # the handler's
  *
  * Owns the handler until it is called, then what it returned. Phases go forward only: NEW, WAITING
- * (for the handler), ANSWER (Python sends the acknowledgement), DONE. tbx_conn_call_done is called
- * exactly once, on the way to DONE.
+ * (for the handler), ANSWER (Python sends the acknowledgement), DONE. tbx_conn_call_done, or tbx_conn_lane_done, is
+ * called exactly once, on the way to DONE.
  * Mirrors: socketio.AsyncServer._handle_event_internal and ._trigger_event, AsyncNamespace.trigger_event.
  */
 #include "conn/conn.h"
@@ -43,7 +43,12 @@ finish(TbxCallObject *call)
     Py_CLEAR(call->inner);
     Py_CLEAR(call->context);
     tbx_task_forget(call);
-    tbx_conn_call_done(call->conn, call->kind == TBX_CALL_LANE || call->ordered);
+    if (call->kind == TBX_CALL_LANE || call->ordered) {
+        tbx_conn_lane_done(call->conn);
+    }
+    else {
+        tbx_conn_call_done(call->conn, call->size);
+    }
 }
 
 /* `on_<event>` of a namespace handler, or NULL: without an exception when there is none. */

@@ -4,8 +4,9 @@
  * steps of python-socketio may be done here), the read buffer, the lists of deadlines, the list of
  * connections with output. A Connection is the C half of one Engine.IO session. A Call is a coroutine:
  * one handler at work, or one packet that Python handles.
- * Ownership: a Connection owns its Hub, a Call its Connection; the list of those with output owns them,
- * the lists of deadlines do not, and a Connection leaves them when it is over. Threads: all of it runs on
+ * Ownership: a Connection owns its Hub, a Call its Connection; the list of those with output and the
+ * queue of those that wait for a turn own them, the lists of deadlines do not, and a Connection leaves
+ * them when it is over. Threads: all of it runs on
  * the thread of the event loop. Escapes: handlers are called by call_type.c and eager.c; an application's
  * JSON, json_default and keys wherever data is read, written or compared; the event loop, the transport
  * and toolboxsio's own Python anywhere. Until Python 3.11 what allocates may collect, and so escapes too.
@@ -120,14 +121,20 @@ typedef struct {
     double after[TBX_DUE_KINDS];       /* seconds from the event to the deadline; 0: none */
     TbxConnObject *dirty;              /* owned list: output to be written; linked by next_dirty */
     bool flush_due;                    /* flush_call is scheduled */
-    TbxConnObject *reading;            /* borrowed: who parses `buffer` now */
-    PyObject *bytes;     /* owned bytearray of TBX_READ_SIZE, or NULL before the first read */
-    PyObject *view;      /* owned memoryview of it */
-    Py_ssize_t max_size; /* bytes of a message */
+    TbxConnObject *turns, *last_turn;  /* owned queue: input to be handled; linked by next_turn */
+    Py_ssize_t n_turns;                /* connections in it */
+    PyObject *pump_call;               /* owned: bound tbx_hub_pump */
+    bool pump_due;                     /* pump_call is scheduled */
+    uint64_t slice_ns; /* what one connection, or messages of Redis, may take in an iteration */
+    TbxConnObject *reading; /* borrowed: who parses `buffer` now */
+    PyObject *bytes;        /* owned bytearray of TBX_READ_SIZE, or NULL before the first read */
+    PyObject *view;         /* owned memoryview of it */
+    Py_ssize_t max_size;    /* bytes of a message */
     Py_ssize_t max_backlog;
     bool keeps_slow; /* a client with more than that is told to Python, and kept to twice as much */
-    Py_ssize_t max_running;   /* handlers of one client before reading pauses */
-    Py_ssize_t max_fragments; /* frames of one message */
+    Py_ssize_t max_running;       /* handlers of one client before its input waits */
+    Py_ssize_t max_running_bytes; /* bytes of the messages that they handle */
+    Py_ssize_t max_fragments;     /* frames of one message */
     Py_ssize_t max_control; /* control frames, and PONGs of Engine.IO, of a client in one second */
     bool stopping;          /* no event is handled any more */
     Py_ssize_t compression_threshold;
@@ -150,6 +157,8 @@ struct TbxConnObject {
     tbx_deadline beat;         /* PING or PONG */
     tbx_deadline life;         /* CONNECT, MESSAGE, LEAVE or CLOSE */
     TbxConnObject *next_dirty; /* owned by the list while is_dirty */
+    TbxConnObject *next_turn;  /* owned by the queue while awaits_turn */
+    uint64_t spent;            /* nanoseconds since its last turn: see tbx_conn_charge */
     PyObject *shared;          /* owned bytes: frames that stand before `out`, or NULL */
     uint8_t *out;              /* owned: frames that are not written yet */
     size_t out_len, out_cap;
@@ -159,6 +168,8 @@ struct TbxConnObject {
         in_transport;   /* bytes that waited in the transport when it paused us; 0: it has not */
     Py_ssize_t sent;    /* of the outbox: those before it are on their way */
     Py_ssize_t running; /* handlers that are not through */
+    Py_ssize_t running_bytes; /* bytes of the messages that they handle */
+    Py_ssize_t message_bytes; /* of the message that is being handled, attachments included */
     Py_ssize_t max_size;
     uint32_t control_second; /* of the monotonic clock, in which */
     uint32_t n_control;      /* so many control frames came */
@@ -168,6 +179,7 @@ struct TbxConnObject {
     bool stock;              /* no method of the socket was replaced on the object */
     bool busy;               /* a packet is being handled in Python: what follows it is held */
     bool parsing;
+    bool awaits_turn; /* it is in the hub's queue: what comes is held */
     bool is_dirty;
     bool is_slow;    /* more than max_backlog waits, and Python knows */
     bool draining;   /* ASGI: a message of the outbox is being sent: the next one waits */
@@ -179,7 +191,8 @@ struct TbxConnObject {
     bool deaf;       /* nothing that comes is read: the client has sent CLOSE, or nonsense */
     bool heard;      /* a message came since the last PING */
     bool is_flooded; /* more control frames came than may */
-    bool lost; /* deaf, or the transport is gone: the end comes when what is held is through */
+    bool
+        lost; /* deaf, or the transport is gone: the end comes when what is held has been handled */
     bool over_begun; /* the end has been told to Python */
     bool is_partial; /* the deadline of kind MESSAGE is the reader's, not that of attachments */
 };
@@ -195,6 +208,7 @@ typedef struct {
     PyObject *context; /* owned: what each step enters, where the task has only a copy; or NULL */
     PyObject *weakrefs;
     Py_ssize_t event; /* its number for tbx_event_count, -1: none */
+    Py_ssize_t size;  /* bytes of its message */
     uint64_t id;
     uint64_t began; /* tbx_clock_monotonic_ns() */
     bool has_id;
@@ -220,11 +234,12 @@ typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DON
 #else
 #define TBX_READ_SIZE (64 * 1024)
 #endif
-#define TBX_OUT_MAX (256 * 1024)     /* bytes that one read may produce before they are written */
-#define TBX_EMITS_MAX 256            /* in a turn of the loop, before their task lets it turn */
-#define TBX_EMITTED_MAX (256 * 1024) /* bytes put by them */
-#define TBX_HELD_MAX (256 * 1024)    /* bytes that wait for a handler before reading pauses */
-#define TBX_EVENTS_MAX 1000          /* events that are counted by themselves */
+#define TBX_SLICE_NS UINT64_C(2000000) /* nanoseconds, see pump.c */
+#define TBX_OUT_MAX (256 * 1024)       /* bytes that one read may produce before they are written */
+#define TBX_EMITS_MAX 256              /* in a turn of the loop, before their task lets it turn */
+#define TBX_EMITTED_MAX (256 * 1024)   /* bytes put by them */
+#define TBX_HELD_MAX (64 * 1024)       /* bytes of input that wait before reading pauses */
+#define TBX_EVENTS_MAX 1000            /* events that are counted by themselves */
 
 /* ---- hub_type.c, plan.c ---- */
 
@@ -254,6 +269,21 @@ tbx_is_loop_closed(void)
 }
 
 void tbx_hub_flush(TbxHubObject *hub);
+
+/* ---- pump.c: the budget of each connection ---- */
+
+/* Accounts for time that a connection has taken: everything that a client can cause is measured. */
+void tbx_conn_charge(TbxConnObject *conn, uint64_t ns);
+/* Whether it has had its slice: it has to wait for its turn (tbx_conn_await_turn). */
+bool tbx_conn_is_spent(const TbxConnObject *conn);
+/* Queues the connection behind the others that wait. When its turn comes, in the next iteration of the
+ * loop or a later one, its account is empty and its input is handled. Idempotent. */
+void tbx_conn_await_turn(TbxConnObject *conn);
+/* One iteration of the loop: each in the queue has its turn, or as many as the time allows. 0, or -1 with
+ * an exception that is for the loop; the others have their turn all the same. Escapes. */
+int tbx_hub_pump(TbxHubObject *hub);
+/* Empties the queue: no loop will come to it. */
+void tbx_hub_drop_turns(TbxHubObject *hub);
 /* ASGI: lets Python send what waits for these sockets, a list. Escapes. */
 void tbx_hub_drain(TbxHubObject *hub, PyObject *sockets);
 
@@ -268,6 +298,8 @@ void tbx_deadline_set(TbxHubObject *hub, tbx_deadline *node, tbx_due_kind kind, 
 void tbx_deadline_stop(tbx_deadline *node);
 /* Handles what is due and sets the timer anew. Escapes. */
 void tbx_hub_tick(TbxHubObject *hub);
+/* After a PING was sent: its PONG is awaited, as if it had been sent when it was due. */
+void tbx_conn_await_pong(TbxConnObject *conn);
 /* Cancels the timer when nothing is due any more. Escapes into the event loop. */
 void tbx_hub_rest(TbxHubObject *hub);
 
@@ -305,8 +337,19 @@ int tbx_conn_lost(TbxConnObject *conn);
 int tbx_conn_hold(TbxConnObject *conn, const uint8_t *p, size_t n);
 /* Handles what is held, and the end of the connection when that has come. Escapes. */
 int tbx_conn_go_on(TbxConnObject *conn);
-/* One handler less, or the packet that was handled in Python is through. */
-void tbx_conn_call_done(TbxConnObject *conn, bool was_lane);
+/* No more handlers may begin: there are too many, or what they handle is too much. */
+bool tbx_conn_is_full(const TbxConnObject *conn);
+/* Whether input was read, or may be in the transport, that is not looked at yet. */
+bool tbx_conn_holds_input(const TbxConnObject *conn);
+/* ASGI and polling: what reads the client's messages goes on. Escapes. */
+void tbx_conn_resume_reader(TbxConnObject *conn);
+/* The session ends with the next tick of the timer: what should go on, or end, cannot for lack of
+ * memory. Needs none. */
+void tbx_conn_end_later(TbxConnObject *conn);
+/* A handler of a message of so many bytes is through. */
+void tbx_conn_call_done(TbxConnObject *conn, Py_ssize_t size);
+/* The packet that was handled in Python is through. */
+void tbx_conn_lane_done(TbxConnObject *conn);
 /* One message of the client: 0, or -1 with an exception that is for the loop. Escapes. */
 int tbx_conn_message(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len);
 /* Tells Python that the connection is over, once. Escapes. */
@@ -346,6 +389,15 @@ void tbx_conn_abort(TbxConnObject *conn);
 void tbx_conn_close(TbxConnObject *conn, unsigned code, const char *reason, size_t reason_len);
 /* Bytes that wait for the client. */
 Py_ssize_t tbx_conn_backlog(TbxConnObject *conn);
+
+/* ---- conn_asgi.c ---- */
+
+/* Handles an event of ASGI's receive(): None, or the first message to be sent; False: Python has to handle
+ * it; True: the next one has to wait. New reference or NULL. Escapes. */
+PyObject *tbx_conn_feed(TbxConnObject *conn, PyObject *event);
+/* What ASGI's send() is to be called with next, or None; then nothing is on its way. New reference or
+ * NULL. */
+PyObject *tbx_conn_next_message(TbxConnObject *conn);
 
 /* ---- conn_deflate.c ---- */
 

@@ -12,7 +12,8 @@
 #include "codec/json_dec.h"
 #include "codec/json_enc.h"
 
-#define ID_DIGITS 18 /* fit 64 bits */
+#define ID_DIGITS 18     /* fit 64 bits */
+#define LARGE_EVENT 1024 /* bytes: reading its JSON costs more than to ask first who sends it */
 
 /* What a table has for a key: new reference, or NULL. To compare keys may run Python. */
 static PyObject *
@@ -78,6 +79,14 @@ find_sid(TbxConnObject *conn, PyObject *ns)
     }
     PyErr_Clear();
     return sid;
+}
+
+static bool
+has_joined(TbxConnObject *conn, PyObject *ns)
+{
+    PyObject *sid = find_sid(conn, ns);
+    Py_XDECREF(sid);
+    return sid != NULL;
 }
 
 /* What handles an event. */
@@ -155,11 +164,14 @@ start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, P
         Py_DECREF(data);
         return -1;
     }
-    conn->running++; /* until tbx_conn_call_done */
     call->ordered = way->ordered;
     if (call->ordered) {
-        conn->running--;
-        conn->busy = true;
+        conn->busy = true; /* until tbx_conn_lane_done */
+    }
+    else {
+        call->size = conn->message_bytes;
+        conn->running++; /* until tbx_conn_call_done */
+        conn->running_bytes += call->size;
     }
     call->began = tbx_clock_monotonic_ns();
     call->data = data;
@@ -313,6 +325,10 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
     PyObject *ns = namespace_of(hub, &header);
     if (ns == NULL) {
         PyErr_Clear();
+        return 0;
+    }
+    if (len >= LARGE_EVENT && !has_joined(conn, ns)) { /* Python ignores it */
+        Py_DECREF(ns);
         return 0;
     }
     int status = 0;

@@ -3,7 +3,9 @@
  * One read goes into the buffer that all connections of a hub share, and is parsed before the next:
  * what is left of it lives in the reader, or, while a packet is handled in Python, in `held`. A
  * connection that is read into while it parses (its handler runs the loop) gets a buffer of its own,
- * and its bytes wait in `held` too; so the shared buffer is one connection's at a time.
+ * and its bytes wait in `held` too; so the shared buffer is one connection's at a time. Input is held, too,
+ * while no more handlers may begin, and when the connection has had its slice (pump.c). What was held when
+ * the peer left is handled before the end is reported.
  * Spec: RFC 6455, sections 5.5, 7.1 and 7.4.
  */
 #include "conn/conn.h"
@@ -72,9 +74,8 @@ hold_first(TbxConnObject *conn, const uint8_t *p, size_t n)
     return status;
 }
 
-/* What should go on, or end, cannot for lack of memory: the timer ends the session. Needs none. */
-static void
-end_later(TbxConnObject *conn)
+void
+tbx_conn_end_later(TbxConnObject *conn)
 {
     tbx_exc raised = tbx_exc_save();
     tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_LEAVE, SECONDS_TO_TRY_AGAIN);
@@ -97,9 +98,8 @@ transport_call(TbxConnObject *conn, PyObject *name)
     Py_DECREF(transport);
 }
 
-/* ASGI: what read the client's messages goes on. */
-static void
-resume_reader(TbxConnObject *conn)
+void
+tbx_conn_resume_reader(TbxConnObject *conn)
 {
     if (conn->socket != NULL) {
         PyObject *socket = Py_NewRef(conn->socket);
@@ -107,31 +107,62 @@ resume_reader(TbxConnObject *conn)
         Py_DECREF(socket);
         if (done == NULL) {
             PyErr_WriteUnraisable((PyObject *)conn);
-            end_later(conn);
+            tbx_conn_end_later(conn);
         }
         Py_XDECREF(done);
     }
 }
 
+bool
+tbx_conn_is_full(const TbxConnObject *conn)
+{
+    const TbxHubObject *hub = conn->hub;
+    return conn->running >= hub->max_running ||
+           (conn->running > 0 && conn->running_bytes >= hub->max_running_bytes);
+}
+
+/* What is held may go on: nothing that it has to wait for is at work. */
+static bool
+may_go_on(const TbxConnObject *conn)
+{
+    return !conn->busy && !tbx_conn_is_full(conn) && !conn->deaf;
+}
+
+/* What the peer has sent before it left, and is not handled yet. */
+static bool
+has_input(const TbxConnObject *conn)
+{
+    return conn->held_len > 0 && !conn->deaf;
+}
+
+bool
+tbx_conn_holds_input(const TbxConnObject *conn)
+{
+    return conn->busy || conn->paused || conn->awaits_turn || has_input(conn) ||
+           tbx_conn_is_full(conn);
+}
+
 void
 tbx_conn_regulate(TbxConnObject *conn)
 {
-    TbxHubObject *hub = conn->hub;
-    bool is_full = conn->held_len > TBX_HELD_MAX || conn->running >= hub->max_running;
-    bool is_low = conn->held_len <= TBX_HELD_MAX / 2 && conn->running <= hub->max_running / 2;
+    bool is_full = conn->held_len > TBX_HELD_MAX || tbx_conn_is_full(conn);
+    bool is_low = conn->held_len <= TBX_HELD_MAX / 2 && !is_full;
     if (!conn->paused && is_full) {
         conn->paused = true;
         if (conn->transport != NULL) {
-            transport_call(conn, hub->state->str_pause_reading);
+            transport_call(conn, conn->hub->state->str_pause_reading);
         }
     }
     else if (conn->paused && is_low) {
         conn->paused = false;
-        if (conn->transport != NULL) {
-            transport_call(conn, hub->state->str_resume_reading);
+        if (conn->beat.next != NULL && conn->beat.kind == TBX_DUE_PONG) {
+            tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PONG, -1); /* it may be in there */
         }
-        else if (conn->path == TBX_PATH_ASGI) {
-            resume_reader(conn);
+        if (conn->transport != NULL) {
+            transport_call(conn, conn->hub->state->str_resume_reading);
+        }
+        else if (conn->path == TBX_PATH_ASGI || conn->path == TBX_PATH_POLLING) {
+            tbx_conn_resume_reader(conn);
         }
     }
 }
@@ -143,14 +174,14 @@ tbx_conn_end(TbxConnObject *conn)
     if (conn->over_begun || conn->socket == NULL) {
         return 0;
     }
-    conn->over_begun = true;
+    conn->over_begun = conn->closing = true;
     PyObject *socket = Py_NewRef(conn->socket);
     PyObject *coro = PyObject_CallMethod(socket, "_connection_over", NULL);
     Py_DECREF(socket);
     int status = coro != NULL ? tbx_conn_start_lane(conn, coro) : -1;
     if (status < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) { /* the timer tries again */
         conn->over_begun = false;
-        end_later(conn);
+        tbx_conn_end_later(conn);
     }
     return status;
 }
@@ -305,11 +336,14 @@ on_error(TbxConnObject *conn, const tbx_err *err)
            err->code == TBX_E_WS_UTF8 ? "" : tbx_err_text(err->code));
 }
 
-/* No more handlers may begin. */
-static bool
-has_no_room(const TbxConnObject *conn)
+/* The message whose deadline runs is whole. */
+static void
+stop_partial(TbxConnObject *conn)
 {
-    return conn->running >= conn->hub->max_running;
+    if (conn->is_partial && conn->life.next != NULL && conn->life.kind == TBX_DUE_MESSAGE) {
+        tbx_deadline_stop(&conn->life);
+    }
+    conn->is_partial = false;
 }
 
 /* Handles bytes until they are used up, or the rest has to wait. */
@@ -318,8 +352,9 @@ parse(TbxConnObject *conn, uint8_t *p, size_t n)
 {
     tbx_ws_message message;
     tbx_err err;
+    uint64_t began = tbx_clock_monotonic_ns();
     while (n > 0 && !conn->deaf) {
-        if (conn->busy || has_no_room(conn)) {
+        if (conn->busy || tbx_conn_is_full(conn) || tbx_conn_is_spent(conn)) {
             return hold_first(conn, p, n);
         }
         ptrdiff_t used = tbx_ws_reader_feed(&conn->reader, p, n, &message, &err);
@@ -329,29 +364,47 @@ parse(TbxConnObject *conn, uint8_t *p, size_t n)
         }
         p += used;
         n -= (size_t)used;
+        if (message.opcode == TBX_WS_TEXT || message.opcode == TBX_WS_BINARY) {
+            stop_partial(conn);
+        }
         if (message.opcode != 0 && on_message(conn, &message) < 0) {
             return n > 0 ? hold_first(conn, p, n), -1 : -1;
         }
+        uint64_t now = tbx_clock_monotonic_ns();
+        tbx_conn_charge(conn, now - began);
+        began = now;
     }
     (void)tbx_ws_reader_feed(&conn->reader, p, 0, &message, &err); /* a large message is freed */
     return 0;
 }
 
-/* Bytes of a message that are here start its deadline, its end stops it. */
+/* Bytes of a message that are here start its deadline. */
 static void
 watch_message(TbxConnObject *conn)
 {
-    bool is_idle = tbx_ws_reader_is_idle(&conn->reader);
-    if (conn->life.next == NULL && !is_idle && !conn->closing) {
+    if (tbx_ws_reader_is_idle(&conn->reader)) {
+        stop_partial(conn);
+    }
+    else if (conn->life.next == NULL && !conn->closing) {
         conn->is_partial = true;
         tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_MESSAGE, -1);
     }
-    else if (is_idle && conn->is_partial) {
-        conn->is_partial = false;
-        if (conn->life.next != NULL && conn->life.kind == TBX_DUE_MESSAGE) {
-            tbx_deadline_stop(&conn->life);
-        }
+}
+
+/* Ends what has ended, or lets what is held have its turn. 0 or -1. */
+static int
+settle(TbxConnObject *conn)
+{
+    if (conn->busy) {
+        return 0;
     }
+    if (!has_input(conn)) {
+        return conn->lost ? tbx_conn_end(conn) : 0;
+    }
+    if (may_go_on(conn)) {
+        tbx_conn_await_turn(conn);
+    }
+    return 0;
 }
 
 int
@@ -362,7 +415,7 @@ tbx_conn_go_on(TbxConnObject *conn)
         return 0;
     }
     conn->parsing = true;
-    while (status == 0 && conn->held_len > 0 && !conn->busy && !has_no_room(conn) && !conn->deaf) {
+    while (status == 0 && conn->held_len > 0 && may_go_on(conn) && !tbx_conn_is_spent(conn)) {
         uint8_t *held = conn->held;
         size_t len = conn->held_len;
         conn->held = NULL;
@@ -376,10 +429,7 @@ tbx_conn_go_on(TbxConnObject *conn)
     tbx_conn_regulate(conn);
     tbx_conn_write(conn);
     tbx_exc_restore(raised);
-    if (conn->lost && !conn->busy && status == 0) {
-        status = tbx_conn_end(conn);
-    }
-    return status;
+    return status == 0 ? settle(conn) : status;
 }
 
 /* After a read, when something is unusual: `status` is what its parsing gave. */
@@ -414,9 +464,10 @@ tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n)
     else if (conn->path != TBX_PATH_DIRECT || conn->deaf) {
         /* nobody is interested any more */
     }
-    else if (conn->parsing || conn->busy || conn->held_len > 0 || spare != NULL) {
+    else if (conn->parsing || conn->busy || conn->awaits_turn || conn->held_len > 0 ||
+             spare != NULL) {
         status = tbx_conn_hold(conn, p, (size_t)n);
-        if (status == 0 && !conn->parsing && !conn->busy) {
+        if (status == 0 && !conn->parsing && !conn->busy && !conn->awaits_turn) {
             status = tbx_conn_go_on(conn);
         }
         else {
@@ -431,7 +482,7 @@ tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n)
         hub->reading = NULL;
         if (status == 0 && conn->held_len == 0 && !conn->lost && conn->path == TBX_PATH_DIRECT) {
             watch_message(conn); /* the usual end */
-            if (has_no_room(conn)) {
+            if (tbx_conn_is_full(conn)) {
                 tbx_conn_regulate(conn);
             }
             tbx_conn_write(conn);
@@ -447,7 +498,7 @@ tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n)
 int
 tbx_conn_lost(TbxConnObject *conn)
 {
-    conn->lost = conn->closing = true;
+    conn->lost = true;
     Py_CLEAR(conn->transport);
     tbx_deadline_stop(&conn->beat);
     tbx_deadline_stop(&conn->life);
@@ -455,55 +506,45 @@ tbx_conn_lost(TbxConnObject *conn)
     conn->out = NULL;
     conn->out_len = conn->out_cap = 0;
     Py_CLEAR(conn->shared);
-    if (conn->parsing || conn->busy) {
-        return 0; /* the end comes after what is being handled */
+    if (has_input(conn)) { /* no longer than a client has to leave: handlers may never end */
+        tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_LEAVE, -1);
     }
-    return tbx_conn_end(conn);
-}
-
-/* Handles what is held in the next iteration of the loop. */
-static void
-go_on_soon(TbxConnObject *conn)
-{
-    PyObject *go_on = PyObject_GetAttrString((PyObject *)conn, "go_on");
-    PyObject *handle =
-        go_on ? PyObject_CallMethodOneArg(conn->hub->loop, conn->hub->state->str_call_soon, go_on)
-              : NULL;
-    if (handle == NULL && tbx_is_loop_closed()) {
-        PyErr_Clear();
+    else {
+        conn->closing = true;
     }
-    else if (handle == NULL) { /* what is held is lost */
-        PyErr_WriteUnraisable((PyObject *)conn);
-        conn->deaf = conn->lost = true;
-        tbx_conn_abort(conn);
-        end_later(conn);
-    }
-    Py_XDECREF(go_on);
-    Py_XDECREF(handle);
+    return conn->parsing ? 0 : settle(conn); /* the end comes after what is being handled */
 }
 
 void
-tbx_conn_call_done(TbxConnObject *conn, bool was_lane)
+tbx_conn_call_done(TbxConnObject *conn, Py_ssize_t size)
 {
-    if (!was_lane) {
-        conn->running--;
-        if (conn->paused) {
-            tbx_conn_regulate(conn);
-        }
-        if (conn->busy || conn->running != conn->hub->max_running / 2) {
-            return; /* else there is room for what is held */
+    bool was_full = tbx_conn_is_full(conn);
+    conn->running--;
+    conn->running_bytes -= size;
+    if (!was_full || tbx_conn_is_full(conn)) {
+        return;
+    }
+    if (has_input(conn)) { /* which comes before what is still in the transport */
+        if (!conn->parsing && may_go_on(conn)) {
+            tbx_conn_await_turn(conn);
         }
     }
-    else {
-        conn->busy = false;
-        if (conn->path == TBX_PATH_ASGI && !conn->parsing) {
-            resume_reader(conn);
-            return;
+    else if (conn->paused) {
+        tbx_conn_regulate(conn);
+    }
+}
+
+void
+tbx_conn_lane_done(TbxConnObject *conn)
+{
+    conn->busy = false;
+    if (conn->path == TBX_PATH_ASGI) {
+        if (!conn->parsing) {
+            tbx_conn_resume_reader(conn);
         }
     }
-    bool has_work = conn->held_len > 0 || (was_lane && conn->lost);
-    if (!conn->parsing && has_work && conn->hub->loop != NULL) {
-        go_on_soon(conn);
+    else if (!conn->parsing && (has_input(conn) || conn->lost)) {
+        tbx_conn_await_turn(conn);
     }
 }
 
@@ -514,6 +555,7 @@ tbx_conn_message(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t 
         return 0;
     }
     conn->heard = true;
+    conn->message_bytes = (Py_ssize_t)len;
     int handled = is_text ? tbx_conn_event(conn, data, len) : 0;
     return handled != 0 ? (handled < 0 ? -1 : 0) : tbx_conn_lane(conn, is_text, data, len);
 }

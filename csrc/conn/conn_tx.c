@@ -372,11 +372,26 @@ interrupt_reader(TbxConnObject *conn)
     Py_DECREF(socket);
 }
 
+/* The session ends while input of a peer that has left is still to be handled: it is not any more. */
+static bool
+discard_input(TbxConnObject *conn)
+{
+    bool has_left = conn->path == TBX_PATH_DIRECT && conn->transport == NULL && conn->lost;
+    if (has_left && !conn->over_begun) {
+        conn->deaf = conn->close_sent = true;
+        tbx_conn_await_turn(conn); /* in which the end comes */
+    }
+    return has_left;
+}
+
 void
 tbx_conn_abort(TbxConnObject *conn)
 {
     drop_output(conn);
     conn->closing = conn->close_sent = true;
+    if (discard_input(conn)) {
+        return;
+    }
     Py_CLEAR(conn->outbox);
     if (conn->path == TBX_PATH_ASGI && conn->socket != NULL) {
         interrupt_reader(conn);
@@ -398,6 +413,9 @@ tbx_conn_close(TbxConnObject *conn, unsigned code, const char *reason, size_t re
 {
     uint8_t payload[TBX_WS_CONTROL_MAX];
     conn->closing = true;
+    if (discard_input(conn)) {
+        return;
+    }
     bool is_direct = conn->path == TBX_PATH_DIRECT || conn->transport != NULL; /* or was */
     if (!is_direct || (code != 0 && conn->close_sent)) {
         return;

@@ -139,6 +139,7 @@ conn_meth_attach(PyObject *self, PyObject *args)
         return NULL;
     }
     conn->path = TBX_PATH_DIRECT;
+    conn->paused = false;
     conn->out_len = 0; /* of the polling before */
     conn->is_slow = false;
     conn->transport = Py_NewRef(transport);
@@ -183,132 +184,16 @@ conn_meth_hold(PyObject *self, PyObject *data)
     return none_or_null(status);
 }
 
-/* One message in C, if it may: 1, 0 or -1. */
-static int
-handle_message(TbxConnObject *conn, PyObject *message)
-{
-    Py_ssize_t len;
-    const char *text = PyUnicode_AsUTF8AndSize(message, &len);
-    if (text == NULL) { /* lone surrogates */
-        PyErr_Clear();
-        return 0;
-    }
-    bool was_parsing = conn->parsing;
-    conn->parsing = true;
-    int handled = 0;
-    if (len <= conn->max_size) {
-        handled = tbx_conn_event(conn, (const uint8_t *)text, (size_t)len);
-    }
-    conn->parsing = was_parsing;
-    return handled;
-}
-
-#define SENT_MAX 32 /* messages that are sent, before they are taken out of the outbox */
-
-/* Bytes of a message of the outbox. */
-static size_t
-size_of(PyObject *message)
-{
-    Py_ssize_t len = 0;
-    if (PyBytes_Check(message)) {
-        return (size_t)PyBytes_GET_SIZE(message);
-    }
-    if (PyUnicode_AsUTF8AndSize(message, &len) == NULL) { /* it was, when it was put */
-        PyErr_Clear();
-        return 0;
-    }
-    return (size_t)len;
-}
-
-static bool
-has_message(const TbxConnObject *conn)
-{
-    return conn->outbox != NULL && conn->sent < PyList_GET_SIZE(conn->outbox);
-}
-
-/* What ASGI's send() is to be called with next, or None; then nothing is on its way. */
-static PyObject *
-next_message(TbxConnObject *conn)
-{
-    TbxState *state = conn->hub->state;
-    PyObject *event = NULL;
-    if (has_message(conn) && (event = PyDict_New()) == NULL) {
-        return NULL;
-    }
-    if (!has_message(conn)) { /* still: to make a dict may collect, and end the connection */
-        Py_XDECREF(event);
-        conn->draining = conn->is_slow = false;
-        conn->sent = 0;
-        conn->out_len = 0;
-        if (conn->outbox != NULL &&
-            PyList_SetSlice(conn->outbox, 0, PyList_GET_SIZE(conn->outbox), NULL) < 0) {
-            return NULL;
-        }
-        Py_RETURN_NONE;
-    }
-    PyObject *message = PyList_GET_ITEM(conn->outbox, conn->sent);
-    size_t len = size_of(message);
-    bool is_text = PyUnicode_Check(message);
-    if (PyDict_SetItem(event, state->str_type, state->str_websocket_send) < 0 ||
-        PyDict_SetItem(event, state->str_bytes, is_text ? Py_None : message) < 0 ||
-        PyDict_SetItem(event, state->str_text, is_text ? message : Py_None) < 0) {
-        Py_DECREF(event);
-        return NULL;
-    }
-    conn->sent++; /* it is the server's now, and waits here no more */
-    conn->out_len -= len < conn->out_len ? len : conn->out_len;
-    conn->draining = true;
-    if (conn->sent >= SENT_MAX && conn->sent > PyList_GET_SIZE(conn->outbox) / 2) {
-        if (PyList_SetSlice(conn->outbox, 0, conn->sent, NULL) < 0) {
-            Py_DECREF(event);
-            return NULL;
-        }
-        conn->sent = 0;
-    }
-    return event;
-}
-
 static PyObject *
 conn_meth_next_message(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    return next_message(CONN(self));
+    return tbx_conn_next_message(CONN(self));
 }
 
 static PyObject *
 conn_meth_feed(PyObject *self, PyObject *event)
 {
-    TbxConnObject *conn = CONN(self);
-    TbxState *state = conn->hub->state;
-    if (!PyDict_CheckExact(event)) {
-        Py_RETURN_FALSE;
-    }
-    PyObject *type = PyDict_GetItemWithError(event, state->str_type);
-    PyObject *text = PyDict_GetItemWithError(event, state->str_text);
-    if (PyErr_Occurred()) {
-        return NULL;
-    }
-    conn->heard = true;
-    if (type == NULL || text == NULL || !PyUnicode_Check(type) || !PyUnicode_Check(text) ||
-        PyUnicode_Compare(type, state->str_websocket_receive) != 0 ||
-        PyUnicode_GET_LENGTH(text) > conn->max_size) {
-        Py_RETURN_FALSE;
-    }
-    Py_INCREF(text);
-    int handled = handle_message(conn, text);
-    Py_DECREF(text);
-    if (handled <= 0) {
-        return handled < 0 ? NULL : Py_NewRef(Py_False);
-    }
-    if (conn->draining) { /* nobody has looked while it was handled */
-        tbx_conn_check_backlog(conn);
-    }
-    if (conn->busy || conn->running >= conn->hub->max_running) {
-        Py_RETURN_TRUE;
-    }
-    if (conn->draining || conn->outbox == NULL || PyList_GET_SIZE(conn->outbox) == 0) {
-        Py_RETURN_NONE;
-    }
-    return next_message(conn);
+    return tbx_conn_feed(CONN(self), event);
 }
 
 /* The header that a decoded event had. 1, or 0 when C does not handle such an id, or -1. */
@@ -407,22 +292,46 @@ conn_meth_give_up(PyObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
-/* A handler that Python runs. */
+/* A handler that Python runs, of the message that is being handled: its bytes, for done(). */
 static PyObject *
 conn_meth_begin(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    CONN(self)->running++;
-    Py_RETURN_NONE;
+    TbxConnObject *conn = CONN(self);
+    PyObject *size = PyLong_FromSsize_t(conn->message_bytes);
+    if (size != NULL) {
+        conn->running++;
+        conn->running_bytes += conn->message_bytes;
+    }
+    return size;
 }
 
 static PyObject *
-conn_meth_done(PyObject *self, PyObject *Py_UNUSED(none))
+conn_meth_done(PyObject *self, PyObject *arg)
 {
+    Py_ssize_t size = PyLong_AsSsize_t(arg);
+    if (size == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
     if (CONN(self)->running < 1) {
         PyErr_SetString(PyExc_RuntimeError, "no handler is at work");
         return NULL;
     }
-    tbx_conn_call_done(CONN(self), false);
+    tbx_conn_call_done(CONN(self), size);
+    Py_RETURN_NONE;
+}
+
+/* Time that Python took for the client. */
+static PyObject *
+conn_meth_charge(PyObject *self, PyObject *arg)
+{
+    unsigned long long ns = PyLong_AsUnsignedLongLong(arg);
+    if (ns == (unsigned long long)-1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    tbx_conn_charge(CONN(self), ns);
+    if (tbx_conn_is_spent(CONN(self))) {
+        tbx_conn_await_turn(CONN(self));
+    }
     Py_RETURN_NONE;
 }
 
@@ -458,7 +367,8 @@ static PyObject *
 conn_meth_heartbeat(PyObject *self, PyObject *Py_UNUSED(none))
 {
     TbxConnObject *conn = CONN(self);
-    if (!conn->closing && (conn->beat.next == NULL || conn->beat.kind == TBX_DUE_PONG)) {
+    if (!conn->closing && !conn->lost &&
+        (conn->beat.next == NULL || conn->beat.kind == TBX_DUE_PONG)) {
         tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PING, -1);
     }
     Py_RETURN_NONE;
@@ -467,13 +377,14 @@ conn_meth_heartbeat(PyObject *self, PyObject *Py_UNUSED(none))
 static PyObject *
 conn_meth_pinged(PyObject *self, PyObject *args)
 {
+    TbxConnObject *conn = CONN(self);
     double seconds = -1;
     if (!PyArg_ParseTuple(args, "|d:pinged", &seconds)) {
         return NULL;
     }
-    CONN(self)->heard = false;
-    if (!CONN(self)->closing && CONN(self)->hub->after[TBX_DUE_PONG] > 0) {
-        tbx_deadline_set(CONN(self)->hub, &CONN(self)->beat, TBX_DUE_PONG, seconds);
+    tbx_conn_await_pong(conn);
+    if (seconds >= 0 && conn->beat.next != NULL) {
+        tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PONG, seconds);
     }
     Py_RETURN_NONE;
 }
@@ -510,6 +421,7 @@ conn_meth_relax(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* What hold() was given is handled now, as a read. */
 static PyObject *
 conn_meth_go_on(PyObject *self, PyObject *Py_UNUSED(none))
 {
@@ -574,10 +486,10 @@ static PyObject *
 conn_get_must_wait(PyObject *self, void *Py_UNUSED(closure))
 {
     TbxConnObject *conn = CONN(self);
-    if (conn->path == TBX_PATH_ASGI) {
+    if (conn->path == TBX_PATH_ASGI || conn->path == TBX_PATH_POLLING) {
         tbx_conn_regulate(conn);
     }
-    return PyBool_FromLong(conn->busy || conn->paused);
+    return PyBool_FromLong(conn->busy || conn->paused || conn->awaits_turn);
 }
 
 static PyObject *
@@ -622,9 +534,35 @@ conn_get_is_flooded(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-conn_get_is_full(PyObject *self, void *Py_UNUSED(closure))
+conn_get_holds_input(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(CONN(self)->running >= CONN(self)->hub->max_running);
+    return PyBool_FromLong(tbx_conn_holds_input(CONN(self)));
+}
+
+static PyObject *
+conn_get_held(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSize_t(CONN(self)->held_len);
+}
+
+static PyObject *
+conn_get_message_bytes(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(CONN(self)->message_bytes);
+}
+
+static int
+conn_set_message_bytes(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    Py_ssize_t size = value != NULL ? PyLong_AsSsize_t(value) : 0;
+    if (size < 0) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_ValueError, "message_bytes must not be negative");
+        }
+        return -1;
+    }
+    CONN(self)->message_bytes = size;
+    return 0;
 }
 
 static PyObject *
@@ -723,8 +661,12 @@ static PyMethodDef conn_methods[] = {
     {"next_message", conn_meth_next_message, METH_NOARGS,
      "next_message($self, /)\n--\n\nWhat is to be given to ASGI's send(); None: nothing more."},
     {"begin", conn_meth_begin, METH_NOARGS,
-     "begin($self, /)\n--\n\nPython has begun to run a handler of the client."},
-    {"done", conn_meth_done, METH_NOARGS, "done($self, /)\n--\n\nIt is through."},
+     "begin($self, /)\n--\n\nPython has begun to run a handler of the client; for done()."},
+    {"done", conn_meth_done, METH_O,
+     "done($self, size, /)\n--\n\nThe handler of a message of so many bytes is through."},
+    {"charge", conn_meth_charge, METH_O,
+     "charge($self, ns, /)\n--\n\n"
+     "Account for nanoseconds of Python's work: must_wait is true when they are too many."},
     {"close", conn_meth_close, METH_VARARGS,
      "close($self, code, reason='', /)\n--\n\nStart the closing handshake; 0: close the "
      "transport."},
@@ -754,7 +696,11 @@ static PyGetSetDef conn_getset[] = {
     {"stock", conn_get_stock, conn_set_stock, "False: the socket has methods of its own.", NULL},
     {"heard", conn_get_heard, NULL, "Whether a message came since the last PING.", NULL},
     {"is_flooded", conn_get_is_flooded, NULL, "Whether more control frames came than may.", NULL},
-    {"is_full", conn_get_is_full, NULL, "Whether no more handlers may begin.", NULL},
+    {"holds_input", conn_get_holds_input, NULL,
+     "Whether the client may have sent what is not looked at yet.", NULL},
+    {"held", conn_get_held, NULL, "Bytes that were read and are not handled yet.", NULL},
+    {"message_bytes", conn_get_message_bytes, conn_set_message_bytes,
+     "Bytes of the message that is being handled, attachments included.", NULL},
     {"running", conn_get_running, NULL, "Handlers of the client that are not through.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

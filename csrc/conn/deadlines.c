@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #define NEVER 1e18
-#define LONGEST_SLACK 0.05 /* seconds */
+#define MAX_SLACK 0.05 /* seconds */
 
 double
 tbx_now(void)
@@ -26,14 +26,22 @@ tbx_deadlines_init(TbxHubObject *hub)
     hub->timer_due = NEVER;
 }
 
-/* Sees to it that the timer fires for a deadline, or before. It may be a little late, so that others
- * which are due soon are handled with it. */
+/* How late a deadline may be handled, so that others which are due soon are handled with it. Not at all
+ * where a client is told when it is: a PONG must be here in time, and a client that answers never lets it
+ * come to that. */
+static double
+slack_of(const TbxHubObject *hub, tbx_due_kind kind)
+{
+    double slack = kind == TBX_DUE_PONG ? 0 : hub->after[kind] / 50;
+    return slack < MAX_SLACK ? slack : MAX_SLACK;
+}
+
+/* Sees to it that the timer fires for a deadline, or before. */
 static void
 arm(TbxHubObject *hub, const tbx_deadline *node)
 {
     TbxState *state = hub->state;
-    double slack = hub->after[node->kind] / 50;
-    double due = node->due + (slack < LONGEST_SLACK ? slack : LONGEST_SLACK);
+    double due = node->due + slack_of(hub, node->kind);
     if (hub->timer_due <= due || hub->loop == NULL) {
         return;
     }
@@ -93,6 +101,25 @@ tbx_deadline_set(TbxHubObject *hub, tbx_deadline *node, tbx_due_kind kind, doubl
     arm(hub, node);
 }
 
+void
+tbx_conn_await_pong(TbxConnObject *conn)
+{
+    TbxHubObject *hub = conn->hub;
+    double late = 0;
+    conn->heard = false;
+    if (conn->closing || conn->lost || hub->after[TBX_DUE_PONG] <= 0) {
+        return;
+    }
+    if (conn->beat.kind == TBX_DUE_PING) {
+        double slack =
+            slack_of(hub, TBX_DUE_PING); /* a loop that was held up is not the client's */
+        late = tbx_now() - conn->beat.due;
+        late = late < 0 ? 0 : late > slack ? slack : late;
+    }
+    double seconds = hub->after[TBX_DUE_PONG] - late;
+    tbx_deadline_set(hub, &conn->beat, TBX_DUE_PONG, seconds > 0 ? seconds : 0);
+}
+
 /* The connection that a node is in. */
 static TbxConnObject *
 owner(tbx_deadline *node, tbx_due_kind kind)
@@ -106,13 +133,17 @@ static void
 fire(TbxConnObject *conn, tbx_due_kind kind)
 {
     TbxHubObject *hub = conn->hub;
-    if (conn->lost && !conn->over_begun && !conn->busy) { /* which could not be told */
-        (void)tbx_conn_end(conn);
+    if (conn->lost && !conn->over_begun) { /* input is still to be handled, or the end failed */
+        if (conn->busy) {
+            tbx_deadline_set(hub, &conn->life, TBX_DUE_LEAVE, -1);
+        }
+        else {
+            (void)tbx_conn_end(conn);
+        }
     }
     else if (kind == TBX_DUE_PING && conn->path == TBX_PATH_DIRECT && !conn->closing &&
              conn->stock && tbx_hub_is_fast(hub)) {
-        tbx_deadline_set(hub, &conn->beat, TBX_DUE_PONG, -1);
-        conn->heard = false;
+        tbx_conn_await_pong(conn);
         if (tbx_conn_put(conn, true, (const uint8_t *)"2", 1) == 0) {
             tbx_conn_has_output(conn);
         }

@@ -15,6 +15,15 @@ hub_meth_flush(PyObject *self, PyObject *Py_UNUSED(none))
 }
 
 static PyObject *
+hub_meth_pump(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    if (tbx_hub_pump((TbxHubObject *)self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 hub_meth_tick(PyObject *self, PyObject *Py_UNUSED(none))
 {
     tbx_hub_tick((TbxHubObject *)self);
@@ -37,13 +46,21 @@ hub_meth_catch_add(PyObject *self, PyObject *task)
 static int
 read_limits(TbxHubObject *hub, PyObject *limits)
 {
-    static char *names[] = {"ping_interval",   "ping_timeout",
-                            "connect_timeout", "message_timeout",
-                            "leave_timeout",   "close_timeout",
-                            "max_size",        "max_backlog",
-                            "max_running",     "compression_threshold",
-                            "keeps_slow",      "max_fragments",
-                            "max_control",     NULL};
+    static char *names[] = {"ping_interval",
+                            "ping_timeout",
+                            "connect_timeout",
+                            "message_timeout",
+                            "leave_timeout",
+                            "close_timeout",
+                            "max_size",
+                            "max_backlog",
+                            "max_running",
+                            "compression_threshold",
+                            "keeps_slow",
+                            "max_fragments",
+                            "max_control",
+                            "max_running_bytes",
+                            NULL};
     PyObject *empty = PyTuple_New(0);
     if (empty == NULL) {
         return -1;
@@ -51,10 +68,11 @@ read_limits(TbxHubObject *hub, PyObject *limits)
     int keeps_slow = 0;
     double *after = hub->after;
     int read = PyArg_ParseTupleAndKeywords(
-        empty, limits, "ddddddnnnnpnn:limits", names, &after[TBX_DUE_PING], &after[TBX_DUE_PONG],
+        empty, limits, "ddddddnnnnpnnn:limits", names, &after[TBX_DUE_PING], &after[TBX_DUE_PONG],
         &after[TBX_DUE_CONNECT], &after[TBX_DUE_MESSAGE], &after[TBX_DUE_LEAVE],
         &after[TBX_DUE_CLOSE], &hub->max_size, &hub->max_backlog, &hub->max_running,
-        &hub->compression_threshold, &keeps_slow, &hub->max_fragments, &hub->max_control);
+        &hub->compression_threshold, &keeps_slow, &hub->max_fragments, &hub->max_control,
+        &hub->max_running_bytes);
     hub->keeps_slow = keeps_slow;
     Py_DECREF(empty);
     if (read && (hub->max_fragments < 1 || hub->max_fragments > INT32_MAX || hub->max_control < 1 ||
@@ -80,10 +98,12 @@ hub_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     }
     hub->state = PyType_GetModuleState(type);
     tbx_deadlines_init(hub);
+    hub->slice_ns = TBX_SLICE_NS;
     hub->loop = Py_NewRef(loop);
     hub->make_plan = Py_NewRef(make_plan);
     if (read_limits(hub, limits) < 0 ||
         (hub->flush_call = PyObject_GetAttrString((PyObject *)hub, "_flush")) == NULL ||
+        (hub->pump_call = PyObject_GetAttrString((PyObject *)hub, "_pump")) == NULL ||
         (hub->tick_call = PyObject_GetAttrString((PyObject *)hub, "_tick")) == NULL ||
         (hub->catcher = PyObject_GetAttrString((PyObject *)hub, "_catch")) == NULL ||
         (hub->add_catcher = PyObject_GetAttrString((PyObject *)hub, "_catch_add")) == NULL ||
@@ -328,6 +348,27 @@ hub_set_stopping(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+hub_get_slice(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyFloat_FromDouble((double)((TbxHubObject *)self)->slice_ns * 1e-9);
+}
+
+static int
+hub_set_slice(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    double seconds = value != NULL ? PyFloat_AsDouble(value) : 0;
+    if (seconds == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (!(seconds > 0 && seconds <= 1e6)) {
+        PyErr_SetString(PyExc_ValueError, "slice_seconds must be more than 0 and at most 1e6");
+        return -1;
+    }
+    ((TbxHubObject *)self)->slice_ns = (uint64_t)(seconds * 1e9);
+    return 0;
+}
+
+static PyObject *
 hub_get_is_fast(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(tbx_hub_is_fast((TbxHubObject *)self));
@@ -374,12 +415,16 @@ hub_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(hub->make_plan);
     Py_VISIT(hub->compressors);
     Py_VISIT(hub->flush_call);
+    Py_VISIT(hub->pump_call);
     Py_VISIT(hub->tick_call);
     Py_VISIT(hub->timer);
     Py_VISIT(hub->bytes);
     Py_VISIT(hub->view);
     Py_VISIT(hub->events.numbers);
     for (TbxConnObject *conn = hub->dirty; conn != NULL; conn = conn->next_dirty) {
+        Py_VISIT(conn);
+    }
+    for (TbxConnObject *conn = hub->turns; conn != NULL; conn = conn->next_turn) {
         Py_VISIT(conn);
     }
     int status = tbx_watch_traverse(&hub->watch, visit, arg);
@@ -419,11 +464,13 @@ hub_tp_clear(PyObject *self)
     Py_CLEAR(hub->make_plan);
     Py_CLEAR(hub->compressors);
     Py_CLEAR(hub->flush_call);
+    Py_CLEAR(hub->pump_call);
     Py_CLEAR(hub->tick_call);
     Py_CLEAR(hub->timer);
     Py_CLEAR(hub->bytes);
     Py_CLEAR(hub->view);
     drop_dirty(hub);
+    tbx_hub_drop_turns(hub);
     tbx_watch_clear(&hub->watch);
     tbx_plan_clear(&hub->plan);
     return 0;
@@ -474,6 +521,7 @@ static PyMethodDef hub_methods[] = {
     {"rest", hub_meth_rest, METH_NOARGS,
      "rest($self, /)\n--\n\nCancel the timer when nothing is due any more."},
     {"_flush", hub_meth_flush, METH_NOARGS, NULL},
+    {"_pump", hub_meth_pump, METH_NOARGS, NULL},
     {"_tick", hub_meth_tick, METH_NOARGS, NULL},
     {"_catch", (PyCFunction)(void (*)(void))hub_meth_catch, METH_FASTCALL | METH_KEYWORDS, NULL},
     {"_catch_add", hub_meth_catch_add, METH_O, NULL},
@@ -486,6 +534,8 @@ static PyGetSetDef hub_getset[] = {
     {"emit_reasons", hub_get_emit_reasons, NULL, "Why emits do not leave from C: a tuple of texts.",
      NULL},
     {"stopping", hub_get_stopping, hub_set_stopping, "Whether events are dropped.", NULL},
+    {"slice_seconds", hub_get_slice, hub_set_slice,
+     "What one connection may take of the event loop before others have their turn.", NULL},
     {"n_connections", hub_get_n_connections, NULL, "Sessions that exist.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

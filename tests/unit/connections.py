@@ -91,6 +91,13 @@ def server(**options):
     return toolboxsio.AsyncServer(async_mode="asgi", **options)
 
 
+def hub_of(sio, slice_seconds=3600):
+    """The server's hub; unless told otherwise all that is read at once is handled at once."""
+    hub = sio.eio.hub()
+    hub.slice_seconds = slice_seconds
+    return hub
+
+
 class Client:
     """A session of a server on a transport; nobody has joined a namespace yet."""
 
@@ -102,7 +109,7 @@ class Client:
         self.socket.connected = self.socket.upgraded = True
         sio.eio.sockets[eio_sid] = self.socket
         sio.environ[eio_sid] = {}
-        self.conn = self.socket.conn = sio.eio.hub().connection(self.socket, eio_sid)
+        self.conn = self.socket.conn = hub_of(sio).connection(self.socket, eio_sid)
         self.attach(**attach)
 
     def attach(
@@ -159,7 +166,7 @@ class Messages:
         self.socket = socket_class(sio.eio, eio_sid)
         sio.eio.sockets[eio_sid] = self.socket
         sio.environ[eio_sid] = {}
-        self.conn = self.socket.conn = sio.eio.hub().connection(self.socket, eio_sid)
+        self.conn = self.socket.conn = hub_of(sio).connection(self.socket, eio_sid)
         self.task = asyncio.create_task(self.socket._websocket_handler(self))
 
     async def wait(self):
@@ -210,7 +217,7 @@ class Polling:
         self.socket.connected = True
         sio.eio.sockets[eio_sid] = self.socket
         sio.environ[eio_sid] = {}
-        self.conn = self.socket.conn = sio.eio.hub().connection(self.socket, eio_sid)
+        self.conn = self.socket.conn = hub_of(sio).connection(self.socket, eio_sid)
 
     async def join(self):
         await self.socket._receive_encoded("40")
