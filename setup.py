@@ -104,11 +104,13 @@ class BuildLoadgen(Command):
         sources = files("benchmarks/loadgen/*.c")
         compiler = shlex.split(os.environ.get("CC", "cc"))
         args = ["-std=c11", "-O2", *(WARNINGS if flag("DEV") else ["-Wall"])]
+        made = target.with_suffix(f".{os.getpid()}")  # another process may be running the old one
         subprocess.run(
-            [*compiler, *args, "-Ibenchmarks/loadgen", "-o", str(target), *sources, "-lm"],
+            [*compiler, *args, "-Ibenchmarks/loadgen", "-o", str(made), *sources, "-lm"],
             check=True,
             cwd=HERE,
         )
+        made.replace(target)
 
 
 core = Extension(

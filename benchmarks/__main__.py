@@ -13,7 +13,9 @@ from . import (
     crowd,
     emits,
     everything,
+    fairness,
     fanout,
+    floods,
     instructions,
     load,
     memory,
@@ -77,6 +79,21 @@ def run_churn(args):
     settings = (args.rounds, args.clients, args.sides)
     course = alone("churn", churn.expected_seconds(*settings))
     return finish(churn.run(*settings, args.loop, cores(args), course), args.record)
+
+
+def run_fairness(args):
+    """Measures, tells which floods are above their bound, and with --check fails for them."""
+    rounds, seconds, chosen = args.rounds, args.seconds, args.floods
+    if args.quick:
+        rounds, seconds, chosen = 1, fairness.QUICK_SECONDS, chosen or floods.QUICK
+    chosen = chosen or tuple(floods.FLOODS)
+    expected = fairness.expected_seconds(rounds, seconds, chosen, args.sides)
+    course = alone("fairness", expected)
+    record = fairness.run(rounds, seconds, chosen, args.sides, args.loop, cores(args), course)
+    finish(record, args.record)
+    lines, broken = fairness.verdict_lines(record)
+    print("\n".join(lines))
+    return 1 if args.check and broken else 0
 
 
 def run_emits(args):
@@ -186,6 +203,24 @@ def add_crowds(commands):
     return memory_command, churn_command
 
 
+def add_fairness(commands):
+    command = commands.add_parser("fairness", help="honest clients beside one that floods")
+    command.add_argument(
+        "--floods", type=names, metavar="A,B", help=f"of {','.join(floods.FLOODS)}"
+    )
+    command.add_argument("--rounds", type=int, default=fairness.ROUNDS, help="(3)")
+    command.add_argument(
+        "--seconds", type=float, default=fairness.SECONDS, help="that a flood lasts (1.5)"
+    )
+    command.add_argument("--loop", choices=peers.LOOPS, default=fairness.LOOP)
+    command.add_argument("--quick", action="store_true", help="some floods, one short round")
+    command.add_argument(
+        "--check", action="store_true", help="status 1 when one of ours is above its bound"
+    )
+    command.set_defaults(run=run_fairness, sides=fairness.SIDES)
+    return command
+
+
 def add_texts(commands):
     """The commands that show what records say."""
     tell = commands.add_parser("readme", help="write the tables of README.md from the records")
@@ -233,7 +268,7 @@ def parser():
     add_load_options(two, rounds=5)
     two.set_defaults(run=run_ack, sides=tuple(peers.COMPARED))
 
-    with_sides = (two, *add_emits(commands), *add_crowds(commands))
+    with_sides = (two, *add_emits(commands), *add_crowds(commands), add_fairness(commands))
     for command in with_sides:
         sides = ",".join(command.get_default("sides"))
         command.add_argument("--sides", type=names, metavar="A,B", help=f"only these of {sides}")

@@ -75,11 +75,12 @@ def answers(port):
 
 
 @contextmanager
-def running(core=None):
-    """The port of a Redis that keeps nothing, on this core."""
+def running(core=None, nice=0):
+    """The port of a Redis that keeps nothing, on this core, below the priority of others."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    pinned = [] if core is None else ["taskset", "-c", str(core)]
+    pinned = ["nice", "-n", str(nice)]
+    pinned += [] if core is None else ["taskset", "-c", str(core)]
     options = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(
         [*pinned, install(), "--port", str(port), *options], stdout=subprocess.DEVNULL
@@ -106,7 +107,7 @@ def wait_for_subscribers(port, number):
         )
 
 
-def messages(rooms):
+def messages(rooms, data=emitter.EVENT):
     """What python-socketio publishes for an event to each of these rooms, as texts."""
     from socketio import AsyncRedisManager
 
@@ -119,7 +120,7 @@ def messages(rooms):
     async def emit():
         manager = Manager(channel=CHANNEL, write_only=True)
         for room in rooms:
-            await manager.emit("message", emitter.EVENT, room=room)
+            await manager.emit("message", data, room=room)
 
     asyncio.run(emit())
     return published

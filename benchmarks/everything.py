@@ -5,7 +5,22 @@ What cannot be measured here (no Node, no Redis) is named in the report, and the
 
 from typing import Any, NamedTuple
 
-from . import ack, broker, churn, codec, crowd, emits, fanout, memory, peers, pubsub, records, rooms
+from . import (
+    ack,
+    broker,
+    churn,
+    codec,
+    crowd,
+    emits,
+    fairness,
+    fanout,
+    floods,
+    memory,
+    peers,
+    pubsub,
+    records,
+    rooms,
+)
 from . import report as reports
 
 CLIENTS = 5000
@@ -43,8 +58,14 @@ def parts(quick):
             "sides": crowd.SIDES,
         },
         "churn": {"rounds": usual["rounds"], "clients": many, "sides": churn.SIDES},
+        "fairness": {
+            "rounds": 1 if quick else fairness.ROUNDS,
+            "seconds": fairness.QUICK_SECONDS if quick else fairness.SECONDS,
+            "floods": floods.QUICK if quick else tuple(floods.FLOODS),
+            "sides": fairness.SIDES,
+        },
     }
-    modules = (codec, ack, fanout, rooms, pubsub, memory, churn)
+    modules = (codec, ack, fanout, rooms, pubsub, memory, churn, fairness)
     return {
         kind: Part(module, settings[kind]) for kind, module in zip(settings, modules, strict=True)
     }

@@ -48,10 +48,13 @@ def allow_clients(clients):
         ) from None
 
 
-def server(side, loop, core=None, options=()):
-    """A running server, for `with`: (pid, port). What it says on stderr is an error."""
+def server(side, loop, core=None, options=(), logs=False):
+    """A running server, for `with`: (pid, port). What it says on stderr is an error.
+
+    :param logs: it may log there.
+    """
     command = peers.command(side, loop, core, options)
-    return process.running(command, f"{side} on {loop}", records.ROOT)
+    return process.running(command, f"{side} on {loop}", records.ROOT, logs)
 
 
 def generate(pid, port, *options, core=None):

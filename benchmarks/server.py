@@ -7,6 +7,7 @@ import importlib
 
 from toolboxsio.bench import server
 
+from . import flooded
 from .peers import SIDES
 
 
@@ -45,6 +46,7 @@ SERVERS = {**server.SERVERS, "hypercorn": run_hypercorn}
 def main():
     parser = server.parser(SIDES)
     parser.add_argument("--redis", metavar="URL", help="with a client manager on this Redis")
+    parser.add_argument("--flooded", action="store_true", help="with what floods call")
     parser.add_argument("--polling", action="store_true", help="clients have no WebSocket")
     args = parser.parse_args()
     server.pin(args.core)
@@ -54,7 +56,10 @@ def main():
         manager = make_manager(importlib.import_module(side.module), args.redis)
         options["client_manager"] = manager
     path = "polling" if args.polling else None
-    app = server.make_app(side, args.emits, answers=args.emits is None, path=path, **options)
+    if args.flooded:
+        app = flooded.make_app(side, **options)
+    else:
+        app = server.make_app(side, args.emits, answers=args.emits is None, path=path, **options)
     server.serve(app, side, args, SERVERS)
 
 

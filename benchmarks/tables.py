@@ -1,5 +1,7 @@
 """Markdown tables of records: the same for the terminal and for README.md."""
 
+import statistics
+
 from toolboxsio.bench.environment import machine
 from toolboxsio.bench.ratios import NOTHING, spread, table
 
@@ -225,6 +227,33 @@ def emits(record):
     return [*costs, *courses(head, results, loads, "per_second")]
 
 
+def fairness(record):
+    """p99 and worst beside each flood; a row for what the sides have when nobody floods."""
+    sides = present(record)
+    results = {(r["side"], r["load"]): r["median"] for r in record["results"]}
+    labels = {r["load"]: r["label"] for r in record["results"]}
+
+    def cell(median, prefix=""):
+        if median is None:
+            return NOTHING
+        return " · ".join(f"{median[prefix + key]:,.1f}" for key in ("p99_ms", "worst_ms"))
+
+    def quiet(side):
+        found = [median for (name, _), median in results.items() if name == side]
+        keys = ("quiet_p99_ms", "quiet_worst_ms")
+        return {key: statistics.median(median[key] for median in found) for key in keys}
+
+    rows = [["nobody", *(cell(quiet(side), "quiet_") for side in sides)]]
+    rows += [
+        [label, *(cell(results.get((side, name))) for side in sides)]
+        for name, label in labels.items()
+    ]
+    clients = record["settings"]["clients"]
+    return table(
+        [f"p99 · worst in ms, {clients} clients beside", *(SIDES[s].label for s in sides)], rows
+    )
+
+
 TABLES = {
     "codec": codec,
     "ack": ack,
@@ -233,6 +262,7 @@ TABLES = {
     "redis": emits,
     "memory": memory,
     "churn": churn,
+    "fairness": fairness,
 }
 
 

@@ -97,7 +97,7 @@ lg_loop_close_some(lg_loop *loop)
 int
 lg_loop_check_silence(lg_loop *loop, uint64_t now, uint64_t *until)
 {
-    uint64_t silent_at = loop->heard + LG_SILENCE;
+    uint64_t silent_at = loop->heard + (uint64_t)(loop->options->silence * (double)LG_SECOND);
     if (now >= silent_at) {
         unsigned long long waiting = 0;
         for (int i = 0; i < loop->opened; i++) {

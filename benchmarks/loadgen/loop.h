@@ -14,8 +14,6 @@
 #include "options.h"
 #include "proc.h"
 
-#define LG_SILENCE (10 * LG_SECOND) /* a server that says nothing for so long has failed */
-
 typedef struct {
     lg_shared shared;
     const lg_options *options;
@@ -46,7 +44,7 @@ int lg_loop_open_some(lg_loop *loop);
  * are about to. 0 or -1. */
 int lg_loop_close_some(lg_loop *loop);
 
-/* -1 when nothing has been heard for LG_SILENCE, else 0 with *until not later than when that will
+/* -1 when nothing has been heard for options->silence seconds, else 0 with *until not later than when that will
  * be so. Only for a phase in which the server owes something. */
 int lg_loop_check_silence(lg_loop *loop, uint64_t now, uint64_t *until);
 

@@ -44,8 +44,9 @@ print_result(const lg_options *options, const lg_result *result)
     printf("\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, ",
            lg_hist_quantile(latency, 0.5) / 1e3, lg_hist_quantile(latency, 0.99) / 1e3,
            (double)latency->max / 1e3);
-    printf("\"late_p50_us\": %.1f, \"late_p99_us\": %.1f, ",
-           lg_hist_quantile(&result->late, 0.5) / 1e3, lg_hist_quantile(&result->late, 0.99) / 1e3);
+    printf("\"late_p50_us\": %.1f, \"late_p99_us\": %.1f, \"late_max_us\": %.1f, ",
+           lg_hist_quantile(&result->late, 0.5) / 1e3, lg_hist_quantile(&result->late, 0.99) / 1e3,
+           (double)result->late.max / 1e3);
     printf("\"eio_pings\": %llu, \"ws_pings\": %llu, ", (unsigned long long)result->eio_pings,
            (unsigned long long)result->ws_pings);
     printf("\"server_cpu_seconds\": %.6f, \"server_cpu_us_per_ack\": %.3f, ", usage->server_cpu,

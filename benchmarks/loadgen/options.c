@@ -30,6 +30,8 @@ static const char USAGE[] =
     "  --warmup S          seconds before the measurement (0)\n"
     "  --seconds S         length of the measurement\n"
     "  --ops N             or: end after N acks\n"
+    "  --silence S         a server that says nothing for so long has failed (10)\n"
+    "  --announce          print the line \"measuring\" when the measurement begins\n"
     "  --idle S            or: connect, with --payload send one event and get its ack, stay for S\n"
     "                      seconds, and leave\n"
     "  --polling           these without a WebSocket\n"
@@ -123,6 +125,8 @@ enum {
     O_WARMUP,
     O_SECONDS,
     O_OPS,
+    O_SILENCE,
+    O_ANNOUNCE,
     O_IDLE,
     O_POLLING,
     O_RECEIVE,
@@ -148,6 +152,8 @@ static const struct option OPTIONS[] = {
     {"warmup", required_argument, NULL, O_WARMUP},
     {"seconds", required_argument, NULL, O_SECONDS},
     {"ops", required_argument, NULL, O_OPS},
+    {"silence", required_argument, NULL, O_SILENCE},
+    {"announce", no_argument, NULL, O_ANNOUNCE},
     {"idle", required_argument, NULL, O_IDLE},
     {"polling", no_argument, NULL, O_POLLING},
     {"receive", required_argument, NULL, O_RECEIVE},
@@ -165,6 +171,9 @@ static void
 check(lg_options *options)
 {
     bool paced = options->rate > 0 || options->in_flight > 0;
+    if (options->announce && (options->idle >= 0 || options->receive > 0)) {
+        refuse("--announce goes without --idle and --receive");
+    }
     bool ends = options->seconds > 0 || options->ops > 0;
     if (options->idle >= 0) {
         if (paced || ends || options->warmup > 0 || options->receive > 0) {
@@ -205,8 +214,12 @@ lg_options_read(int argc, char **argv, lg_options *options)
     const char *name = "message";
     const char *payload = NULL;
     long port = 0;
-    *options = (lg_options){
-        .path = "/socket.io/", .connections = 50, .connecting = 100, .idle = -1, .core = -1};
+    *options = (lg_options){.path = "/socket.io/",
+                            .connections = 50,
+                            .connecting = 100,
+                            .idle = -1,
+                            .core = -1,
+                            .silence = 10};
     int chosen;
     while ((chosen = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
         switch (chosen) {
@@ -248,6 +261,12 @@ lg_options_read(int argc, char **argv, lg_options *options)
             break;
         case O_OPS:
             options->ops = (uint64_t)read_integer("ops", optarg, 1, 1000000000);
+            break;
+        case O_SILENCE:
+            options->silence = read_number("silence", optarg, 0.1, 3600);
+            break;
+        case O_ANNOUNCE:
+            options->announce = true;
             break;
         case O_IDLE:
             options->idle = read_number("idle", optarg, 0, 3600);

@@ -24,6 +24,8 @@ typedef struct {
     double rate;          /* events a second over all connections; 0 without */
     double warmup;        /* seconds */
     double seconds;       /* measured; 0 with ops */
+    double silence;       /* seconds without a byte from the server, after which it has failed */
+    bool announce;        /* print a line when the measurement begins */
     uint64_t ops;         /* acks to get in all; 0 with seconds */
     int server_pid;       /* whose CPU time and memory are reported, or 0 */
     int core;             /* to be pinned to, or -1 */

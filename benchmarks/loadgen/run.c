@@ -2,7 +2,9 @@
  *
  * Closed loop (--in-flight): each ack is answered by the next event of its connection; what one
  * read brought is answered with one write. Open loop (--rate): event i is due at start + i / rate
- * whatever the server does, connections take turns, and latency counts from when it was due.
+ * whatever the server does, connections take turns, and latency counts from when it was due. All
+ * events that were due in the measured time count, those acknowledged after it, too: a server that
+ * stands still at its end is seen.
  */
 #define _GNU_SOURCE 1
 
@@ -21,6 +23,7 @@ typedef struct {
     lg_result *result;
     run_phase phase;
     uint64_t started;  /* when connecting began, then when sending did */
+    uint64_t measured; /* when MEASURE began */
     uint64_t boundary; /* end of WARMUP or MEASURE; UINT64_MAX without */
     uint64_t sent;
     uint64_t waiting;
@@ -82,10 +85,15 @@ begin_measure(run_state *run, uint64_t now)
 {
     double seconds = run->options->seconds;
     run->phase = MEASURE;
+    run->measured = now;
     run->boundary = seconds > 0 ? now + (uint64_t)(seconds * (double)LG_SECOND) : UINT64_MAX;
     run->result->eio_pings = run->loop.shared.eio_pings;
     run->result->ws_pings = run->loop.shared.ws_pings;
     lg_usage_begin(&run->result->usage, &run->loop.server, now);
+    if (run->options->announce) {
+        puts("measuring");
+        fflush(stdout);
+    }
 }
 
 static void
@@ -127,13 +135,23 @@ start(run_state *run, uint64_t now)
     return 0;
 }
 
+/* Whether the ack of an event that was sent, or due, at a moment counts. */
+static bool
+is_measured(const run_state *run, uint64_t sent_at)
+{
+    if (run->options->rate > 0) {
+        return run->phase >= MEASURE && sent_at >= run->measured;
+    }
+    return run->phase == MEASURE;
+}
+
 static int
 on_acks(void *self, lg_conn *conn, const uint64_t *sent_at, ssize_t acks)
 {
     run_state *run = self;
     for (ssize_t i = 0; i < acks; i++) {
         run->waiting--;
-        if (run->phase == MEASURE) {
+        if (is_measured(run, sent_at[i])) {
             lg_hist_add(&run->result->latency, run->loop.heard - sent_at[i]);
         }
         if (run->options->in_flight > 0 && may_send(run) && send_event(run, conn, lg_now()) < 0) {

@@ -1,5 +1,6 @@
 // The Node server of the benchmarks: socket.io over WebSocket (or, with `--polling`, that and
-// long-polling), the handler of server.py or, with `--emits SHAPE`, the emitters of emitter.py.
+// long-polling), the handler of server.py (with `--flooded` those of flooded.py, too) or, with
+// `--emits SHAPE`, the emitters of emitter.py.
 //
 // Set up as socket.io's documentation advises under "Performance tuning" and "Memory usage": ws finds
 // bufferutil among the packages, and no request is kept.
@@ -9,9 +10,14 @@ import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { Server } from "socket.io";
 import { install } from "./emitter.mjs";
+import { addFlooded } from "./flooded.mjs";
 
 const { values } = parseArgs({
-  options: { emits: { type: "string" }, polling: { type: "boolean" } },
+  options: {
+    emits: { type: "string" },
+    flooded: { type: "boolean" },
+    polling: { type: "boolean" },
+  },
 });
 
 const http = createServer();
@@ -30,6 +36,9 @@ if (values.emits === undefined) {
       ack({ ok: true, type: data.type, ts: new Date().toISOString() }),
     );
   });
+  if (values.flooded) {
+    addFlooded(io);
+  }
 } else {
   install(io, values.emits);
 }

@@ -359,7 +359,7 @@ def test_all_goes_on_without_redis_and_node(tmp_path, monkeypatch, capsys, setti
 def test_all_is_everything_that_has_a_table():
     assert everything.parts(quick=False).keys() == tables.TABLES.keys()
     seconds = everything.expected(everything.parts(quick=False))
-    assert 20 * 60 < sum(seconds.values()) < 45 * 60
+    assert 20 * 60 < sum(seconds.values()) < 60 * 60
     assert sum(everything.expected(everything.parts(quick=True)).values()) < 6 * 60
 
 
@@ -577,7 +577,10 @@ def test_a_codec_record_has_a_spread(codec_record):
     assert all("-" in row[-1] and row[-1].endswith(")") for row in rows[1:])
 
 
-@pytest.mark.parametrize("kind", tables.TABLES)
+PUBLISHED = [kind for kind in tables.TABLES if (records.FOLDER / f"{kind}.json").exists()]
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
 def test_what_is_published_was_measured_with_the_set_ups_of_today(kind):
     record = records.read(records.FOLDER / f"{kind}.json", kind)
     sides = CODECS if kind == "codec" else peers.SIDES
@@ -601,6 +604,7 @@ def test_readme_command(tmp_path, monkeypatch, codec_record, ack_record, memory_
         "<!-- benchmarks:rooms -->\n<!-- /benchmarks:rooms -->\n"
         "<!-- benchmarks:redis -->\n<!-- /benchmarks:redis -->\n"
         "<!-- benchmarks:churn -->\n<!-- /benchmarks:churn -->\n"
+        "<!-- benchmarks:fairness -->\n<!-- /benchmarks:fairness -->\n"
     )
     file.write_text(blank)
 
@@ -619,7 +623,7 @@ def test_readme_command(tmp_path, monkeypatch, codec_record, ack_record, memory_
     for name, record in written_of.items():
         assert "\n".join(tables.lines(record)) in written
         assert f"{name}.json" in written
-    for kind in ("fanout", "rooms", "redis", "churn"):
+    for kind in ("fanout", "rooms", "redis", "churn", "fairness"):
         assert f"-->\n{readme.NOT_MEASURED.format(kind=kind)}\n<!--" in written
     assert written.startswith("# Title\n")
     assert "\nmiddle\n" in written

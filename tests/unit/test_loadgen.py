@@ -3,6 +3,7 @@
 import json
 import socket
 import subprocess
+import time
 from contextlib import suppress
 
 import pytest
@@ -41,6 +42,35 @@ def test_loadgen_gets_every_ack(side, loop):
         figures = load.generate(pid, port, *load.EVENTS, *options)
         assert 25 <= figures["acks"] <= 51
         assert 0 < figures["late_p50_us"] <= figures["p50_us"]
+
+
+def test_loadgen_counts_what_is_answered_after_the_measurement(tmp_path):
+    """A server that answers nothing until the end is seen, and may be silent for so long."""
+    payload = tmp_path / "payload"
+    payload.write_text("1")
+
+    def serve(connection):
+        connection.sendall(JOINED)
+        assert read_frame(connection) == (1, b"40")
+        for number in range(10):
+            assert read_frame(connection) == (1, b'42%d["message",1]' % number)
+        time.sleep(0.3)
+        with suppress(OSError):
+            connection.sendall(b"".join(b"\x81\x0543%d[]" % number for number in range(10)))
+            while connection.recv(4096):
+                pass
+
+    options = ("--connections", 1, "--rate", 100, "--seconds", 0.095, "--announce")
+    with scripted(serve) as port:
+        done = run_loadgen("--port", port, "--payload", payload, *options)
+    begin, figures = done.stdout.splitlines()
+    assert begin == "measuring"
+    figures = json.loads(figures)
+    assert figures["acks"] == 10
+    assert figures["max_us"] > 300_000
+    with scripted(serve) as port:
+        said = run_loadgen("--port", port, "--payload", payload, *options, "--silence", 0.1)
+    assert "silence: 1 of 1 connected, 0 closed, 10 events unanswered" in said.stderr
 
 
 def test_loadgen_sends_at_a_rate_that_is_too_high():
