@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
@@ -38,6 +40,7 @@ class Listener(Link):
         self.main = manager.channel.encode()
         self.held: deque[tuple[bytes, bool]] = deque()
         self.held_bytes = 0
+        self.spent = 0.0  # seconds, of messages since the loop has turned for them
         self.is_busy = False
         self.hub: Any = None
         self.tasks: set[asyncio.Task[Any]] = set()
@@ -111,6 +114,11 @@ class Listener(Link):
                 if left.__class__ is tuple:
                     self._deliver_rest(*left)
                     continue
+                if left is True:  # others have their turn before the rest
+                    wire.begun += data[start:]
+                    wire.read(False)
+                    self.loop.call_soon(self._take_rest, wire)
+                    return
                 size = left or 0
             else:
                 size, wire.need = core.resp_size(data, start)
@@ -121,6 +129,10 @@ class Listener(Link):
         if size < 0:
             raise hiredis.ProtocolError("a reply that Redis does not give")
         wire.begun += data[start:]
+
+    def _take_rest(self, wire: Wire) -> None:
+        wire.read(self.held_bytes <= HELD_SIZE)
+        wire.data_received(b"")
 
     def _deliver_rest(self, payload: bytes, outcome: Any) -> None:
         """Do what C has left to do of a message."""
@@ -204,11 +216,18 @@ class Listener(Link):
             self.wire.read(False)
 
     def _hear(self, payload: bytes, is_main: bool) -> Any:
+        began = time.monotonic()
         try:
-            return self.manager._hear(payload, is_main)
+            step = self.manager._hear(payload, is_main)
         except Exception:
             self._report()
-            return None
+            step = None
+        self.spent += time.monotonic() - began
+        return True if step is None and self.spent >= self._slice_seconds() else step
+
+    def _slice_seconds(self) -> float:
+        hub = self.hub or self.find_hub()
+        return math.inf if hub is None else float(hub.slice_seconds)
 
     def _report(self) -> None:
         self.manager.server.logger.exception("Handler error in pubsub listening thread")
@@ -222,6 +241,7 @@ class Listener(Link):
             while step is not None:
                 if step is True:
                     await asyncio.sleep(0)
+                    self.spent = 0.0
                 else:
                     try:
                         await step

@@ -453,7 +453,8 @@ PyObject *tbx_hub_deliver(TbxHubObject *hub, PyObject *payload, PyObject *host_i
 
 /* The same for the bytes that a subscriber has read from Redis, from `start` on. A tuple (at, need, left):
  * left is None when all whole replies were delivered (need: bytes that the one at `at` takes at least, 0:
- * there is none), a number: the size of the reply at `at`, which is no message (TBX_BAD: nonsense), or
+ * there is none), True: the slice is over, the rest from `at` on is for the next iteration of the loop, a
+ * number: the size of the reply at `at`, which is no message (TBX_BAD: nonsense), or
  * (payload, outcome) of a message before `at`: as tbx_hub_deliver, or the exception. Escapes. */
 PyObject *tbx_hub_deliver_replies(TbxHubObject *hub, PyObject *data, Py_ssize_t start,
                                   PyObject *host_id);

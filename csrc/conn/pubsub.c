@@ -146,6 +146,7 @@ tbx_hub_deliver_replies(TbxHubObject *hub, PyObject *data, Py_ssize_t start, PyO
     /* the caller's reference keeps the bytes, whatever runs meanwhile */
     const uint8_t *p = (const uint8_t *)PyBytes_AS_STRING(data);
     size_t n = (size_t)PyBytes_GET_SIZE(data), at = (size_t)start, need = 0;
+    uint64_t end = tbx_clock_monotonic_ns() + hub->slice_ns;
     while (at < n) {
         tbx_resp reply;
         ptrdiff_t used = tbx_resp_parse(p + at, n - at, &reply, &need);
@@ -159,6 +160,9 @@ tbx_hub_deliver_replies(TbxHubObject *hub, PyObject *data, Py_ssize_t start, PyO
         PyObject *outcome = deliver(hub, reply.payload, reply.payload_len, host, host_len);
         if (outcome == Py_None) {
             Py_DECREF(outcome);
+            if (at < n && tbx_clock_monotonic_ns() >= end) {
+                return Py_BuildValue("(niO)", (Py_ssize_t)at, 0, Py_True);
+            }
             continue;
         }
         if (outcome == NULL && (outcome = take_exception()) == NULL) {
