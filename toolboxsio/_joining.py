@@ -9,21 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 from engineio.async_socket import AsyncSocket
 from engineio.exceptions import SocketIsClosedError
+from socketio.async_namespace import AsyncNamespace as _UpstreamNamespace
 from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.exceptions import ConnectionRefusedError as _Refused
 from socketio.packet import CONNECT, CONNECT_ERROR, DISCONNECT
 
 from ._load import core
+from ._signatures import is_arity_error, takes
 from .engine_socket import EngineSocket
 from .manager import AsyncManager
 
 _Connection: Any = core.Connection if core is not None else ()
+_trigger_in_namespace = _UpstreamNamespace.trigger_event
+_trigger_in_server = _UpstreamServer._trigger_event
 
 __all__ = ["JoiningServer"]
 
@@ -45,12 +50,12 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             return
         try:
             if self.always_connect:
-                await self._answer(eio_sid, CONNECT, namespace, {"sid": sid})
-                await manager.connect(sid, namespace)
+                await self._welcome(eio_sid, sid, namespace)
             refusal = await self._ask(eio_sid, sid, namespace, data)
+            if manager.sid_from_eio_sid(eio_sid, namespace) != sid:
+                return  # its own handler has disconnected it
             if refusal is None and not self.always_connect:
-                await self._answer(eio_sid, CONNECT, namespace, {"sid": sid})
-                await manager.connect(sid, namespace)
+                await self._welcome(eio_sid, sid, namespace)
         except BaseException:
             await manager.disconnect(sid, namespace, ignore_queue=True)
             raise
@@ -75,6 +80,10 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             or namespace in self.namespaces
         )
 
+    async def _welcome(self, eio_sid: str, sid: str, namespace: str) -> None:
+        await self._answer(eio_sid, CONNECT, namespace, {"sid": sid})
+        await self.manager.connect(sid, namespace)
+
     async def _answer(self, eio_sid: str, kind: int, namespace: str, data: Any) -> None:
         with suppress(SocketIsClosedError):
             await self._send_packet(eio_sid, self.packet_class(kind, data, namespace))
@@ -93,15 +102,55 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         return (reason,) if answer is False else None
 
     async def _call_connect(self, sid: str, namespace: str, environ: Any, data: Any) -> Any:
+        """Call the connect handler: without ``auth`` when it takes none and there is none."""
+        args = (sid, environ, data or None)
+        handler, given = self._find_handler("connect", namespace, args)
+        if data or handler is None:
+            return await self._trigger_event("connect", namespace, *args)
+        n = takes(handler, len(given))
+        if n is not None:
+            return await self._trigger_event("connect", namespace, *args[: 3 + n - len(given)])
         try:
-            return await self._trigger_event("connect", namespace, sid, environ, data or None)
+            return await self._trigger_event("connect", namespace, *args)
         except TypeError as exc:
-            if data:
+            if not is_arity_error(exc, handler, len(given)):
                 raise
-            try:  # the signature without `auth`
+            try:
                 return await self._trigger_event("connect", namespace, sid, environ)
-            except TypeError:
-                raise exc from None
+            except TypeError as second:
+                raise (exc if is_arity_error(second, handler, len(given) - 1) else second) from None
+
+    async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        """Call the handler of an event.
+
+        Mirrors: ``socketio.async_server.AsyncServer._trigger_event``; a disconnect handler that
+        takes no reason gets none, and none is called twice.
+        """
+        handler, given = None, args
+        if event == "disconnect" and _UpstreamServer._trigger_event is _trigger_in_server:
+            handler, given = self._find_handler(event, namespace, args)
+        if handler is None:
+            return await super()._trigger_event(event, namespace, *args)
+        n = takes(handler, len(given))
+        try:
+            return await _run(handler, given[:n])
+        except TypeError as exc:
+            if n is not None or not is_arity_error(exc, handler, len(given)):
+                raise
+        return await _run(handler, given[:-1])
+
+    def _find_handler(
+        self, event: str, namespace: str, args: tuple[Any, ...]
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """What handles a connect or disconnect event, and its arguments; None: nothing does, or
+        something of which nothing is known."""
+        handler, given = self._get_event_handler(event, namespace, args)
+        if handler is not None:
+            return handler, given
+        owner, given = self._get_namespace_handler(namespace, args)
+        trigger = getattr(owner, "trigger_event", None)
+        is_stock = getattr(trigger, "__func__", None) is _trigger_in_namespace
+        return getattr(owner, f"on_{event}", None) if is_stock else None, given
 
     @functools.cached_property
     def attending(self) -> set[asyncio.Task[Any]]:
@@ -189,6 +238,8 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         :param ignore_queue: with a message queue: the client is one of this server's.
         """
         namespace = namespace or "/"
+        if self.manager.is_pre_connected(sid, namespace):  # by its own connect handler, say
+            await self._welcome(self.manager.eio_sid_from_sid(sid, namespace), sid, namespace)
         if ignore_queue:
             is_here = self.manager.is_connected(sid, namespace)
         else:
@@ -201,3 +252,13 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
                 await self._answer(eio_sid, DISCONNECT, namespace, None)
             finally:  # else it would stay, neither here nor gone
                 await self._tell(sid, namespace, self.reason.SERVER_DISCONNECT)
+
+
+async def _run(handler: Any, args: tuple[Any, ...]) -> Any:
+    """Mirrors: ``socketio.async_server.AsyncServer._trigger_event``, the part that calls."""
+    if not inspect.iscoroutinefunction(handler):
+        return handler(*args)
+    try:
+        return await handler(*args)
+    except asyncio.CancelledError:
+        return None

@@ -13,10 +13,16 @@ from socketio.packet import EVENT
 
 from .packet import EnginePacket
 
-__all__ = ["AsyncManager", "Manager"]  # the latter as in socketio.manager
+__all__ = ["AsyncManager", "Manager", "is_nobody"]  # the second as in socketio.manager
 
 #: Namespaces of all clients that are looked at for one.
 _MOST_LOOKED_AT = 100
+
+
+def is_nobody(*rooms: Any) -> bool:
+    """Whether ``to`` and ``room`` of an emit are an empty list, tuple or set, or one of them is and
+    the other is not given. python-socketio takes such a ``to`` for everybody."""
+    return not any(rooms) and any(isinstance(room, (list, tuple, set, frozenset)) for room in rooms)
 
 
 def _args_of(data: Any) -> list[Any]:
@@ -43,6 +49,8 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         **kwargs: Any,
     ) -> None:
         """Emit to the clients of a room, or to all. Mirrors: ``socketio.AsyncManager.emit``."""
+        if is_nobody(to, room):
+            return
         server = self.server
         room = to or room
         hub = server._emit_hub() if hasattr(type(server), "_emit_hub") else None

@@ -25,7 +25,7 @@ from ._load import core
 from ._redis_link import Link, hiredis, text_of
 from ._redis_listener import Listener
 from ._redis_publisher import Publisher
-from .manager import AsyncManager
+from .manager import AsyncManager, is_nobody
 from .packet import Packet
 
 __all__ = ["AsyncRedisManager", "is_available"]
@@ -194,6 +194,8 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         Mirrors: ``socketio.async_pubsub_manager.AsyncPubSubManager.emit``; the event is encoded
         once, for the clients here and for the other servers.
         """
+        if is_nobody(to, room):
+            return
         room = to or room
         if kwargs.get("ignore_queue"):
             await self._emit_here(event, data, namespace, room, skip_sid, callback, volatile)

@@ -51,6 +51,12 @@ _LONG_REASON = (
     " runs it on the class made of websockets' old implementation"
 )
 
+_CALLED_ONCE = (
+    "the handler is a mock that takes any number of arguments and raises a TypeError of its own: it"
+    " is not called again"
+)
+_SERVER = "tests/async/test_server.py::TestAsyncServer"
+
 #: Run, and must fail on this package's classes: an entry that passes is an error.
 DIFFERENT: tuple[Case, ...] = (
     Case(
@@ -58,6 +64,9 @@ DIFFERENT: tuple[Case, ...] = (
         "tests/async/test_socket.py::TestSocket::test_polling_write_without_content_length",
         "the body of a request without a length is read up to the limit, not as empty",
     ),
+    Case("python-socketio", f"{_SERVER}::test_handle_connect_with_auth_none", _CALLED_ONCE),
+    Case("python-socketio", f"{_SERVER}::test_handle_legacy_disconnect", _CALLED_ONCE),
+    Case("python-socketio", f"{_SERVER}::test_handle_legacy_disconnect_async", _CALLED_ONCE),
     Case(
         "uvicorn",
         f"{_WEBSOCKET}::test_server_reject_connection_with_invalid_msg",
