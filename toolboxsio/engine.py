@@ -68,6 +68,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     shutdown_timeout: float = STOP_SECONDS
     #: Whether the protocol documents are followed to the letter.
     strict = False
+    #: The class of packets, with the JSON of this server.
+    packet_class: type[EnginePacket] = EnginePacket
     #: The class of the payloads of clients; its ``max_decode_packets`` is the limit.
     payload_class: type[EnginePayload] = EnginePayload
     _stopping_loop: Any = None
@@ -79,9 +81,13 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     _hub_loop: Any = None
     _sequence: list[int]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, json: Any = None, **kwargs: Any) -> None:
         self._sequence = [0]
         super().__init__(*args, **kwargs)
+        if json is not None:  # this server's alone
+            self.packet_class = type("EnginePacket", (EnginePacket,), {"json": json})
+            packets = {"packet_class": self.packet_class}
+            self.payload_class = type("EnginePayload", (EnginePayload,), packets)
         self.slim()
 
     def slim(self) -> None:
@@ -123,7 +129,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
 
     async def send(self, sid: str, data: Any) -> None:
         """Send a message to a client. Mirrors: ``engineio.async_server.AsyncServer.send``."""
-        await self.send_packet(sid, EnginePacket(MESSAGE, data=data))
+        await self.send_packet(sid, self.packet_class(MESSAGE, data=data))
 
     async def _trigger_event(self, event: str, *args: Any, **kwargs: Any) -> Any:
         """Call an event handler.
@@ -158,7 +164,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
 
     def _open_packet(self, sid: str, transport: str) -> EnginePacket:
         interval = self.ping_interval + self.ping_interval_grace_period
-        return EnginePacket(
+        return self.packet_class(
             OPEN,
             {
                 "sid": sid,
@@ -373,10 +379,25 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         return None
 
     def _bad_request(self, message: str | None = None) -> Any:
-        """Answer 400, with the hint to who asks for a session that is not here."""
+        """Answer 400, with the hint to who asks for a session that is not here.
+
+        Mirrors: ``engineio.base_server.BaseServer._bad_request``.
+        """
         if message is not None and message.startswith("Invalid session ") and self.session_hint:
             message = f"{message} ({self.session_hint})"
-        return super()._bad_request(message)
+        body = self._dump("Bad Request" if message is None else message)
+        headers = [("Content-Type", "text/plain")]
+        return {"status": "400 BAD REQUEST", "headers": headers, "response": body}
+
+    def _unauthorized(self, message: Any = None) -> Any:
+        """Answer 401. Mirrors: ``engineio.base_server.BaseServer._unauthorized``."""
+        body = self._dump("Unauthorized" if message is None else message)
+        headers = [("Content-Type", "application/json")]
+        return {"status": "401 UNAUTHORIZED", "headers": headers, "response": body}
+
+    def _dump(self, value: Any) -> bytes:
+        text = self.packet_class.json.dumps(value)
+        return text.encode() if isinstance(text, str) else bytes(text)
 
     def _cookie_headers(self, sid: str) -> list[tuple[str, str]] | None:
         if not self.cookie:
@@ -449,7 +470,15 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             self.start_service_task = False
             self.service_task_handle = self.start_background_task(self._service_task)
         self.sockets[sid] = socket
-        await socket.send(self._open_packet(sid, transport))
+        packet = self._open_packet(sid, transport)
+        try:
+            packet.encode()
+        except Exception as exc:  # of the application's JSON
+            del self.sockets[sid]
+            text = f"The OPEN packet cannot be encoded: {type(exc).__name__}: {exc}"
+            self._log_error_once(text, "open-packet")
+            return {"status": "500 INTERNAL SERVER ERROR", "headers": [], "response": b""}
+        await socket.send(packet)
 
         answer = await self._trigger_event("connect", sid, environ, run_async=False)
         if answer is not None and answer is not True:

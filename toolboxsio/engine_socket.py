@@ -321,7 +321,7 @@ class EngineSocket(PollingSocket):
     async def _receive_encoded(self, encoded: str | bytes) -> None:
         """Read one packet and act on it."""
         try:
-            packet = EnginePacket(encoded_packet=encoded)
+            packet = self.server.packet_class(encoded_packet=encoded)
             self._check(packet)
         except ValueError as exc:
             await self.refuse(exc)
@@ -528,7 +528,7 @@ class EngineSocket(PollingSocket):
         self.upgrading = True  # packets are held meanwhile
         try:
             async with asyncio.timeout(self.server.upgrade_timeout or None):
-                packet = EnginePacket(encoded_packet=await self._wait(ws))
+                packet = self.server.packet_class(encoded_packet=await self._wait(ws))
                 if packet.packet_type != PING or packet.data != "probe":
                     self.server.logger.info(
                         "%s: Failed websocket upgrade, no PING packet", self.sid
@@ -538,7 +538,7 @@ class EngineSocket(PollingSocket):
                 if self._polls or not self._options.strict:
                     await self.queue.put(EnginePacket(NOOP))  # ends the poll that waits
                 encoded = await self._wait(ws)
-                packet = EnginePacket(encoded_packet=encoded)
+                packet = self.server.packet_class(encoded_packet=encoded)
         except OSError as exc:
             if isinstance(exc, TimeoutError):
                 self.server.logger.info("%s: Failed websocket upgrade, timeout", self.sid)

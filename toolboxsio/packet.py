@@ -2,7 +2,7 @@
 
 The classes are subclasses of python-socketio's and python-engineio's and behave as these do.
 Where an application has set another ``json`` on a packet class, that module does the JSON; where a
-subclass replaces how binary data is found, upstream's code does the whole packet.
+subclass replaces how binary data is found, its methods are called.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from socketio.packet import (
 from . import json as _own_json
 from ._load import core
 from ._pure import dumps as _pure_dumps
+from ._signatures import takes_keyword
+from .json import MAX_DEPTH
 
 __all__ = [
     "ACK",
@@ -47,6 +49,8 @@ __all__ = [
 
 #: The module that upstream's packet classes start with. Ours is the same in C, so both mean "C".
 _STOCK_JSON = engineio.json
+
+_COMPACT = (",", ":")
 
 # Mirrors: socketio.packet.Packet; a subclass that replaces one of these has its own idea of binary.
 _BINARY_METHODS = (
@@ -67,14 +71,20 @@ class _HookedJSON:
         self.json_default = json_default
 
     def dumps(self, obj: Any, **options: Any) -> str:
-        return _pure_dumps(obj, self.json_default, _own_json.MAX_DEPTH)
+        return _pure_dumps(obj, self.json_default, MAX_DEPTH)
+
+
+def is_stock_json(module: Any) -> bool:
+    """Whether JSON is read and written by our code, or by what stands for it without C."""
+    is_stock = module is None or module is _STOCK_JSON or module is _own_json
+    return is_stock or isinstance(module, _HookedJSON)
 
 
 class _Configurable(socketio.packet.Packet):  # type: ignore[misc]
     #: Called with each object that JSON does not know; None: such objects are a TypeError.
     json_default: Callable[[Any], Any] | None = None
     #: How deep JSON may be nested, both ways.
-    max_depth: int = _own_json.MAX_DEPTH
+    max_depth: int = MAX_DEPTH
     #: How many binary attachments a server accepts in one packet.
     max_attachments: int = 10
 
@@ -96,6 +106,37 @@ class _Configurable(socketio.packet.Packet):  # type: ignore[misc]
         if core is None and json_default is not None:
             options["json"] = _HookedJSON(json_default)
         return type("ConfiguredPacket", (cls,), options)
+
+
+def dump_text(module: Any, value: Any) -> str:
+    """The text of a value by an application's JSON, whose ``dumps`` may give bytes and need not
+    take ``separators``, as that of ``orjson``.
+
+    :raises TypeError: when it gives neither text nor bytes; and what ``dumps`` raises.
+    """
+    dumps = module.dumps
+    is_usual = takes_keyword(dumps, "separators")
+    text = dumps(value, separators=_COMPACT) if is_usual else dumps(value)
+    if isinstance(text, (bytes, bytearray)):
+        return text.decode()
+    if not isinstance(text, str):
+        raise TypeError(f"dumps() of json= returned {type(text).__name__}, not str or bytes")
+    return text
+
+
+class OwnJSON:
+    """An application's JSON as csrc/conn calls it."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def dumps(self, value: Any) -> str:
+        return dump_text(self._module, value)
+
+    @property
+    def loads(self) -> Callable[[str], Any]:
+        loads: Callable[[str], Any] = self._module.loads
+        return loads
 
 
 if core is None and not TYPE_CHECKING:
@@ -142,7 +183,7 @@ else:
             super().__init_subclass__(**kwargs)
             if any(name in cls.__dict__ for name in _BINARY_METHODS):
                 cls._stock = False
-            cls._plain = cls._stock and cls.uses_binary_events and cls.decode is Packet.decode
+            cls._plain = cls._stock and cls.decode is Packet.decode
 
         def __init__(
             self,
@@ -200,7 +241,7 @@ else:
                 or type(packet_type) is not int
                 or not 0 <= packet_type <= 9
             ):
-                return super().encode()  # type: ignore[no-any-return]
+                return self._encode_in_python()
             return encode_packet(
                 packet_type,
                 self.data,
@@ -210,6 +251,20 @@ else:
                 self.max_depth,
                 self._detect,
             )
+
+        def _encode_in_python(self) -> str | list[str | bytes]:
+            """Mirrors: ``socketio.packet.Packet.encode``."""
+            text, data, attachments = str(self.packet_type), self.data, None
+            if self.packet_type in (BINARY_EVENT, BINARY_ACK):
+                data, attachments = self.deconstruct_binary(data)
+                text += f"{len(attachments)}-"
+            if self.namespace is not None and self.namespace != "/":
+                text += self.namespace + ","
+            if self.id is not None:
+                text += str(self.id)
+            if data is not None:
+                text += dump_text(self.json, data)
+            return text if attachments is None else [text, *attachments]
 
         def decode(self, encoded_packet: Any) -> int:
             """Read a packet's text into this object; the number of attachments that follow."""
@@ -272,8 +327,10 @@ else:
                 encoded = eio_base64(data) if b64 else data
             elif isinstance(data, str):
                 encoded = str(self.packet_type) + data  # the text of a subclass, not its format
-            elif isinstance(data, (dict, list)) and loads_of(self.json) is None:
-                encoded = f"{self.packet_type}{dumps(data, None, _own_json.MAX_DEPTH)}"
+            elif isinstance(data, (dict, list)):
+                is_own = loads_of(self.json) is not None
+                text = dump_text(self.json, data) if is_own else dumps(data, None, MAX_DEPTH)
+                encoded = str(self.packet_type) + text
             else:
                 return super().encode(b64)
             self.encode_cache = encoded
@@ -282,7 +339,7 @@ else:
         def decode(self, encoded_packet: str | bytes | bytearray) -> None:
             """Read a packet from the wire into this object."""
             self.packet_type, self.data, self.binary = eio_decode(
-                encoded_packet, loads_of(self.json), _own_json.MAX_DEPTH
+                encoded_packet, loads_of(self.json), MAX_DEPTH
             )
 
     class EnginePayload(engineio.payload.Payload):  # type: ignore[misc]
@@ -290,6 +347,8 @@ else:
 
         The limit is ``engineio.payload.Payload.max_decode_packets``, which applications set there.
         """
+
+        packet_class = EnginePacket
 
         def encode(self, jsonp_index: int | None = None) -> str:
             """Return the body that carries the packets."""
@@ -304,6 +363,56 @@ else:
             if encoded_payload.startswith("d="):  # the form field of a JSONP request
                 encoded_payload = parse_qs(encoded_payload)["d"][0]
             self.packets = [
-                EnginePacket(encoded_packet=packet)
+                self.packet_class(encoded_packet=packet)
                 for packet in payload_split(encoded_payload, self.max_decode_packets)
             ]
+
+
+#: What a subclass of upstream's packet class may set and still be encoded and decoded in C.
+_VALUES = {"json", "uses_binary_events", "json_default", "max_depth", "max_attachments"}
+
+#: What every class has.
+_OF_CLASSES = {
+    *("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"),
+    *("__annotate__", "__annotate_func__", "__annotations_cache__", "__static_attributes__"),
+    "__firstlineno__",
+}
+
+
+def adapt(cls: Any, json: Any = None) -> Any:
+    """Return the class of packets for a server.
+
+    Upstream's packet class, or a subclass that replaces no method of it, becomes one that is a
+    subclass of :class:`Packet`, too; another is returned as it is.
+
+    :param json: the server's own JSON; it is set on a subclass, so that no other server has it.
+    """
+    if core is None or not isinstance(cls, type):
+        return cls
+    bases: tuple[type, ...] = (cls,)
+    if cls is socketio.packet.Packet:
+        bases = (Packet,)
+    elif not issubclass(cls, Packet) and _has_only_values(cls):
+        bases = (cls, Packet)
+    if json is None and len(bases) == 1:
+        return bases[0]
+    more = {} if json is None else {"json": json}
+    return type(cls.__name__, bases, {"__module__": cls.__module__, **more})
+
+
+def _has_only_values(cls: type) -> bool:
+    """Whether a subclass of upstream's packet class replaces none of its methods."""
+    if not issubclass(cls, socketio.packet.Packet) or type(cls) is not type:
+        return False
+    own: dict[str, Any] = {}
+    for base in cls.__mro__[: cls.__mro__.index(socketio.packet.Packet)]:
+        own |= vars(base)
+    return not any(
+        isinstance(value, property) if name in _VALUES else _acts(name)
+        for name, value in own.items()
+    )
+
+
+def _acts(name: str) -> bool:
+    """Whether an attribute of this name changes what a packet does."""
+    return name not in _OF_CLASSES and (name.startswith("__") or hasattr(Packet, name))

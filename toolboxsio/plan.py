@@ -11,6 +11,7 @@ import logging
 from typing import Any
 
 from socketio.async_namespace import AsyncNamespace as _UpstreamNamespace
+from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.base_manager import BaseManager
 
 from ._load import core
@@ -22,7 +23,7 @@ from .server import AsyncServer
 __all__ = ["make_plan", "sends_at_once"]
 
 if core is not None:
-    from .packet import loads_of
+    from .packet import OwnJSON, loads_of
 
 _decode_in_c = Packet.decode
 _encode_in_c = Packet.encode
@@ -43,6 +44,8 @@ _SERVER_METHODS = {
         "start_background_task",
     )
 }
+# Ours stands in front of this one, and calls it.
+_UPSTREAM_METHODS = {"_trigger_event": _UpstreamServer._trigger_event}
 _ENGINE_METHODS = {
     name: getattr(EngineServer, name)
     for name in ("send", "send_packet", "_trigger_event", "_get_socket", "start_background_task")
@@ -77,12 +80,13 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
     """What of a server may be done in C, for csrc/conn/plan.c.
 
     (reasons why not, how to acknowledge, how to report an exception, objects and classes whose
-    change makes the plan void, the server's tables or None; and for emits the reasons why not, and
-    the tables or None).
+    change makes the plan void, the server's tables or None; for emits the reasons why not, and the
+    tables or None; whether bytes become attachments).
     """
     eio, manager, cls = sio.eio, sio.manager, sio.packet_class
     reasons = [
         *_replaced(sio, _SERVER_METHODS),
+        *_replaced(_UpstreamServer, _UPSTREAM_METHODS),
         *_replaced(eio, _ENGINE_METHODS),
         *_replaced(EngineSocket, _SOCKET_METHODS),
         *_replaced(manager, _MANAGER_METHODS),
@@ -102,7 +106,7 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
         reasons.append("the Engine.IO message handler is the application's")
     loggers = (sio.logger, eio.logger)
     is_own = getattr(cls, "_plain", False) and loads_of(cls.json) is not None
-    own_json = cls.json if is_own else None
+    own_json = OwnJSON(cls.json) if is_own else None
     values = None
     if not reasons:
         values = (
@@ -139,6 +143,7 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
         values,
         tuple(emit_reasons),
         emits,
+        bool(getattr(cls, "uses_binary_events", True)),
     )
 
 

@@ -9,7 +9,6 @@ import socketio
 import socketio.asgi
 import socketio.async_redis_manager
 import socketio.async_server
-import socketio.packet
 from engineio.async_server import AsyncServer as _UpstreamEngineServer
 from engineio.async_socket import AsyncSocket as _UpstreamEngineSocket
 from socketio.async_manager import AsyncManager as _UpstreamManager
@@ -21,7 +20,7 @@ from ._load import core
 from .asgi import ASGIApp, UpstreamASGIApp
 from .engine import EngineServer, EngineSocket
 from .manager import AsyncManager
-from .packet import Packet
+from .packet import adapt
 from .redis import AsyncRedisManager, is_available
 from .server import AsyncServer, join_halves
 
@@ -39,8 +38,7 @@ def accelerate(sio: Any) -> Any:
         raise TypeError(f"accelerate() takes a socketio.AsyncServer, not {type(sio).__name__}")
     if core is None or isinstance(sio, AsyncServer):
         return sio
-    if sio.packet_class is socketio.packet.Packet:
-        sio.packet_class = Packet
+    sio.packet_class = adapt(sio.packet_class)
     sio.max_attachments = getattr(sio.packet_class, "max_attachments", 10)
     swap_class(sio, _UpstreamServer, AsyncServer)
     adopt_manager(sio.manager)

@@ -12,13 +12,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import socketio.exceptions
 from engineio.async_server import AsyncServer as _UpstreamEngineServer
 from socketio.server import Server
 
-from . import json as toolboxsio_json
 from ._adopt import adopt_manager
 from ._joining import JoiningServer
 from ._load import core
@@ -26,7 +26,7 @@ from ._server_stop import STOP_SECONDS
 from .engine import EngineServer, EngineSocket
 from .engine_socket import DUE_CONNECT
 from .errors import PacketError, TooBigError
-from .manager import AsyncManager
+from .manager import AsyncManager, is_nobody
 from .packet import (
     ACK,
     BINARY_ACK,
@@ -35,8 +35,9 @@ from .packet import (
     CONNECT_ERROR,
     DISCONNECT,
     EVENT,
-    EnginePayload,
     Packet,
+    adapt,
+    is_stock_json,
 )
 from .redis import AsyncRedisManager
 
@@ -180,8 +181,11 @@ class AsyncServer(JoiningServer):
         if serializer == "default":
             serializer = Packet
         options = (json_default, json_max_depth, max_attachments)
+        if serializer == "msgpack":
+            serializer = import_module("socketio.msgpack_packet").MsgPackPacket
+        serializer = adapt(serializer, json)
         is_ours = isinstance(serializer, type) and issubclass(serializer, Packet)
-        is_own_json = json is not None and json is not toolboxsio_json
+        is_own_json = not is_stock_json(json or getattr(serializer, "json", None))
         if (is_own_json or not is_ours) and options[:2] != (None, None):
             raise ValueError("json_default and json_max_depth are options of toolboxsio's own JSON")
         if is_ours and any(option is not None for option in options):
@@ -258,6 +262,8 @@ class AsyncServer(JoiningServer):
             if left is not NotImplemented:
                 await self.manager._finish_emit(left, event, data, namespace or "/", None, volatile)
                 return
+        if is_nobody(to, room):
+            return
         namespace = namespace or "/"
         room = to or room
         self.logger.info('emitting event "%s" to %s [%s]', event, room or "all", namespace)
@@ -773,5 +779,5 @@ def join_halves(sio: Any) -> None:
         setattr(eio, name, getattr(sio, name))
     if sio.max_payload_packets is not None:
         limit = {"max_decode_packets": sio.max_payload_packets}
-        eio.payload_class = type("LimitedPayload", (EnginePayload,), limit)
+        eio.payload_class = type("LimitedPayload", (eio.payload_class,), limit)
     eio.slim()

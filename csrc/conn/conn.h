@@ -65,11 +65,13 @@ typedef struct {
     PyObject *pending_disconnect;
     PyObject *reserved_events; /* owned sequence */
     PyObject *json_default;    /* owned; None: none */
-    PyObject *json;            /* owned: the application's, with dumps() and loads(); None: ours */
-    PyObject *trigger_event;   /* owned: AsyncNamespace.trigger_event as it was */
-    PyObject *acknowledge;     /* owned: (eio_sid, namespace, id, answer) -> coroutine */
-    PyObject *report;          /* owned: called in the except block of a handler that raised */
+    PyObject *json; /* owned: the application's; dumps() and loads() take one argument and give
+                     * and take a str; None: ours */
+    PyObject *trigger_event; /* owned: AsyncNamespace.trigger_event as it was */
+    PyObject *acknowledge;   /* owned: (eio_sid, namespace, id, answer) -> coroutine */
+    PyObject *report;        /* owned: called in the except block of a handler that raised */
     Py_ssize_t max_depth;
+    bool has_attachments;   /* bytes in data become attachments; else they are JSON's to refuse */
     PyObject *emit_reasons; /* owned tuple of str: why emits may not leave from here */
     PyObject *sockets;      /* owned dict: eio_sid -> EngineSocket; NULL: they may not */
     PyObject *emit_rooms;   /* owned dict: as rooms */

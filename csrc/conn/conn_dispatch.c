@@ -410,7 +410,8 @@ tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer
     PyObject *json = Py_NewRef(hub->plan.json);
     Py_ssize_t max_depth = hub->plan.max_depth - 1;
     PyObject *attachments = PyList_New(0);
-    tbx_json_enc_options options = {hook, max_depth, attachments};
+    tbx_json_enc_options options = {hook, max_depth,
+                                    hub->plan.has_attachments ? attachments : NULL};
     if (attachments == NULL || tbx_packet_begin(&out, ns, true, id) < 0 ||
         tbx_packet_put_array(hub->state, &out, json, NULL, answer, &options) < 0) {
         goto done;

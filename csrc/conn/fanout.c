@@ -25,6 +25,7 @@ typedef struct {
     PyObject *hook;   /* json_default */
     PyObject *json;   /* the application's, or None */
     Py_ssize_t max_depth;
+    bool has_attachments;
     bool is_volatile;
     tbx_buf *text;     /* borrowed: gap, header, array */
     size_t array;      /* where the array begins */
@@ -46,7 +47,8 @@ emission_encode(emission *e, PyObject *event, PyObject *data)
     e->parts = PyList_New(0);
     int status = -1;
     if (e->parts != NULL && tbx_packet_begin(e->text, e->ns, false, 0) == 0) {
-        tbx_json_enc_options options = {e->hook, e->max_depth - 1, e->parts};
+        tbx_json_enc_options options = {e->hook, e->max_depth - 1,
+                                        e->has_attachments ? e->parts : NULL};
         e->array = e->text->len;
         status = tbx_packet_put_array(e->hub->state, e->text, e->json, event, data, &options);
     }
@@ -466,6 +468,7 @@ emit_by_plan(emission *e, PyObject *room, const tbx_emit_text *text, PyObject *e
     e->hook = Py_NewRef(hub->plan.emit_default);
     e->json = Py_NewRef(hub->plan.emit_json);
     e->max_depth = hub->plan.emit_depth;
+    e->has_attachments = hub->plan.has_attachments;
     PyObject *result = NULL;
     if (PyDict_GetItemWithError(e->rooms, e->ns) != NULL) {
         result = emit(e, room, text, event, data);

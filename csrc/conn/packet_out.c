@@ -36,7 +36,8 @@ tbx_packet_begin(tbx_buf *out, PyObject *ns, bool has_id, uint64_t id)
     return 0;
 }
 
-/* The array as a list, its bytes moved to the attachments: new reference. Escapes. */
+/* The array as a list, its bytes moved to the attachments unless those are NULL: new reference.
+ * Escapes. */
 static PyObject *
 make_list(TbxState *state, PyObject *event, PyObject *value, PyObject *attachments)
 {
@@ -54,30 +55,11 @@ make_list(TbxState *state, PyObject *event, PyObject *value, PyObject *attachmen
         PyList_SET_ITEM(list, skipped + i,
                         Py_NewRef(is_tuple ? PyTuple_GET_ITEM(value, i) : value));
     }
-    int found = tbx_binary_found(list);
+    int found = attachments != NULL ? tbx_binary_found(list) : 0;
     if (found != 0) {
         Py_SETREF(list, found > 0 ? tbx_binary_deconstruct(state, list, attachments) : NULL);
     }
     return list;
-}
-
-/* What the application's dumps() makes of a list: new reference. Escapes. */
-static PyObject *
-dump_list(PyObject *json, PyObject *list)
-{
-    PyObject *dumps = PyObject_GetAttrString(json, "dumps");
-    PyObject *args = dumps != NULL ? PyTuple_Pack(1, list) : NULL;
-    PyObject *options = args != NULL ? Py_BuildValue("{s(ss)}", "separators", ",", ":") : NULL;
-    PyObject *text = options != NULL ? PyObject_Call(dumps, args, options) : NULL;
-    Py_XDECREF(dumps);
-    Py_XDECREF(args);
-    Py_XDECREF(options);
-    if (text != NULL && !PyUnicode_Check(text)) {
-        PyErr_Format(PyExc_TypeError, "can only concatenate str (not \"%.100s\") to str",
-                     Py_TYPE(text)->tp_name);
-        Py_CLEAR(text);
-    }
-    return text;
 }
 
 /* The array as the application writes JSON. Mirrors: socketio.packet.Packet.encode. */
@@ -86,7 +68,7 @@ put_array_of(TbxState *state, tbx_buf *out, PyObject *json, PyObject *event, PyO
              PyObject *attachments)
 {
     PyObject *list = make_list(state, event, value, attachments);
-    PyObject *text = list != NULL ? dump_list(json, list) : NULL;
+    PyObject *text = list != NULL ? PyObject_CallMethod(json, "dumps", "O", list) : NULL;
     PyObject *bytes =
         text != NULL ? PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass") : NULL;
     Py_XDECREF(list);

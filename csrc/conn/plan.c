@@ -105,18 +105,20 @@ tbx_plan_refresh(TbxHubObject *hub)
     tbx_plan plan, old;
     memset(&plan, 0, sizeof plan);
     PyObject *reasons, *acknowledge, *report, *objects, *types, *values, *emit_reasons, *emits;
+    int has_attachments;
     PyObject *made = PyObject_CallNoArgs(hub->make_plan);
     if (made == NULL) {
         return -1;
     }
     int status = -1;
-    if (PyArg_ParseTuple(made, "O!OOO!O!OO!O:plan", &PyTuple_Type, &reasons, &acknowledge, &report,
+    if (PyArg_ParseTuple(made, "O!OOO!O!OO!Op:plan", &PyTuple_Type, &reasons, &acknowledge, &report,
                          &PyTuple_Type, &objects, &PyTuple_Type, &types, &values, &PyTuple_Type,
-                         &emit_reasons, &emits) &&
+                         &emit_reasons, &emits, &has_attachments) &&
         (values == Py_None || fill(&plan, values) == 0) &&
         (emits == Py_None || fill_emits(&plan, emits) == 0) &&
         tbx_watch_set(hub->state, &hub->watch, objects, types) == 0) {
         plan.fast = values != Py_None;
+        plan.has_attachments = has_attachments != 0;
         plan.reasons = Py_NewRef(reasons);
         plan.emit_reasons = Py_NewRef(emit_reasons);
         plan.acknowledge = Py_NewRef(acknowledge);

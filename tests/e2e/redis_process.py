@@ -98,6 +98,12 @@ class RedisProcess:
             finally:
                 tap.close()
 
+    def subscribers(self, channel: str) -> int:
+        """How many have subscribed a channel."""
+        with self.client() as client:
+            [(_, count)] = client.pubsub_numsub(channel)
+            return int(count)
+
     def channels(self) -> set[str]:
         """The channels that somebody has subscribed."""
         with self.client() as client:

@@ -1,10 +1,12 @@
 """What is done with each input, by upstream and by this package."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
 
+import engineio.async_socket
 import engineio.json
 import engineio.packet
 import engineio.payload
@@ -160,7 +162,108 @@ def _server(cls: type) -> Callable[[str], Any]:
     return lambda text: asyncio.run(receive(text))
 
 
+class TextPacket(socketio.packet.Packet):
+    """Bytes are the JSON's to refuse."""
+
+    uses_binary_events = False
+
+
+class HexJSON:
+    """Bytes as hexadecimal digits."""
+
+    loads = staticmethod(engineio.json.loads)
+
+    @staticmethod
+    def dumps(value: Any, **options: Any) -> str:
+        return json.dumps(value, default=_hook, **options)
+
+
+class HexPacket(TextPacket):
+    json = HexJSON
+
+
+def _ours(cls: type) -> Any:
+    """The class that a server makes of an application's."""
+    ours = toolboxsio.AsyncServer(async_mode="asgi", serializer=cls).packet_class
+    assert issubclass(ours, cls)
+    assert issubclass(ours, toolboxsio.Packet)
+    return ours
+
+
+def _emit(cls: type) -> Callable[[dict[str, Any]], Any]:
+    """Who gets an emit of a server with one client."""
+
+    async def emit(rooms: dict[str, Any]) -> Any:
+        sio, got = cls(async_mode="asgi"), []
+
+        async def note(eio_sid: str, packet: Any) -> None:
+            got.append(eio_sid)
+
+        sio._send_eio_packet = note
+        await sio.manager.connect("eio", "/")
+        await sio.emit("e", **rooms)
+        return got
+
+    return lambda rooms: asyncio.run(emit(rooms))
+
+
+def _session(cls: type) -> Callable[[tuple[bool, str]], Any]:
+    """The calls of the handlers of a client that joins and leaves, and what it is sent.
+
+    Given is whether the connect handler disconnects the client, and which handler raises.
+    """
+
+    async def run(leaves: bool, broken: str) -> Any:
+        sio, seen = cls(async_mode="asgi"), []
+
+        async def note(eio_sid: str, packet: Any) -> None:
+            seen.append(packet.packet_type)
+
+        async def connect(sid: str, environ: Any, auth: Any = None) -> None:
+            seen.append("connect")
+            if leaves:
+                await sio.disconnect(sid)
+            if broken == "connect":
+                raise TypeError
+
+        async def disconnect(sid: str, reason: Any = None) -> None:
+            seen.append("disconnect")
+            if broken == "disconnect":
+                raise TypeError
+
+        sio._send_packet = note
+        sio.on("connect", connect)
+        sio.on("disconnect", disconnect)
+        sio.eio.sockets["eio"] = engineio.async_socket.AsyncSocket(sio.eio, "eio")
+        sio.environ["eio"] = {}
+        for text in ("0", "1"):
+            with contextlib.suppress(TypeError):
+                await sio._handle_eio_message("eio", text)
+        return seen
+
+    return lambda given: asyncio.run(run(*given))
+
+
+def _json_of(cls: type) -> Callable[[str], Any]:
+    """What a server encodes with a JSON that gives bytes, or beside one with a JSON of its own."""
+
+    def run(given: str) -> Any:
+        classes = (socketio.packet.Packet, engineio.packet.Packet)
+        before = [one.json for one in classes]
+        try:
+            sio = cls(async_mode="asgi")
+            dumps = (lambda value: b"[]") if given == "bytes" else lambda value, **options: "[1]"
+            own = cls(async_mode="asgi", json=type("Json", (), {"dumps": staticmethod(dumps)}))
+            return (own if given == "bytes" else sio).packet_class(data=["e"]).encode()
+        finally:
+            for one, stock in zip(classes, before, strict=True):
+                one.json = stock
+
+    return run
+
+
 Theirs, Ours = socketio.packet.Packet, toolboxsio.Packet
+TextOurs, HexOurs = _ours(TextPacket), _ours(HexPacket)
 EngineTheirs, PayloadTheirs = engineio.packet.Packet, engineio.payload.Payload
 
 #: Upstream's function and ours.
@@ -173,6 +276,11 @@ ACTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "dumps_resized": (_resizing(_upstream_dumps), _resizing(toolboxsio.json.dumps)),
     "loads": (engineio.json.loads, toolboxsio.json.loads),
     "encode": (_encode(Theirs), _encode(Ours)),
+    "encode_text": (_encode(TextPacket), _encode(TextOurs)),
+    "encode_hex": (_encode(HexPacket), _encode(HexOurs)),
+    "decode_text": (_decode(TextPacket), _decode(TextOurs)),
+    "decode_hex": (_decode(HexPacket), _decode(HexOurs)),
+    "type_text": (_type(TextPacket), _type(TextOurs)),
     "type": (_type(Theirs), _type(Ours)),
     "deconstruct": (_deconstruct(Theirs), _deconstruct(Ours)),
     "decode": (_decode(Theirs), _decode(Ours)),
@@ -180,6 +288,9 @@ ACTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
         _upstream_message,
         lambda text: _core.decode_message(text, MAX_ATTACHMENTS, MAX_DEPTH),
     ),
+    "emit": (_emit(socketio.AsyncServer), _emit(toolboxsio.AsyncServer)),
+    "session": (_session(socketio.AsyncServer), _session(toolboxsio.AsyncServer)),
+    "json_of": (_json_of(socketio.AsyncServer), _json_of(toolboxsio.AsyncServer)),
     "server": (_server(socketio.AsyncServer), _server(toolboxsio.AsyncServer)),
     "reconstruct": (_reconstruct(Theirs), _reconstruct(Ours)),
     "engine_encode": (_engine_encode(EngineTheirs), _engine_encode(EnginePacket)),

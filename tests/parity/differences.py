@@ -14,6 +14,7 @@ from typing import Any
 from .compare import Outcome, depth_of, depth_of_text
 
 MAX_DEPTH = 512
+_DECODES = ("decode", "decode_text", "decode_hex")
 MAX_ATTACHMENTS = 10
 
 
@@ -71,7 +72,7 @@ def _header_digits(text: str) -> str:
 
 
 def _has_other_digits(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
-    if action not in ("decode", "decode_message"):
+    if action not in (*_DECODES, "decode_message"):
         return False
     return any(char.isdigit() and not char.isascii() for char in _header_digits(given))
 
@@ -135,6 +136,24 @@ def _is_reserved(action: str, given: Any, theirs: Outcome, ours: Outcome) -> boo
 
 def _is_resized(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
     return action == "dumps_resized" and type(ours.error) is RuntimeError
+
+
+def _is_emit_to_nobody(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    return action == "emit" and not any(given.values()) and ours.value == []
+
+
+def _leaves(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    return action == "session" and given[0] and ours.value == ["connect", 0, 1, "disconnect"]
+
+
+def _is_called_again(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    if action != "session" or given[0] or not given[1]:
+        return False
+    return theirs.value.count(given[1]) == 2 and ours.value.count(given[1]) == 1
+
+
+def _is_json_of(given: str) -> Callable[..., bool]:
+    return lambda action, actual, theirs, ours: action == "json_of" and actual == given
 
 
 def _nested(depth: int) -> Any:
@@ -214,6 +233,41 @@ DIFFERENCES = (
         "the server refuses the events connect and disconnect from a client",
         _is_reserved,
         (("server", '2["connect",{"forged":1}]'), ("server", '2["disconnect","x"]')),
+    ),
+    Difference(
+        "empty-rooms",
+        "an emit to an empty list, tuple or set is for nobody",
+        _is_emit_to_nobody,
+        (
+            ("emit", {"to": []}),
+            ("emit", {"room": []}),
+            ("emit", {"to": (), "room": None}),
+            ("emit", {"room": set()}),
+        ),
+    ),
+    Difference(
+        "disconnect-in-connect",
+        "a connect handler may disconnect its client",
+        _leaves,
+        (("session", (True, "")),),
+    ),
+    Difference(
+        "type-errors",
+        "connect and disconnect handlers that raise TypeError are called once",
+        _is_called_again,
+        (("session", (False, "connect")), ("session", (False, "disconnect"))),
+    ),
+    Difference(
+        "own-json",
+        "the json= of a server is not that of the others",
+        _is_json_of("another"),
+        (("json_of", "another"),),
+    ),
+    Difference(
+        "json-bytes",
+        "dumps() of json= may give bytes, and need not take separators",
+        _is_json_of("bytes"),
+        (("json_of", "bytes"),),
     ),
     Difference(
         "shared-binary",

@@ -25,6 +25,22 @@ def test_encode(fields):
     assert check("encode", fields) is None
 
 
+@cases()
+@given(FIELDS)
+def test_encode_without_binary_events(fields):
+    """Subclasses of upstream's packet that set values alone, which a server makes ours."""
+    assert check("type_text", fields) is None
+    assert check("encode_text", fields) is None
+    assert check("encode_hex", fields) is None
+
+
+@cases()
+@given(s.PACKET_TEXTS)
+def test_decode_without_binary_events(text):
+    check("decode_text", text)
+    check("decode_hex", text)
+
+
 @cases(0.02)
 @given(s.DEEP_VALUES)
 def test_encode_deep(value):

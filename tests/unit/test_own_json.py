@@ -4,7 +4,6 @@ import json
 import logging
 from decimal import Decimal
 
-import engineio
 import pytest
 from connections import Client, Polling, server, until
 
@@ -28,10 +27,7 @@ class Own:
 
 
 @pytest.fixture
-def own(monkeypatch):
-    """Classes keep what a server is given."""
-    monkeypatch.setattr(toolboxsio.Packet, "json", toolboxsio.Packet.json)
-    monkeypatch.setattr(engineio.packet.Packet, "json", engineio.packet.Packet.json)
+def own():
     return Own()
 
 
@@ -133,7 +129,7 @@ async def test_what_dumps_raises(sio, own, error, caplog):
 
 async def test_dumps_returns_no_text(sio, own):
     client = joined(sio, own)
-    own.dumps = lambda obj, **options: b"[]"
+    own.dumps = lambda obj, **options: ["[]"]
     with pytest.raises(TypeError, match="str"):
         await sio.emit("e")
     assert client.taken() == []
@@ -217,7 +213,7 @@ async def test_dumps_may_end_a_session(sio, own):
 
 async def test_another_json_later(sio, own, monkeypatch):
     client = joined(sio, own)
-    monkeypatch.setattr(toolboxsio.Packet, "json", toolboxsio.json)
+    monkeypatch.setattr(sio.packet_class, "json", toolboxsio.json)
     client.send('427["same",[1,2]]')
     assert await client.until() == ["437[[1,2]]"]
     assert own.calls == []

@@ -91,21 +91,25 @@ def test_msgpack_and_own_serializers_are_used():
     assert toolboxsio.AsyncServer(async_mode="asgi", serializer="msgpack").packet_class is (
         MsgPackPacket
     )
-    assert toolboxsio.AsyncServer(
-        async_mode="asgi", serializer=socketio.packet.Packet
-    ).packet_class is (socketio.packet.Packet)
+    own = toolboxsio.AsyncServer(async_mode="asgi", serializer=UpstreamsPacket).packet_class
+    assert own is UpstreamsPacket
 
 
-def test_json_is_used(monkeypatch):
+def test_json_is_used():
     class Json:
         dumps = staticmethod(lambda obj, **options: "{}")
         loads = staticmethod(lambda text: [])
 
-    monkeypatch.setattr(toolboxsio.Packet, "json", toolboxsio.Packet.json)
-    monkeypatch.setattr(engineio.packet.Packet, "json", engineio.packet.Packet.json)
     sio = toolboxsio.AsyncServer(async_mode="asgi", json=Json)
     assert sio.packet_class(data=["e"]).encode() == "2{}"
-    assert toolboxsio.packet.EnginePacket(0, {"a": 1}).encode() == "0{}"
+    assert sio.eio.packet_class(0, {"a": 1}).encode() == "0{}"
+
+
+class UpstreamsPacket(socketio.packet.Packet):
+    """Upstream's code does all of it."""
+
+    def encode(self):
+        return super().encode()
 
 
 class Recorder(toolboxsio.AsyncServer):
@@ -179,7 +183,7 @@ async def test_refused_messages_reach_no_handler(messages):
 
 @pytest.mark.parametrize("messages", ATTACK_ON_UPSTREAMS, ids=lambda m: str(m[-1])[:24])
 async def test_refused_messages_with_upstreams_packets(messages):
-    sio = Recorder(serializer=socketio.packet.Packet)
+    sio = Recorder(serializer=UpstreamsPacket)
     await refused(sio, messages, (PacketError, IndexError, TypeError))
 
 
@@ -401,23 +405,21 @@ async def test_loggers_that_are_no_loggers():
     assert wire.acceleration() == ["logger= is not a logging.Logger"]
 
 
-async def test_json_of_the_application(monkeypatch):
+async def test_json_of_the_application():
     class Json:
         dumps = staticmethod(lambda obj, **options: json.dumps(obj, separators=(", ", ":")))
         loads = staticmethod(json.loads)
 
-    monkeypatch.setattr(toolboxsio.Packet, "json", toolboxsio.Packet.json)
-    monkeypatch.setattr(engineio.packet.Packet, "json", engineio.packet.Packet.json)
     wire = await Wire(toolboxsio.AsyncServer(async_mode="asgi", json=Json)).open()
     assert await wire.exchange('427["e",[1,2]]') == ["437[1]"]
     assert wire.acceleration() == []
-    monkeypatch.setattr(toolboxsio.Packet, "json", toolboxsio.json)
+    wire.sio.packet_class.json = toolboxsio.json
     assert await wire.exchange('427["e",[1,2]]') == ["437[2]"]
     assert wire.acceleration() == []
 
 
 async def test_serializer_of_the_application(monkeypatch):
-    wire = Wire(toolboxsio.AsyncServer(async_mode="asgi", serializer=socketio.packet.Packet))
+    wire = Wire(toolboxsio.AsyncServer(async_mode="asgi", serializer=UpstreamsPacket))
     await wire.open()
     await both(wire)
     assert wire.acceleration() == ["serializer= is the application's"]
