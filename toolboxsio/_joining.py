@@ -162,10 +162,10 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         """A handler is at work, for a session when one is given: the end waits for it."""
         task = asyncio.current_task()
         conn = getattr(self.eio.sockets.get(eio_sid), "conn", None) if eio_sid else None
+        size = conn.begin() if isinstance(conn, _Connection) else 0
         is_first = task is not None and task not in self.attending
         if is_first:
             self.attending.add(cast("asyncio.Task[Any]", task))
-        size = conn.begin() if isinstance(conn, _Connection) else 0
         try:
             yield
         finally:

@@ -692,21 +692,27 @@ class EngineSocket(PollingSocket):
 
     async def _connection_over(self) -> None:
         """The WebSocket is closed; called by the connection, once."""
-        if self.conn.held and not self.closing:
-            text = f"{self.conn.held} bytes that were read before the client left are not handled"
-            self.server._log_error_once(f"{self.sid}: {text}", "input-dropped")
         server = self.conn.server
         task = asyncio.current_task()
         if server is not None and task is not None:
             server.tasks.add(task)  # uvicorn waits for them
             task.add_done_callback(server.tasks.discard)
         try:
-            await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+            try:
+                self._report_input()
+            finally:
+                await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
         except BaseException:  # whatever that was, nothing comes after it
             self.closed = True
             raise
         finally:
             self._let_go()
+
+    def _report_input(self) -> None:
+        """Log that what the client sent before it left is not handled: handlers took too long."""
+        if self.conn.held and not self.closing:
+            text = f"{self.conn.held} bytes that were read before the client left are not handled"
+            self.server._log_error_once(f"{self.sid}: {text}", "input-dropped")
 
     def _let_go(self) -> None:
         if self.conn is not None:

@@ -542,7 +542,7 @@ conn_get_holds_input(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *
 conn_get_held(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyLong_FromSize_t(CONN(self)->held_len);
+    return PyLong_FromSsize_t((Py_ssize_t)CONN(self)->held_len);
 }
 
 static PyObject *

@@ -61,6 +61,20 @@ schedule(TbxHubObject *hub)
     return 0;
 }
 
+/* Nobody would come for the input of a connection, and an exception says why: its session ends. */
+static void
+give_up(TbxConnObject *conn)
+{
+    if (tbx_is_loop_closed()) {
+        PyErr_Clear();
+        return;
+    }
+    PyErr_WriteUnraisable((PyObject *)conn);
+    conn->deaf = conn->lost = true;
+    tbx_conn_abort(conn);
+    tbx_conn_end_later(conn);
+}
+
 void
 tbx_conn_await_turn(TbxConnObject *conn)
 {
@@ -68,25 +82,22 @@ tbx_conn_await_turn(TbxConnObject *conn)
     if (conn->awaits_turn || hub->loop == NULL) {
         return;
     }
-    conn->awaits_turn = true;
-    conn->next_turn = NULL;
-    if (hub->last_turn != NULL) {
-        hub->last_turn->next_turn = (TbxConnObject *)Py_NewRef(conn);
+    tbx_exc raised = tbx_exc_save();
+    conn->awaits_turn = true; /* nothing of it comes here again */
+    if (schedule(hub) < 0) {
+        give_up(conn);
+        conn->awaits_turn = false;
     }
     else {
-        hub->turns = (TbxConnObject *)Py_NewRef(conn);
-    }
-    hub->last_turn = conn;
-    hub->n_turns++;
-    tbx_exc raised = tbx_exc_save();
-    if (schedule(hub) < 0 && tbx_is_loop_closed()) {
-        PyErr_Clear();
-    }
-    else if (PyErr_Occurred()) { /* nobody would come for the input: the timer ends the session */
-        PyErr_WriteUnraisable((PyObject *)conn);
-        conn->deaf = conn->lost = true;
-        tbx_conn_abort(conn);
-        tbx_conn_end_later(conn);
+        conn->next_turn = NULL;
+        if (hub->last_turn != NULL) {
+            hub->last_turn->next_turn = (TbxConnObject *)Py_NewRef(conn);
+        }
+        else {
+            hub->turns = (TbxConnObject *)Py_NewRef(conn);
+        }
+        hub->last_turn = conn;
+        hub->n_turns++;
     }
     tbx_exc_restore(raised);
 }
@@ -143,8 +154,10 @@ tbx_hub_pump(TbxHubObject *hub)
     }
     if (hub->turns != NULL && hub->loop != NULL) {
         tbx_exc raised = tbx_exc_save();
-        if (schedule(hub) < 0) { /* whoever is queued next tries again */
-            PyErr_WriteUnraisable((PyObject *)hub);
+        TbxConnObject *conn;
+        while (schedule(hub) < 0 && (conn = take(hub)) != NULL) {
+            give_up(conn);
+            Py_DECREF(conn);
         }
         tbx_exc_restore(raised);
     }

@@ -272,7 +272,7 @@ LIMITS = (
     *("ping_interval", "ping_timeout", "connect_timeout", "message_timeout", "leave_timeout"),
     *("close_timeout", "max_size", "max_backlog", "max_running", "compression_threshold"),
     "keeps_slow",
-    *("max_fragments", "max_control"),
+    *("max_fragments", "max_control", "max_running_bytes"),
 )
 
 
@@ -286,7 +286,8 @@ def fresh_module():
     try:
         hub = module.Hub(loop, tuple, dict.fromkeys(LIMITS, 9))
         connection = hub.connection(None, "\xe9")
-        return connection.path, hub.n_connections, connection.backlog, connection.server
+        numbers = hub.n_connections, hub.slice_seconds, connection.held, connection.message_bytes
+        return connection.path, numbers, connection.backlog, connection.server
     finally:
         loop.close()
 
@@ -346,6 +347,7 @@ FUNCTIONS = {
         _core.decode_message('452-/n,7["e",{"_placeholder":true,"num":0}]', 9, 9, True),
         _core.decode_message('2/\xe9,["e"]', 9, 9),
         _core.decode_packet("0/n", None, 9),
+        _core.packet_head('2/\xe9,["e"]'),
         _core.decode_packet('2/\ud800,["\ud800"]', None, 9),
         _core.decode_packet('2["\xe9"]', test_refleak.Module.loads, 9),
     ],
@@ -603,6 +605,11 @@ async def published(stage):
         seen(stage.do(hub.deliver_replies, data, 0, "h2"))
     other = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\n{}\r\n"
     seen(stage.do(hub.deliver_replies, other, 0, "\xe9"))
+    hub.slice_seconds = 1e-9
+    nobody = body.replace(b'"room": null', b'"room": "nobody"')
+    nobody = b"*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$%d\r\n%b\r\n" % (len(nobody), nobody)
+    seen(stage.do(hub.deliver_replies, nobody * 2, 0, "h2"))
+    hub.slice_seconds = 0.002
     seen(stage.do(_core.resp_size, reply, 0))
     await stage.end()
     return None

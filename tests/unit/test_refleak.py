@@ -80,6 +80,7 @@ GOOD = {
     "decode": lambda: _core.decode_packet('2/n\xe9?q=1,123["e",{"a":[1]}]', None, 512),
     "decode module": lambda: _core.decode_packet('2["e"]', Module.loads, 512),
     "decode long id": lambda: _core.decode_packet("3" + "9" * 90 + "[]", None, 512),
+    "packet head": lambda: _core.packet_head('2/n\xe9?q=1,123["e"]'),
     "decode message": lambda: _core.decode_message('51-["e",{"_placeholder":true,"num":0}]', 9, 9),
     "has binary": lambda: _core.has_binary([1, {"a": Table(b=b"")}]),
     "deconstruct": lambda: _core.deconstruct(["e", b"1", Table(a=[bytearray(b"2")])]),
