@@ -19,7 +19,7 @@ from ._load import ACCELERATED
 from ._load import core as _core_module
 from ._pure import ack as _pure_ack
 from .asgi import SIO_PATH, ASGIApp
-from .errors import PacketError
+from .errors import ClientDisconnectedError, PacketError
 from .manager import AsyncManager
 from .packet import Packet
 from .plug import accelerate, install, uninstall
@@ -37,6 +37,7 @@ __all__ = [
     "AsyncManager",
     "AsyncRedisManager",
     "AsyncServer",
+    "ClientDisconnectedError",
     "SIO_PATH",
     "Packet",
     "PacketError",

@@ -1,6 +1,11 @@
 """The exceptions of this package."""
 
 from engineio.exceptions import ContentTooLongError
+from socketio.exceptions import DisconnectedError, TimeoutError
+
+
+class ClientDisconnectedError(TimeoutError, DisconnectedError):  # type: ignore[misc]
+    """Nobody is left to answer a ``call()``: the client has gone, or there is none of this id."""
 
 
 class PacketError(ValueError):

@@ -11,6 +11,7 @@ from socketio.async_manager import AsyncManager as _UpstreamManager
 from socketio.manager import Manager
 from socketio.packet import EVENT
 
+from ._calls import PendingCall
 from .packet import EnginePacket
 
 __all__ = ["AsyncManager", "Manager", "is_nobody"]  # the second as in socketio.manager
@@ -176,7 +177,33 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
             if server._let_go_of(sid):
                 return next(waiting[0])
             del waiting[next(id for id in waiting if id)]
+        if isinstance(callback, PendingCall):
+            callback.add_client()
         return super()._generate_ack_id(sid, callback)
+
+    def has_nobody(self, room: Any, namespace: str, ignore_queue: bool = False) -> bool:
+        """Whether it is known that no client will answer what is emitted to a room."""
+        if isinstance(room, str) and room in self.pending_disconnect.get(namespace, ()):
+            return True
+        if not self._knows_all_clients(ignore_queue):
+            return False
+        return next(iter(self.get_participants(namespace, room)), None) is None
+
+    def _knows_all_clients(self, ignore_queue: bool) -> bool:
+        """Whether an emit reaches nobody but the clients of this manager."""
+        return type(self).emit is _emit and "emit" not in vars(self)
+
+    def pre_disconnect(self, sid: Any, namespace: str) -> Any:
+        """Mirrors: ``socketio.base_manager.BaseManager.pre_disconnect``."""
+        eio_sid = super().pre_disconnect(sid, namespace)
+        self._end_calls(sid)
+        return eio_sid
+
+    def _end_calls(self, sid: Any) -> None:
+        """A client goes: nobody waits for its answers any more."""
+        waiting = self.callbacks.get(sid, {})
+        for id in [id for id, found in waiting.items() if isinstance(found, PendingCall)]:
+            waiting.pop(id).remove_client()
 
     async def trigger_callback(self, sid: Any, id: Any, data: Any) -> None:
         """Run a callback. Mirrors: ``socketio.async_manager.AsyncManager.trigger_callback``; 0 is
@@ -249,6 +276,7 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         if namespace in self.rooms:
             for room in [*(self._rooms_of(namespace, sid) or ()), sid, None]:
                 self.basic_leave_room(sid, namespace, room)
+        self._end_calls(sid)
         self.callbacks.pop(sid, None)
         for pending in (self.pending_connect, self.pending_disconnect):
             waiting = pending.get(namespace)
@@ -256,3 +284,6 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
                 waiting.remove(sid)
                 if not waiting:
                     del pending[namespace]
+
+
+_emit = AsyncManager.emit

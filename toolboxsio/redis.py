@@ -21,6 +21,7 @@ from socketio.async_pubsub_manager import AsyncPubSubManager as _PubSubManager
 from socketio.async_redis_manager import AsyncRedisManager as _UpstreamManager
 
 from . import json as _own_json
+from ._calls import PendingCall, RemoteCall
 from ._load import core
 from ._redis_link import Link, hiredis, text_of
 from ._redis_listener import Listener
@@ -31,6 +32,8 @@ from .packet import Packet
 __all__ = ["AsyncRedisManager", "is_available"]
 
 SID_LENGTH = 20
+#: Clients that have gone of which is known that they were here.
+MAX_DEPARTED = 1000
 #: Numbers of callbacks; they travel between servers, whose clients may answer late.
 _IDS_ELSEWHERE = itertools.count(1)
 
@@ -208,21 +211,24 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
                 emitted = (event, data, namespace, room, skip_sid)
                 await self._emit_encoded(texts, parts, emitted, volatile)
                 return
+        more = {"volatile": True} if volatile else {}
         if callback is not None:
+            is_call = isinstance(callback, PendingCall)
             if self.server is None:
                 raise RuntimeError("Callbacks can only be issued from the context of a server.")
             if room is None:
                 raise ValueError("Cannot use callback without a room set.")
             callback = (room, namespace, self._generate_ack_id(room, callback))
+            if is_call:
+                more["call"] = True
         data = list(data) if isinstance(data, tuple) else [data]
         is_binary = Packet.data_is_binary(data)
         if is_binary:
-            data, attachments = Packet.deconstruct_binary(data)
-            data = [data, *(base64.b64encode(part).decode() for part in attachments)]
+            data = _with_base64(data)
         message = {
             "method": "emit",
             "host_id": self.host_id,
-            **({"volatile": True} if volatile else {}),
+            **more,
             "namespace": namespace,
             "room": room,
             "skip_sid": skip_sid,
@@ -497,11 +503,15 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         callback = None
         remote = message.get("callback")
         if remote is not None and len(remote) == 3:
-            callback = functools.partial(self._return_callback, message.get("host_id"), *remote)
+            args = (message["host_id"], *remote)
+            callback = functools.partial(self._return_callback, *args)
+            if message.get("call") is True:
+                callback = RemoteCall(self._return_callback, *args)
+                if self.has_nobody(remote[0], remote[1]):
+                    self._report_disconnection(callback)
         data = message["data"]
         if message.get("binary"):
-            attachments = [base64.b64decode(text) for text in data[1:]]
-            data = Packet.reconstruct_binary(data[0], attachments)
+            data = _without_base64(data)
         if isinstance(data, list):
             data = data[0] if len(data) == 1 else tuple(data)
         await self._emit_here(
@@ -513,6 +523,75 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
             callback,
             message.get("volatile") is True,
         )
+
+    # --- callbacks of clients of other servers ---
+
+    async def _return_callback(
+        self, host_id: str, sid: Any, namespace: str, callback_id: int, *args: Any
+    ) -> None:
+        """Return a client's answer to the server that has asked.
+
+        Mirrors: ``socketio.async_pubsub_manager.AsyncPubSubManager._return_callback``, which loses
+        bytes; a stock process ignores the message of those.
+        """
+        if host_id == self.host_id or not Packet.data_is_binary(list(args)):
+            await super()._return_callback(host_id, sid, namespace, callback_id, *args)
+            return
+        data = _with_base64(list(args))
+        message = self._callback_message(host_id, sid, namespace, callback_id)
+        await self._publish(message | {"binary": True, "data": data})
+
+    async def _handle_callback(self, message: dict[str, Any]) -> None:
+        """Take a client's answer, or that there will be none, from another server.
+
+        Mirrors: ``socketio.async_pubsub_manager.AsyncPubSubManager._handle_callback``.
+        """
+        if message.get("host_id") != self.host_id or "args" in message:
+            await super()._handle_callback(message)
+            return
+        sid, id = message.get("sid"), message.get("id")
+        if message.get("binary") is True:
+            await self.trigger_callback(sid, id, _without_base64(message["data"]))
+        elif message.get("disconnected") is True:
+            call = self.callbacks.get(sid, {}).get(id)
+            if isinstance(call, PendingCall):
+                call.remove_client()
+
+    @staticmethod
+    def _callback_message(host_id: str, sid: Any, namespace: str, id: int) -> dict[str, Any]:
+        where = {"host_id": host_id, "sid": sid, "namespace": namespace, "id": id}
+        return {"method": "callback", **where}
+
+    @functools.cached_property
+    def _departed(self) -> dict[Any, None]:
+        return {}
+
+    def has_nobody(self, room: Any, namespace: str, ignore_queue: bool = False) -> bool:
+        """Whether it is known that no client will answer what is emitted to a room."""
+        if isinstance(room, str) and room in self._departed:
+            return True
+        return super().has_nobody(room, namespace, ignore_queue)
+
+    def _knows_all_clients(self, ignore_queue: bool) -> bool:
+        return ignore_queue and type(self).emit is _emit and "emit" not in vars(self)
+
+    def _end_calls(self, sid: Any) -> None:
+        """A client goes: who waits for its answers, here and elsewhere, is told."""
+        super()._end_calls(sid)
+        self._departed[sid] = None
+        if len(self._departed) > MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
+        waiting = self.callbacks.get(sid, {})
+        for id in [id for id, found in waiting.items() if isinstance(found, RemoteCall)]:
+            call = waiting.pop(id)
+            if call.args[1] == sid:  # of a room others may answer
+                self._report_disconnection(call)
+
+    def _report_disconnection(self, call: RemoteCall) -> None:
+        """Tell another server that its call will not be answered; a stock one ignores it."""
+        if call.args[0] != self.host_id and self.server is not None:
+            message = self._callback_message(*call.args) | {"disconnected": True}
+            self.server.start_background_task(self._publish, message)
 
     # --- rooms with a channel of their own ---
 
@@ -589,6 +668,18 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
             await self._listener.confirmation(self._channel_of(namespace, room))
 
 
+def _with_base64(data: list[Any]) -> list[Any]:
+    """A list with placeholders for the bytes in it, and these in base64."""
+    plain, attachments = Packet.deconstruct_binary(data)
+    return [plain, *(base64.b64encode(part).decode() for part in attachments)]
+
+
+def _without_base64(data: list[Any]) -> Any:
+    """The list that was given to :func:`_with_base64`."""
+    attachments = [base64.b64decode(text) for text in data[1:]]
+    return Packet.reconstruct_binary(data[0], attachments)
+
+
 def _has_channel(room: Any) -> bool:
     """Whether a room can have a channel of its own: it is none of a single client."""
     return isinstance(room, str) and len(room) != SID_LENGTH
@@ -599,5 +690,6 @@ def _is_told(logger: Any) -> bool:
     return not isinstance(logger, logging.Logger) or logger.isEnabledFor(logging.DEBUG)
 
 
+_emit = AsyncRedisManager.emit
 _publish = AsyncRedisManager._publish
 _handle_emit = AsyncRedisManager._handle_emit

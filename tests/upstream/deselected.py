@@ -55,6 +55,7 @@ _CALLED_ONCE = (
     "the handler is a mock that takes any number of arguments and raises a TypeError of its own: it"
     " is not called again"
 )
+_OWN_JSON = "the JSON of a server is not that of all packets"
 _SERVER = "tests/async/test_server.py::TestAsyncServer"
 
 #: Run, and must fail on this package's classes: an entry that passes is an error.
@@ -64,6 +65,8 @@ DIFFERENT: tuple[Case, ...] = (
         "tests/async/test_socket.py::TestSocket::test_polling_write_without_content_length",
         "the body of a request without a length is read up to the limit, not as empty",
     ),
+    Case("python-engineio", f"{_SERVER}::test_custom_json", _OWN_JSON),
+    Case("python-socketio", f"{_SERVER}::test_custom_json", _OWN_JSON),
     Case("python-socketio", f"{_SERVER}::test_handle_connect_with_auth_none", _CALLED_ONCE),
     Case("python-socketio", f"{_SERVER}::test_handle_legacy_disconnect", _CALLED_ONCE),
     Case("python-socketio", f"{_SERVER}::test_handle_legacy_disconnect_async", _CALLED_ONCE),
