@@ -20,12 +20,13 @@ from engineio.async_server import AsyncServer as _UpstreamEngineServer
 from socketio.server import Server
 
 from ._adopt import adopt_manager
+from ._calls import PendingCall
 from ._joining import JoiningServer
 from ._load import core
 from ._server_stop import STOP_SECONDS
 from .engine import EngineServer, EngineSocket
 from .engine_socket import DUE_CONNECT
-from .errors import PacketError, TooBigError
+from .errors import ClientDisconnectedError, PacketError, TooBigError
 from .manager import AsyncManager, is_nobody
 from .packet import (
     ACK,
@@ -71,6 +72,12 @@ def _refuse_data(packet_type: int, data: Any) -> None:
     nothing."""
     if data is not None and (packet_type == DISCONNECT or not isinstance(data, dict)):
         raise PacketError("data of another kind than the packet may have")
+
+
+def _is_undefined(data: Any) -> bool:
+    """Whether msgpack has read JavaScript's ``undefined``: extension type 0."""
+    msgpack = sys.modules.get("msgpack")
+    return msgpack is not None and isinstance(data, msgpack.ExtType) and data.code == 0
 
 
 def _refuse_packet(packet: Any, max_attachments: int) -> None:
@@ -291,39 +298,44 @@ class AsyncServer(JoiningServer):
     ) -> Any:
         """Emit an event to a client and wait for its acknowledgement, which is returned.
 
-        Mirrors: ``socketio.async_server.AsyncServer.call``. One difference on purpose: when nobody
-        waits any more, because of the timeout or a cancellation, nothing is left behind.
+        Mirrors: ``socketio.async_server.AsyncServer.call``. Two differences on purpose: it ends
+        when the client goes, and when nobody waits any more nothing is left behind.
 
+        :raises ClientDisconnectedError: a ``socketio.exceptions.TimeoutError``, when the client
+            goes, has gone, or never was; of a client of another process when that can tell.
         :raises socketio.exceptions.TimeoutError: after ``timeout`` seconds.
         """
         if to is None and sid is None:
             raise ValueError("Cannot use call() to broadcast.")
         if not self.async_handlers:
             raise RuntimeError("Cannot use call() when async_handlers is False.")
-        answered = self.eio.create_event()
-        answers: list[tuple[Any, ...]] = []
-
-        def event_callback(*args: Any) -> None:
-            answers.append(args)
-            answered.set()
-
-        room = to or sid
+        room, manager = to or sid, self.manager
+        is_ours = isinstance(manager, AsyncManager)
+        if is_nobody(to, sid) or (
+            is_ours and manager.has_nobody(room, namespace or "/", ignore_queue)
+        ):
+            raise ClientDisconnectedError
+        over = self.eio.create_event()
+        call = PendingCall(over)
         try:
             await self.emit(
                 event,
                 data=data,
                 room=room,
                 namespace=namespace,
-                callback=event_callback,
+                callback=call,
                 ignore_queue=ignore_queue,
             )
-            await asyncio.wait_for(answered.wait(), timeout)
+            call.emitted()
+            await asyncio.wait_for(over.wait(), timeout)
         except TimeoutError:
             raise socketio.exceptions.TimeoutError from None
         finally:
-            if not answers:
-                self._forget_callback(room, event_callback)
-        args = answers[0]
+            if call.answer is None:
+                self._forget_callback(room, call)
+        args = call.answer
+        if args is None:
+            raise ClientDisconnectedError
         return args if len(args) > 1 else args[0] if args else None
 
     def _forget_callback(self, room: Any, callback: Callable[..., Any]) -> None:
@@ -731,8 +743,11 @@ class AsyncServer(JoiningServer):
     ) -> None:
         if packet_type in (EVENT, BINARY_EVENT) and data[0] in self.reserved_events:
             raise PacketError(f'reserved event name "{data[0]}"')
-        if self.strict and packet_type in (CONNECT, DISCONNECT):
-            _refuse_data(packet_type, data)
+        if packet_type in (CONNECT, DISCONNECT):
+            if _is_undefined(data):  # the official client has no auth
+                data = None
+            if self.strict:
+                _refuse_data(packet_type, data)
         if self.strict and packet_type != CONNECT and not self._has_asked(eio_sid, namespace):
             raise PacketError("packet for a namespace that the client is not in")
         if partial is not None:

@@ -15,6 +15,7 @@ import socketio
 import toolboxsio
 from toolboxsio import _core
 from toolboxsio.packet import EnginePacket, EnginePayload
+from toolboxsio.redis import AsyncRedisManager
 
 from .compare import Outcome, compared, describe_error, flatten, is_same, outcome
 from .differences import MAX_ATTACHMENTS, MAX_DEPTH, explain
@@ -207,6 +208,28 @@ def _emit(cls: type) -> Callable[[dict[str, Any]], Any]:
     return lambda rooms: asyncio.run(emit(rooms))
 
 
+def _auth(cls: type) -> Callable[[bytes], Any]:
+    """What a connect handler is given for a CONNECT packet of msgpack."""
+
+    async def run(encoded: bytes) -> Any:
+        sio, seen = cls(async_mode="asgi", serializer="msgpack"), []
+
+        async def send(*args: Any) -> None:
+            pass
+
+        async def connect(sid: str, environ: Any, auth: Any) -> None:
+            seen.append(auth)
+
+        sio._send_packet = send
+        sio.on("connect", connect)
+        sio.eio.sockets["eio"] = engineio.async_socket.AsyncSocket(sio.eio, "eio")
+        sio.environ["eio"] = {}
+        await sio._handle_eio_message("eio", encoded)
+        return seen
+
+    return lambda encoded: asyncio.run(run(encoded))
+
+
 def _session(cls: type) -> Callable[[tuple[bool, str]], Any]:
     """The calls of the handlers of a client that joins and leaves, and what it is sent.
 
@@ -242,6 +265,31 @@ def _session(cls: type) -> Callable[[tuple[bool, str]], Any]:
         return seen
 
     return lambda given: asyncio.run(run(*given))
+
+
+def _call(cls: type) -> Callable[[dict[str, Any]], Any]:
+    """A call to a client that is not there."""
+
+    async def call(rooms: dict[str, Any]) -> Any:
+        return await cls(async_mode="asgi").call("e", timeout=0.01, **rooms)
+
+    return lambda rooms: asyncio.run(call(rooms))
+
+
+def _publish_answer(cls: type) -> Callable[[Any], Any]:
+    """The message that brings the answer of a client to the process that has asked."""
+
+    async def publish(args: Any) -> Any:
+        manager, published = cls(), []
+
+        async def keep(message: Any) -> None:
+            published.append(json.dumps(message))
+
+        manager._publish = keep
+        await manager._return_callback("host", "room", "/", 1, *args)
+        return published
+
+    return lambda args: asyncio.run(publish(args))
 
 
 def _json_of(cls: type) -> Callable[[str], Any]:
@@ -289,6 +337,12 @@ ACTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
         lambda text: _core.decode_message(text, MAX_ATTACHMENTS, MAX_DEPTH),
     ),
     "emit": (_emit(socketio.AsyncServer), _emit(toolboxsio.AsyncServer)),
+    "call": (_call(socketio.AsyncServer), _call(toolboxsio.AsyncServer)),
+    "publish_answer": (
+        _publish_answer(socketio.AsyncRedisManager),
+        _publish_answer(AsyncRedisManager),
+    ),
+    "auth": (_auth(socketio.AsyncServer), _auth(toolboxsio.AsyncServer)),
     "session": (_session(socketio.AsyncServer), _session(toolboxsio.AsyncServer)),
     "json_of": (_json_of(socketio.AsyncServer), _json_of(toolboxsio.AsyncServer)),
     "server": (_server(socketio.AsyncServer), _server(toolboxsio.AsyncServer)),

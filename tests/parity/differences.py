@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import toolboxsio
+
 from .compare import Outcome, depth_of, depth_of_text
 
 MAX_DEPTH = 512
@@ -152,6 +154,19 @@ def _is_called_again(action: str, given: Any, theirs: Outcome, ours: Outcome) ->
     return theirs.value.count(given[1]) == 2 and ours.value.count(given[1]) == 1
 
 
+def _is_call_in_vain(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    return action == "call" and isinstance(ours.error, toolboxsio.ClientDisconnectedError)
+
+
+def _is_answer_with_bytes(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    is_lost = isinstance(theirs.error, TypeError) and ours.error is None
+    return action == "publish_answer" and is_lost and toolboxsio.Packet.data_is_binary(given)
+
+
+def _is_undefined(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    return action == "auth" and given.endswith(b"\xd4\0\0") and ours.value == [None]
+
+
 def _is_json_of(given: str) -> Callable[..., bool]:
     return lambda action, actual, theirs, ours: action == "json_of" and actual == given
 
@@ -256,6 +271,24 @@ DIFFERENCES = (
         "connect and disconnect handlers that raise TypeError are called once",
         _is_called_again,
         (("session", (False, "connect")), ("session", (False, "disconnect"))),
+    ),
+    Difference(
+        "gone-calls",
+        "call() to a client that has gone ends at once",
+        _is_call_in_vain,
+        (("call", {"to": "gone"}), ("call", {"to": ["gone"]}), ("call", {"sid": "gone"})),
+    ),
+    Difference(
+        "binary-acks",
+        "an acknowledgement with bytes reaches the process that has asked",
+        _is_answer_with_bytes,
+        (("publish_answer", [b"x"]), ("publish_answer", [1, {"a": [bytearray(b"x")]}])),
+    ),
+    Difference(
+        "msgpack-undefined",
+        "undefined as the data of a CONNECT packet of msgpack is None",
+        _is_undefined,
+        (("auth", bytes.fromhex("83a47479706500a36e7370a12fa464617461d40000")),),
     ),
     Difference(
         "own-json",
