@@ -3,13 +3,15 @@
 And emits to nobody. Each on every path, with both event loops.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .harness import UPSTREAM, Server, serving, serving_at_once
+from .harness import UPSTREAM, Server, serving, serving_at_once, wait_until
 from .machine import SLOWNESS
+from .redis_process import RedisProcess
 from .rule_client import Client, Kind, new_run
 
 pytestmark = pytest.mark.timeout(60 * SLOWNESS)
@@ -21,6 +23,7 @@ WAYS: dict[str, tuple[str, Kind]] = {
     "asgi": ("asgi", "websocket"),
     "polling": ("direct uvloop", "polling"),
     "always": ("always", "websocket"),
+    "redis": ("redis", "websocket"),
 }
 APP: dict[str, Any] = {"handlers": "semantics_app", "logs": "ERROR"}
 NAMESPACES: dict[str, Any] = {"namespaces": "*"}
@@ -28,12 +31,19 @@ every_way = pytest.mark.parametrize("way", WAYS)
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[dict[str, Server]]:
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
+    with RedisProcess(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def servers(redis: RedisProcess) -> Iterator[dict[str, Server]]:
     configurations: dict[str, dict[str, Any]] = {
         "direct uvloop": {"path": "direct", "loop": "uvloop", "options": NAMESPACES},
         "direct asyncio": {"path": "direct", "loop": "asyncio", "options": NAMESPACES},
         "asgi": {"path": "asgi", "options": NAMESPACES},
         "always": {"path": "direct", "options": {**NAMESPACES, "always_connect": True}},
+        "redis": {"path": "asgi", "options": NAMESPACES, "redis": redis.url},
     }
     with serving_at_once({name: {**APP, **more} for name, more in configurations.items()}) as all:
         yield all
@@ -54,6 +64,24 @@ def test_an_empty_list_is_nobody(servers: dict[str, Server], way: str) -> None:
         assert other.answers() == []
         client.leave()
         other.leave()
+
+
+def test_what_is_for_nobody_is_not_published(
+    servers: dict[str, Server], redis: RedisProcess
+) -> None:
+    """And what another process publishes for nobody reaches nobody."""
+    with client_of(servers, "redis") as client, redis.subscribed("socketio") as tap:
+        wait_until("subscription", lambda: redis.subscribers("socketio") == 1)
+        assert client.answers('421["to nobody"]') == ["431[[]]"]
+        for room in ([], None):
+            message = {"method": "emit", "event": "other", "data": [1], "namespace": "/"}
+            with redis.client() as other:
+                other.publish("socketio", json.dumps({**message, "host_id": "x", "room": room}))
+        assert client.receive() == '42["other",1]'
+        assert client.answers() == []
+        rooms = [json.loads(payload).get("room") for _, payload in tap.take(2)]
+        assert rooms == [[], None]
+        client.leave()
 
 
 @every_way
