@@ -22,6 +22,7 @@ from socketio.exceptions import ConnectionRefusedError as _Refused
 from socketio.packet import CONNECT, CONNECT_ERROR, DISCONNECT
 
 from ._load import core
+from ._loops import hub_elsewhere
 from ._signatures import is_arity_error, takes
 from .engine_socket import EngineSocket
 from .manager import AsyncManager
@@ -222,6 +223,12 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             self._binary_packet.pop(eio_sid, None)
             self.environ.pop(eio_sid, None)
 
+    def _hub_of(self, sid: str, namespace: str) -> Any:
+        """That of a client on another event loop; None: it is on this one, or not here."""
+        everybody = self.manager.rooms.get(namespace, {}).get(None, {})
+        socket = self.eio.sockets.get(everybody.get(sid))
+        return hub_elsewhere(getattr(socket, "conn", None))
+
     def _namespaces_of(self, eio_sid: str) -> list[str]:
         """The namespaces that a session may be in."""
         if isinstance(self.manager, AsyncManager):
@@ -238,6 +245,10 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         :param ignore_queue: with a message queue: the client is one of this server's.
         """
         namespace = namespace or "/"
+        hub = self._hub_of(sid, namespace)
+        if hub is not None and hub.loop.is_running():
+            await hub.posts.run(JoiningServer.disconnect, self, sid, namespace, ignore_queue)
+            return
         if self.manager.is_pre_connected(sid, namespace):  # by its own connect handler, say
             await self._welcome(self.manager.eio_sid_from_sid(sid, namespace), sid, namespace)
         if ignore_queue:

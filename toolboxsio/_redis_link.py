@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from ._loops import Posts
 
 try:
     import hiredis
@@ -93,7 +96,7 @@ class Wire(asyncio.Protocol):
         self.transport.write(data)
 
     def data_received(self, data: bytes) -> None:
-        self.heard_at = self.link.heard_at = self.loop.time()
+        self.heard_at, self.link.heard_at = self.loop.time(), time.monotonic()
         try:
             self.link.take_data(self, data)
         except hiredis.ProtocolError as exc:
@@ -173,13 +176,14 @@ class Link:
     def __init__(self, manager: AsyncRedisManager, loop: asyncio.AbstractEventLoop) -> None:
         self.manager = manager
         self.loop = loop
+        self.posts = Posts(loop)  # what other threads have for it
         self.task: asyncio.Task[Any] | None = None  # that runs it
         self.starting: asyncio.Task[None] | None = None
         self.wire: Wire | None = None
         self.is_up = False
         self.was_up = False
         self.failures = 0  # in a row
-        self.heard_at: float | None = None
+        self.heard_at: float | None = None  # of the monotonic clock, which every thread may read
         self.down_at = loop.time()
         self.quiet_until = 0.0  # no line about attempts that fail before then
 
@@ -274,6 +278,11 @@ class Link:
             await self.wire.close()
         self.wire = None
         self.task = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is of the event loop that runs in this thread."""
+        return self.loop is asyncio._get_running_loop()
 
     async def close(self) -> None:
         """End, and leave nothing behind."""

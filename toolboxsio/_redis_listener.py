@@ -89,6 +89,7 @@ class Listener(Link):
         self.held.clear()
         for task in list(self.tasks):
             task.cancel()
+        self.manager._listen_elsewhere(self)
 
     def ping(self, wire: Wire) -> None:
         wire.write(pack(b"PING"))
@@ -167,7 +168,9 @@ class Listener(Link):
     def look_at(self, namespace: str, room: str) -> bytes:
         """See, before the loop turns, whether a room's channel is subscribed as it should be."""
         channel = self.manager._channel_of(namespace, room)
-        if self.wire is not None and self.channels:
+        if not self.is_here:
+            self.posts.post(self.look_at, namespace, room)
+        elif self.wire is not None and self.channels:
             if not self.changed:
                 self.loop.call_soon(self._follow)
             self.changed[channel] = (namespace, room)
@@ -200,7 +203,9 @@ class Listener(Link):
 
     async def confirmation(self, channel: bytes) -> None:
         """Wait until a channel's subscription is as it should be; not while Redis is away."""
-        if self.is_up and (channel in self.changed or channel in self.due):
+        if not self.is_here:
+            await self.posts.run(self.confirmation, channel)
+        elif self.is_up and (channel in self.changed or channel in self.due):
             waiter: asyncio.Future[bool] = self.loop.create_future()
             self.confirming.setdefault(channel, []).append(waiter)
             with contextlib.suppress(TimeoutError):
@@ -274,8 +279,8 @@ class Listener(Link):
     def find_hub(self) -> Any:
         """What the connections of this event loop share; None when the server has no such thing."""
         server = self.manager.server
-        if hasattr(type(server), "_emit_hub"):
-            self.hub = server._emit_hub()
+        if hasattr(type(server), "_emit_hub") and server._emit_hub() is not None:
+            self.hub = server._hub_here()
         return self.hub
 
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:

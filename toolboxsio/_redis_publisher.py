@@ -9,6 +9,7 @@ sent again, it is counted as dropped.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ class Publisher(Link):
             self._tell(n, f"Cannot publish to redis... more than {limit} bytes wait")
 
     def _write_soon(self) -> None:
-        idle = self.loop.time() - (self.heard_at or 0)
+        idle = time.monotonic() - (self.heard_at or 0)
         if idle > IDLE_SECONDS or self.is_external:  # its end may be there, unread
             self.loop.call_soon(self.loop.call_soon, self.write_pending)
         else:
@@ -132,7 +133,9 @@ class Publisher(Link):
 
     async def wait(self, waiter: asyncio.Future[bool] | None) -> None:
         """After a message was put: wait for the reply, or until not too much is pending."""
-        if waiter is not None:
+        if not self.is_here:
+            await self.posts.room()
+        elif waiter is not None:
             await waiter
         elif self.pending_bytes > FULL_SIZE and self.is_up:
             drained: asyncio.Future[bool] = self.loop.create_future()
@@ -245,6 +248,7 @@ class Publisher(Link):
             logger.error(f"Cannot publish to redis... giving up: {cause}")
 
     def ending(self) -> None:
+        self.manager._publishers.pop(self.loop, None)  # else it would keep the loop
         if self.wire is not None:
             wire = self.wire
             while self.pending and not wire.transport.is_closing():

@@ -13,13 +13,25 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["STOP_SECONDS", "is_uvicorn", "stop_clients", "wait_while", "watch_request"]
+from ._loops import hub_elsewhere
+
+__all__ = [
+    "STOP_SECONDS",
+    "WEB_SERVER_STOPS",
+    "is_uvicorn",
+    "stop_clients",
+    "wait_while",
+    "watch_request",
+]
 
 #: Seconds that handlers have to come to their end, unless told otherwise.
 STOP_SECONDS = 5.0
 
 #: Seconds for goodbyes: clients have to answer a CLOSE frame, cancelled handlers to end.
 GOODBYE_SECONDS = 1.0
+
+#: The close code of a web server that stops (RFC 6455, section 7.4.1, and its registry).
+WEB_SERVER_STOPS = 1012
 
 _TURN_SECONDS = 0.01  # between two looks
 
@@ -37,7 +49,7 @@ def _is_left(socket: Any) -> bool:
 
 
 async def stop_clients(eio: Any, seconds: float, code: int) -> None:
-    """End all sessions of an Engine.IO server.
+    """End the sessions that an Engine.IO server has on this event loop.
 
     A session ends when its handlers are through and so its answers are on their way, at the latest
     after ``seconds``: with an Engine.IO CLOSE, then a WebSocket CLOSE with ``code``. Handlers that
@@ -48,7 +60,15 @@ async def stop_clients(eio: Any, seconds: float, code: int) -> None:
     deadline = loop.time() + seconds
     hub = eio.hub()
     ends: list[asyncio.Task[None]] = []
-    sockets = list(eio.sockets.values())
+    sockets = []
+    for socket in list(eio.sockets.values()):
+        elsewhere = hub_elsewhere(getattr(socket, "conn", None))
+        if elsewhere is None:
+            sockets.append(socket)
+            if hasattr(socket, "follow_loop"):
+                socket.follow_loop()
+        elif elsewhere.loop.is_closed():  # nobody else will
+            await _forget(eio, socket)
     try:
         waiting = sockets
         while waiting:
@@ -96,7 +116,7 @@ def _drop(eio: Any, socket: Any) -> None:
 def _attending(eio: Any) -> set[asyncio.Task[Any]]:
     """The tasks in which handlers are at work that Python has started."""
     attending: set[asyncio.Task[Any]] = getattr(eio.owner, "attending", set())
-    return {task for task in attending if task.get_loop() is asyncio.get_running_loop()}
+    return {task for task in list(attending) if task.get_loop() is asyncio.get_running_loop()}
 
 
 def _late_handlers(hub: Any) -> set[asyncio.Task[Any]]:
@@ -104,6 +124,16 @@ def _late_handlers(hub: Any) -> set[asyncio.Task[Any]]:
     if hub is None:
         return set()
     return {task for task in hub.tasks() if getattr(task.get_coro(), "is_handler", False)}
+
+
+async def _forget(eio: Any, socket: Any) -> None:
+    """Tell the application that a session is over whose event loop is closed."""
+    eio.sockets.pop(socket.sid, None)
+    try:
+        reason = eio.reason.TRANSPORT_CLOSE
+        await eio._trigger_event("disconnect", socket.sid, reason, run_async=False)
+    except Exception:
+        eio.logger.exception("a session could not be ended")
 
 
 async def _end(eio: Any, socket: Any, code: int) -> None:
@@ -149,7 +179,7 @@ class _Shutdown:
         protocol = self.protocol()
         if protocol is None:
             return
-        stops = [eio.stop_soon(1012, protocol.tasks) for eio in self.servers]
+        stops = [eio.stop_soon(WEB_SERVER_STOPS, protocol.tasks) for eio in self.servers]
         if self.is_message:  # our goodbye comes before its own
             for task in stops:
                 task.add_done_callback(lambda _: _shut_down(protocol))

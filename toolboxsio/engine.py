@@ -11,7 +11,8 @@ import inspect
 import re
 import time
 import urllib.parse
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, cast
 
 import engineio.async_drivers.asgi
@@ -23,7 +24,7 @@ from engineio.packet import MESSAGE, OPEN
 
 from ._load import core
 from ._polling import SESSION_METHODS, is_replaced, is_send_replaced, wants_websocket
-from ._server_stop import STOP_SECONDS, stop_clients, watch_request
+from ._server_stop import STOP_SECONDS, WEB_SERVER_STOPS, stop_clients, watch_request
 from .asgi import translate_request
 from .engine_socket import DUE_CONNECT, WATCHED, EngineSocket
 from .errors import PacketError
@@ -72,14 +73,13 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     packet_class: type[EnginePacket] = EnginePacket
     #: The class of the payloads of clients; its ``max_decode_packets`` is the limit.
     payload_class: type[EnginePayload] = EnginePayload
-    _stopping_loop: Any = None
-    _stop: asyncio.Task[None] | None = None
     _logged_at: dict[str, float]
     #: What a client without a session here is told besides: a fleet may have sent it astray.
     session_hint = ""
-    _hub: Any = None
-    _hub_loop: Any = None
     _sequence: list[int]
+    #: The ends of the server, and of the clients of one event loop, that are at work, by loop.
+    _stops: dict[Any, asyncio.Task[None]]
+    _ends: dict[Any, asyncio.Task[None]]
 
     def __init__(self, *args: Any, json: Any = None, **kwargs: Any) -> None:
         self._sequence = [0]
@@ -96,6 +96,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         if self._async is driver._async:
             self._async = {**driver._async, "translate_request": translate_request}
         self._logged_at = {}
+        self._stops, self._ends = {}, {}
         if "_sequence" not in self.__dict__:  # built as upstream's
             self._sequence = [self.__dict__.pop("sequence_number", 0)]
 
@@ -110,18 +111,18 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
 
     def hub(self) -> Any:
         """What the connections share on this event loop; None without a Socket.IO server."""
-        loop = asyncio.get_running_loop()
-        if self._hub_loop is not loop and self.owner is not None:
-            self._hub = self.owner._make_hub(loop)
-            self._hub_loop = loop
-        return self._hub
+        owner = self.owner
+        if owner is None:
+            return None
+        root = owner._hub
+        return (root is not None and root.here()) or owner._hub_here()
 
     @property
     def stopping(self) -> bool:
         """Whether no new session is opened on this event loop."""
-        return self._stopping_loop is not None and (
-            self._stopping_loop is asyncio.get_running_loop()
-        )
+        root = getattr(self.owner, "_hub", None)
+        hub = None if root is None else root.here()
+        return hub is not None and bool(hub.stopping)
 
     def awaits_attachments(self, sid: str) -> bool:
         """Whether a client has announced binary attachments that are not here yet."""
@@ -340,6 +341,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         if socket.upgraded:
             self._log_error_once(f"Unexpected HTTP request for session {sid}", "unexpected-http")
             return self._bad_request("Unexpected HTTP request")
+        if isinstance(socket, EngineSocket):
+            socket.follow_loop()
         return socket
 
     def _forget_closed(self, sid: str | None) -> None:
@@ -411,39 +414,61 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
 
     def stop_soon(self, code: int, tasks: set[Any] | None = None) -> asyncio.Task[None]:
         """Begin to end all sessions; ``tasks`` is what the web server waits for."""
-        task = self._running_stop()
-        if task is None:
-            task = self._begin_stop(self.shutdown_timeout, code)
+        task = self._begin_stop(self.shutdown_timeout, code)
         if tasks is not None and task not in tasks:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         return task
 
     def _begin_stop(self, seconds: float, code: int) -> asyncio.Task[None]:
-        hub = self.hub()
-        if hub is not None:
-            hub.stopping = True
-        self._stopping_loop = asyncio.get_running_loop()
-        task: asyncio.Task[None] = self._stopping_loop.create_task(self._run_stop(seconds, code))
-        self._stop = task
-        task.add_done_callback(self._stopped)
+        if self.hub() is not None:
+            self.owner._hub.stopping = True
+        return self._once(self._stops, self._run_stop, seconds, code)
+
+    def _once(
+        self,
+        running: dict[Any, asyncio.Task[None]],
+        run: Callable[[float, int], Coroutine[Any, Any, None]],
+        seconds: float,
+        code: int,
+    ) -> asyncio.Task[None]:
+        """The task of this event loop that runs this; the one that is at work, if there is one."""
+        loop = asyncio.get_running_loop()
+        task = running.get(loop)
+        if task is not None:
+            return task
+
+        async def begin() -> None:
+            current = asyncio.current_task()
+            assert current is not None
+            running[loop] = current  # a task that begins at once is not known yet
+            await run(seconds, code)
+
+        def done(task: asyncio.Task[None]) -> None:
+            running.pop(loop, None)
+            if not task.cancelled() and task.exception() is not None:
+                self.logger.error("the sessions could not be ended", exc_info=task.exception())
+
+        task = loop.create_task(begin())
+        if not task.done():
+            running[loop] = task
+        task.add_done_callback(done)
         return task
 
     async def _run_stop(self, seconds: float, code: int) -> None:
-        self._stop = asyncio.current_task()  # a task that begins at once is not known yet
-        await stop_clients(self, seconds, code)
+        """End the sessions of all event loops, each on its own."""
+        loop = asyncio.get_running_loop()
+        hubs = [] if self.owner is None else self.owner._hub.hubs()
+        others = [hub for hub in hubs if hub.loop is not loop and hub.loop.is_running()]
+        ends = [hub.posts.run(self._end_clients, seconds, code) for hub in others]
+        await asyncio.gather(self._end_clients(seconds, code), *ends)
+        if code == WEB_SERVER_STOPS:  # this one: others, on other loops, may go on
+            for hub in others:
+                hub.stopping = False
 
-    def _stopped(self, task: asyncio.Task[None]) -> None:
-        if self._stop is task:
-            self._stop = None
-        if not task.cancelled() and task.exception() is not None:
-            self.logger.error("the sessions could not be ended", exc_info=task.exception())
-
-    def _running_stop(self) -> asyncio.Task[None] | None:
-        task = self._stop
-        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
-            return None
-        return task
+    async def _end_clients(self, seconds: float, code: int) -> None:
+        """End the sessions of this event loop."""
+        await asyncio.shield(self._once(self._ends, partial(stop_clients, self), seconds, code))
 
     async def stop(self, seconds: float, code: int) -> None:
         """End all sessions; see :func:`toolboxsio._server_stop.stop_clients`.
@@ -451,8 +476,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         It goes on when who waits for it is cancelled: a handler that asks for it is one of those
         that the end waits for.
         """
-        task = self._running_stop() or self._begin_stop(seconds, code)
-        await asyncio.shield(task)
+        await asyncio.shield(self._begin_stop(seconds, code))
 
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None

@@ -22,8 +22,9 @@ from engineio.packet import CLOSE, NOOP, OPEN, PING, PONG, UPGRADE, packet_names
 from ._bystanders import behind
 from ._drain import drain_all
 from ._load import core
+from ._loops import hub_elsewhere
 from ._polling import PollingSocket, is_replaced
-from ._server_stop import is_uvicorn, wait_while, watch_request
+from ._server_stop import WEB_SERVER_STOPS, is_uvicorn, wait_while, watch_request
 from .errors import PacketError, TooBigError, TooLateError
 from .packet import EnginePacket
 
@@ -123,6 +124,19 @@ class EngineSocket(PollingSocket):
             self.conn.stock = False
         super().__setattr__(name, value)
 
+    def follow_loop(self) -> None:
+        """A session that polls goes on here when its event loop is closed: some web servers of
+        tests have a loop for each request."""
+        conn = self.conn
+        if conn is None or hub_elsewhere(conn) is not None:
+            return
+        hub = self.server.hub()
+        if conn.hub is not hub:
+            hub.take(conn)
+            queue = self.__dict__.pop("queue", None)  # which may be bound to the loop that it had
+            while queue is not None and not queue.empty():
+                self.queue.put_nowait(queue.get_nowait())
+
     async def refuse(self, reason: object) -> None:
         """Log one line about what is not accepted, and end the session at once.
 
@@ -137,6 +151,10 @@ class EngineSocket(PollingSocket):
 
     def refuse_soon(self, reason: str) -> None:
         """The same from within an emit."""
+        hub = hub_elsewhere(self.conn)
+        if hub is not None:
+            hub.posts.post(self.refuse_soon, reason)
+            return
         if not self._is_leaving and not self.closing:
             self._is_leaving = True
             loop = asyncio.get_running_loop()
@@ -170,6 +188,10 @@ class EngineSocket(PollingSocket):
         A WebSocket is closed at once when the client has said goodbye, else when it leaves, or
         after ``ping_interval + ping_timeout`` seconds. A poll that waits is answered.
         """
+        hub = hub_elsewhere(self.conn)
+        if hub is not None:
+            await hub.posts.run(self.close, wait, abort, reason)
+            return
         if abort and self._polls and self.queue.empty():
             self.queue.put_nowait(EnginePacket(NOOP))
         conn = self.conn
@@ -396,6 +418,13 @@ class EngineSocket(PollingSocket):
     async def send(self, pkt: Any) -> None:
         """Send a packet. Mirrors: ``engineio.async_socket.AsyncSocket.send``."""
         conn = self.conn
+        hub = hub_elsewhere(conn)
+        if hub is not None:
+            if self.closed:
+                raise engineio.exceptions.SocketIsClosedError
+            hub.posts.post(self._send_from_elsewhere, pkt)
+            await hub.posts.room()
+            return
         if conn is None or conn.path == "polling":
             await super().send(pkt)
             if conn is not None and not self.closed and isinstance(pkt.data, _COUNTED):
@@ -414,6 +443,11 @@ class EngineSocket(PollingSocket):
             packet_names[pkt.packet_type],
             pkt.data if not isinstance(pkt.data, bytes) else "<binary>",
         )
+
+    def _send_from_elsewhere(self, pkt: Any) -> None:
+        """Send a packet of another thread."""
+        if not self.closed and self.conn is not None:
+            self.conn.hub.start(self.send(pkt), copy_context())
 
     def _send_waiting(self) -> None:
         """Send what waited for a poll."""
@@ -688,7 +722,7 @@ class EngineSocket(PollingSocket):
 
     def _server_stops(self) -> None:
         """The web server ends its connections; called by the connection."""
-        self.server.stop_soon(1012, getattr(self.conn.server, "tasks", None))
+        self.server.stop_soon(WEB_SERVER_STOPS, getattr(self.conn.server, "tasks", None))
 
     async def _connection_over(self) -> None:
         """The WebSocket is closed; called by the connection, once."""

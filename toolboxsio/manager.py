@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
+import threading
+from contextvars import copy_context
 from typing import Any
 
 from engineio.packet import MESSAGE
 from socketio.async_manager import AsyncManager as _UpstreamManager
+from socketio.base_manager import BaseManager
 from socketio.manager import Manager
 from socketio.packet import EVENT
 
 from ._calls import PendingCall
+from ._loops import hub_elsewhere
 from .packet import EnginePacket
+
+#: Held by who changes the tables: several event loops may have clients of one server.
+_tables = threading.RLock()
+
+
+def _renew() -> None:
+    global _tables
+    _tables = threading.RLock()  # another thread may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 __all__ = ["AsyncManager", "Manager", "is_nobody"]  # the second as in socketio.manager
 
@@ -134,22 +151,62 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         server = self.server
         packets = [EnginePacket(MESSAGE, data=part) for part in parts or ()]
         tasks = []
+        elsewhere: dict[Any, list[tuple[Any, str]]] = {}
         for sid, eio_sid in recipients:
+            conn = getattr(server.eio.sockets.get(eio_sid), "conn", None)
+            hub = hub_elsewhere(conn)
+            if hub is not None and parts is not None:
+                elsewhere.setdefault(hub, []).append((sid, eio_sid))
+                continue
             if is_volatile and server._is_behind(eio_sid):
                 continue
             own = packets
             if parts is None:
-                id = self._generate_ack_id(sid, callback)
+                with _tables:
+                    if sid not in self.rooms.get(namespace, {}).get(None, ()):
+                        if isinstance(callback, PendingCall):
+                            callback.add_client()
+                            callback.remove_client()
+                        continue  # it has gone: nobody would forget the callback
+                    id = self._generate_ack_id(sid, callback)
                 args = [event, *_args_of(data)]
                 own = [server.packet_class(EVENT, namespace=namespace, data=args, id=id)]
+            if hub is not None:
+                encoded = own[0].encode()
+                encoded = encoded if isinstance(encoded, list) else [encoded]
+                await self._post(hub, [(sid, eio_sid)], encoded, False)
+                continue
             sending = self._send_to(sid, eio_sid, own)
-            conn = getattr(server.eio.sockets.get(eio_sid), "conn", None)
             if conn is None or conn.stock:
                 await sending
             else:
                 tasks.append(asyncio.create_task(sending))
+        for hub, others in elsewhere.items():
+            await self._post(hub, others, parts or [], is_volatile)
         if tasks:
             await asyncio.wait(tasks)
+
+    async def _post(
+        self, hub: Any, recipients: list[tuple[Any, str]], parts: list[Any], is_volatile: bool
+    ) -> None:
+        """Let another event loop send an encoded event to clients of its own."""
+        fixed = [part if isinstance(part, (str, bytes)) else bytes(part) for part in parts]
+        hub.posts.post(self._send_posted, hub, recipients, fixed, is_volatile)
+        await hub.posts.room()
+
+    def _send_posted(
+        self, hub: Any, recipients: list[tuple[Any, str]], parts: list[Any], is_volatile: bool
+    ) -> None:
+        """Send what another thread has emitted to these."""
+        left: Any = NotImplemented
+        if isinstance(parts[0], str):  # bytes: another serializer's
+            left = hub.send_parts(recipients, parts, is_volatile)
+        if left is NotImplemented:
+            left = recipients, parts
+        if isinstance(left, tuple):
+            recipients, parts = left
+            sending = self._send_each(recipients, parts, "", None, "/", None, is_volatile)
+            hub.start(sending, copy_context())
 
     async def _send_to(self, sid: Any, eio_sid: str, packets: list[Any]) -> None:
         """Send Engine.IO packets, or one Socket.IO packet, to a client."""
@@ -171,15 +228,16 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         A client from which too many acknowledgements are awaited is let go; where it is another
         server's, the oldest callback is.
         """
-        server, waiting = self.server, self.callbacks.get(sid)
-        most = getattr(server, "max_pending_acks", 0)
-        if most and waiting is not None and len(waiting) > most:  # one is the counter
-            if server._let_go_of(sid):
-                return next(waiting[0])
-            del waiting[next(id for id in waiting if id)]
-        if isinstance(callback, PendingCall):
-            callback.add_client()
-        return super()._generate_ack_id(sid, callback)
+        with _tables:
+            server, waiting = self.server, self.callbacks.get(sid)
+            most = getattr(server, "max_pending_acks", 0)
+            if most and waiting is not None and len(waiting) > most:  # one is the counter
+                if server._let_go_of(sid):
+                    return next(waiting[0])
+                del waiting[next(id for id in waiting if id)]
+            if isinstance(callback, PendingCall):
+                callback.add_client()
+            return super()._generate_ack_id(sid, callback)
 
     def has_nobody(self, room: Any, namespace: str, ignore_queue: bool = False) -> bool:
         """Whether it is known that no client will answer what is emitted to a room."""
@@ -195,8 +253,9 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
 
     def pre_disconnect(self, sid: Any, namespace: str) -> Any:
         """Mirrors: ``socketio.base_manager.BaseManager.pre_disconnect``."""
-        eio_sid = super().pre_disconnect(sid, namespace)
-        self._end_calls(sid)
+        with _tables:
+            eio_sid = super().pre_disconnect(sid, namespace)
+            self._end_calls(sid)
         return eio_sid
 
     def _end_calls(self, sid: Any) -> None:
@@ -217,8 +276,8 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         """The namespaces that a session is in; in upstream's order, unless there are very many."""
         names = self.__dict__.get("_session_namespaces", {}).get(eio_sid, ())
         if len(names) > 1 and len(self.rooms) <= _MOST_LOOKED_AT:
-            names = [name for name in self.rooms if name in names]
-        return [name for name in names if self.sid_from_eio_sid(eio_sid, name)]
+            names = [name for name in list(self.rooms) if name in names]
+        return [name for name in list(names) if self.sid_from_eio_sid(eio_sid, name)]
 
     def get_rooms(self, sid: Any, namespace: str) -> list[Any]:
         """The rooms of a client: its own first, then in the order in which it has entered them.
@@ -238,52 +297,92 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         self, sid: Any, namespace: str, room: Any, eio_sid: str | None = None
     ) -> None:
         """Mirrors: ``socketio.base_manager.BaseManager.basic_enter_room``."""
-        try:
-            super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
-        except KeyError:  # it is gone: no empty room is left of it
-            rooms = self.rooms[namespace]
-            if not rooms.get(room, True):
-                del rooms[room]
-            raise
-        if room is None:
-            sessions = self.__dict__.setdefault("_session_namespaces", {})
-            sessions.setdefault(eio_sid, {})[namespace] = None
-        elif room != sid:
-            table = self.__dict__.setdefault("_client_rooms", {})
-            table.setdefault(namespace, {}).setdefault(sid, {})[room] = None
+        with _tables:
+            try:
+                super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+            except KeyError:  # it is gone: no empty room is left of it
+                rooms = self.rooms[namespace]
+                if not rooms.get(room, True):
+                    del rooms[room]
+                raise
+            if room is None:
+                sessions = self.__dict__.setdefault("_session_namespaces", {})
+                sessions.setdefault(eio_sid, {})[namespace] = None
+            elif room != sid:
+                table = self.__dict__.setdefault("_client_rooms", {})
+                table.setdefault(namespace, {}).setdefault(sid, {})[room] = None
 
     def basic_leave_room(self, sid: Any, namespace: str, room: Any) -> None:
         """Mirrors: ``socketio.base_manager.BaseManager.basic_leave_room``."""
-        everybody = self.rooms.get(namespace, {}).get(None, {}) if room is None else {}
-        eio_sid = everybody.get(sid)
-        super().basic_leave_room(sid, namespace, room)
-        namespaces = self.__dict__.get("_session_namespaces", {}).get(eio_sid)
-        if namespaces is not None:
-            namespaces.pop(namespace, None)
-            if not namespaces:
-                del self.__dict__["_session_namespaces"][eio_sid]
-        rooms = self._rooms_of(namespace, sid)
-        if rooms is not None:
-            rooms.pop(room, None)
-            if not rooms:
-                table = self.__dict__["_client_rooms"]
-                del table[namespace][sid]
-                if not table[namespace]:
-                    del table[namespace]
+        with _tables:
+            everybody = self.rooms.get(namespace, {}).get(None, {}) if room is None else {}
+            eio_sid = everybody.get(sid)
+            super().basic_leave_room(sid, namespace, room)
+            namespaces = self.__dict__.get("_session_namespaces", {}).get(eio_sid)
+            if namespaces is not None:
+                namespaces.pop(namespace, None)
+                if not namespaces:
+                    del self.__dict__["_session_namespaces"][eio_sid]
+            rooms = self._rooms_of(namespace, sid)
+            if rooms is not None:
+                rooms.pop(room, None)
+                if not rooms:
+                    table = self.__dict__["_client_rooms"]
+                    del table[namespace][sid]
+                    if not table[namespace]:
+                        del table[namespace]
 
     def basic_disconnect(self, sid: Any, namespace: str, **kwargs: Any) -> None:
         """Mirrors: ``socketio.base_manager.BaseManager.basic_disconnect``."""
-        if namespace in self.rooms:
-            for room in [*(self._rooms_of(namespace, sid) or ()), sid, None]:
-                self.basic_leave_room(sid, namespace, room)
-        self._end_calls(sid)
-        self.callbacks.pop(sid, None)
-        for pending in (self.pending_connect, self.pending_disconnect):
-            waiting = pending.get(namespace)
-            if waiting is not None and sid in waiting:
-                waiting.remove(sid)
-                if not waiting:
-                    del pending[namespace]
+        with _tables:
+            if namespace in self.rooms:
+                for room in [*(self._rooms_of(namespace, sid) or ()), sid, None]:
+                    self.basic_leave_room(sid, namespace, room)
+            self._end_calls(sid)
+            self.callbacks.pop(sid, None)
+            for pending in (self.pending_connect, self.pending_disconnect):
+                waiting = pending.get(namespace)
+                if waiting is not None and sid in waiting:
+                    waiting.remove(sid)
+                    if not waiting:
+                        del pending[namespace]
+
+    async def pre_connect(self, eio_sid: str, namespace: str) -> Any:
+        """Mirrors: ``socketio.async_manager.AsyncManager.pre_connect``."""
+        with _tables:
+            return BaseManager.pre_connect(self, eio_sid, namespace)
+
+    async def connect(self, sid: Any, namespace: str) -> Any:
+        """Mirrors: ``socketio.async_manager.AsyncManager.connect``."""
+        if not self.is_pre_connected(sid, namespace):
+            sid = await self.pre_connect(sid, namespace)
+        with _tables:
+            return BaseManager.connect(self, sid, namespace)
+
+    def is_connected(self, sid: Any, namespace: str) -> bool:
+        """Mirrors: ``socketio.base_manager.BaseManager.is_connected``, in one look at each table:
+        another thread may take out what has just been found."""
+        if sid in self.pending_connect.get(namespace, ()):
+            return False
+        if sid in self.pending_disconnect.get(namespace, ()):
+            return False
+        return self._has_session(sid, namespace)
+
+    def is_pre_connected(self, sid: Any, namespace: str) -> bool:
+        """Mirrors: ``socketio.base_manager.BaseManager.is_pre_connected``, in the same way."""
+        is_pending = sid in self.pending_connect.get(namespace, ())
+        return is_pending and self._has_session(sid, namespace)
+
+    def _has_session(self, sid: Any, namespace: str) -> bool:
+        try:
+            return self.rooms[namespace][None][sid] is not None
+        except KeyError:
+            return False
+
+    def basic_close_room(self, room: Any, namespace: str) -> None:
+        """Mirrors: ``socketio.base_manager.BaseManager.basic_close_room``."""
+        with _tables:
+            super().basic_close_room(room, namespace)
 
 
 _emit = AsyncManager.emit

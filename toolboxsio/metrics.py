@@ -31,15 +31,14 @@ class Collector(_Collector):
     ``toolboxsio_event_seconds`` (a histogram, by ``namespace`` and ``event``: from reading an event
     to its answer), ``toolboxsio_event_failures_total``, ``toolboxsio_sessions`` (by ``path``),
     ``toolboxsio_accelerated`` (by ``what``: 1 when events or emits go through C) and, with an
-    ``AsyncRedisManager``, ``toolboxsio_redis_*``. Collects on the thread that asks: that of the
-    event loop.
+    ``AsyncRedisManager``, ``toolboxsio_redis_*``. May collect on any thread.
     """
 
     def __init__(self, sio: AsyncServer) -> None:
         self._sio = sio
 
     def describe(self) -> Iterator[Metric]:
-        """Return nothing: without an event loop there is nothing to tell yet."""
+        """Return nothing: all is told by :meth:`collect`."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:

@@ -60,7 +60,7 @@ _ENGINE_EMIT_METHODS = {
 }
 _MEMBER_METHODS = {"get_participants": BaseManager.get_participants}
 _MANAGER_METHODS = {
-    name: getattr(BaseManager, name) for name in ("sid_from_eio_sid", "is_connected")
+    name: getattr(AsyncManager, name) for name in ("sid_from_eio_sid", "is_connected")
 }
 _TRIGGER_EVENT = _UpstreamNamespace.trigger_event
 

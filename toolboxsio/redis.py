@@ -13,6 +13,7 @@ import itertools
 import json as _json
 import logging
 import re
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from socketio.async_pubsub_manager import AsyncPubSubManager as _PubSubManager
 from socketio.async_redis_manager import AsyncRedisManager as _UpstreamManager
 
 from . import json as _own_json
+from . import manager as _manager
 from ._calls import PendingCall, RemoteCall
 from ._load import core
 from ._redis_link import Link, hiredis, text_of
@@ -139,16 +141,17 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         ``{"connected": bool, "last_message_age": float | None, "dropped": int, "pending": int,
         "reconnects": int, "room_channels": bool}``: whether it is listened to (of a write-only
         manager: whether it can be published to), seconds since its last byte, messages that were
-        dropped or may not have arrived, bytes that wait, and whether room channels are in use.
+        dropped or may not have arrived, bytes that wait, and whether room channels are in use. On
+        any thread.
         """
         link = self._main_link()
         heard_at = link.heard_at if link is not None else None
-        age = link.loop.time() - heard_at if link is not None and heard_at is not None else None
+        age = time.monotonic() - heard_at if heard_at is not None else None
         return {
             "connected": link is not None and link.is_up,
             "last_message_age": age,
             "dropped": self.dropped,
-            "pending": self._publisher.pending_bytes if self._publisher is not None else 0,
+            "pending": sum(publisher.pending_bytes for publisher in self._all_publishers()),
             "reconnects": self.reconnects,
             "room_channels": self._uses_room_channels(),
         }
@@ -160,8 +163,13 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         :return: whether it has; False when it took too long, or when messages were dropped.
         """
         publisher = self._publisher
-        if publisher is None or publisher.loop is not asyncio.get_running_loop():
+        if self.server is None:
+            publisher = self._publishers.get(asyncio.get_running_loop())
+        if publisher is None:
             return True
+        if not publisher.is_here:
+            is_at_work = publisher.loop.is_running()
+            return bool(await publisher.posts.run(self.flush, timeout)) if is_at_work else True
         waiter: asyncio.Future[bool] = publisher.loop.create_future()
         publisher.mark(waiter)
         try:
@@ -172,10 +180,13 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
 
     async def close(self) -> None:
         """End the connections; what waits is sent before, when Redis is there."""
-        for link in (self._listener, self._publisher):
-            if link is not None and link.loop is asyncio.get_running_loop():
+        for link in (self._listener, *self._all_publishers()):
+            if link is not None and link.is_here:
                 await link.close()
+            elif link is not None and link.loop.is_running() and self.server is not None:
+                await link.posts.run(link.close)
         self._listener = self._publisher = None
+        self._publishers.pop(asyncio.get_running_loop(), None)
 
     # --- publishing ---
 
@@ -253,7 +264,7 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
 
     def _is_elsewhere(self, owner: Any) -> bool:
         """Whether callbacks are of a room, or of a client of another server."""
-        return not any(owner in rooms.get(None, ()) for rooms in self.rooms.values())
+        return not any(owner in rooms.get(None, ()) for rooms in list(self.rooms.values()))
 
     def _generate_ack_id(self, sid: Any, callback: Any) -> Any:
         """Mirrors: ``socketio.base_manager.BaseManager._generate_ack_id``.
@@ -261,17 +272,19 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         Of clients elsewhere, whose end is not known here, nothing is kept between two callbacks;
         an id is used once all the same.
         """
-        if sid not in self.callbacks and self._is_elsewhere(sid):
-            self.callbacks[sid] = {0: _IDS_ELSEWHERE}
-        return super()._generate_ack_id(sid, callback)
+        with _manager._tables:
+            if sid not in self.callbacks and self._is_elsewhere(sid):
+                self.callbacks[sid] = {0: _IDS_ELSEWHERE}
+            return super()._generate_ack_id(sid, callback)
 
     async def trigger_callback(self, sid: Any, id: Any, data: Any) -> None:
         """Mirrors: ``socketio.async_manager.AsyncManager.trigger_callback``."""
         try:
             await super().trigger_callback(sid, id, data)
         finally:
-            if len(self.callbacks.get(sid, ())) == 1 and self._is_elsewhere(sid):
-                del self.callbacks[sid]
+            with _manager._tables:
+                if len(self.callbacks.get(sid, ())) == 1 and self._is_elsewhere(sid):
+                    del self.callbacks[sid]
 
     async def _emit_here(
         self,
@@ -376,17 +389,43 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         publisher = self._publisher_here()
         size = sum(map(len, message))
         head = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n" % (len(channel), channel, size)
+        parts, size = (head, *message, b"\r\n"), len(head) + size + 2
         waiter = publisher.loop.create_future() if self.server is None else None
-        publisher.put((head, *message, b"\r\n"), len(head) + size + 2, waiter)
+        if publisher.is_here:
+            publisher.put(parts, size, waiter)
+        elif not publisher.posts.post(publisher.put, parts, size):
+            self.dropped += 1
         return publisher, waiter
 
-    def _publisher_here(self) -> Publisher:
-        """That of this event loop."""
-        publisher, loop = self._publisher, asyncio.get_running_loop()
-        if publisher is None or publisher.loop is not loop:
-            if publisher is not None:
-                publisher.abandon()
+    # Kept aside, as the counts.
+    @functools.cached_property
+    def _publishers(self) -> dict[Any, Publisher]:
+        """Without a server: that of each event loop, which waits for what it has emitted."""
+        return {}
+
+    def _all_publishers(self) -> list[Publisher]:
+        publisher = self._publisher
+        others = [other for other in list(self._publishers.values()) if other is not publisher]
+        return others if publisher is None else [publisher, *others]
+
+    def _publisher_here(self, is_home: bool = False) -> Publisher:
+        """What publishes for this event loop: a server has one, on the loop that listens.
+
+        :param is_home: that is this one.
+        """
+        loop = asyncio.get_running_loop()
+        publisher = self._publisher
+        if self.server is None:
+            publisher = self._publishers.get(loop)
+        if publisher is not None and publisher.loop is not loop:
+            if publisher.loop.is_running() and not is_home:
+                return publisher
+            publisher.abandon()
+            publisher = None
+        if publisher is None:
             publisher = self._publisher = Publisher(self, loop)
+            if self.server is None:
+                self._publishers[loop] = publisher
         return publisher
 
     async def _publish(self, data: dict[str, Any]) -> None:
@@ -430,9 +469,20 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
             return
         self._listener = Listener(self, asyncio.get_running_loop())
         if cls._publish is _publish and "_publish" not in own:
-            self._publisher_here().begin()
+            self._publisher_here(is_home=True).begin()
         with contextlib.suppress(asyncio.CancelledError):
             await self._listener.run()
+
+    def _listen_elsewhere(self, ended: Listener) -> None:
+        """An event loop listens no more: another one on which there are clients does."""
+        root = getattr(self.server, "_hub", None)
+        for hub in root.hubs() if root is not None else ():
+            if hub.loop is not ended.loop and hub.loop.is_running() and not hub.stopping:
+                hub.posts.post(self._listen_here)
+                break
+
+    def _listen_here(self) -> None:
+        self.thread = self.server.start_background_task(self._thread)
 
     def _main_link(self) -> Link | None:
         return self._publisher if self.write_only else self._listener
@@ -615,8 +665,8 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
             return []
         return [
             self._channel_of(namespace, room)
-            for namespace, rooms in self.rooms.items()
-            for room in rooms
+            for namespace, rooms in list(self.rooms.items())
+            for room in list(rooms)
             if _has_channel(room)
         ]
 

@@ -21,6 +21,7 @@ from socketio.server import Server
 
 from ._adopt import adopt_manager
 from ._calls import PendingCall
+from ._hubs import HubServer
 from ._joining import JoiningServer
 from ._load import core
 from ._server_stop import STOP_SECONDS
@@ -95,7 +96,7 @@ def _refuse_packet(packet: Any, max_attachments: int) -> None:
         raise PacketError("an acknowledgement must be an array")
 
 
-class AsyncServer(JoiningServer):
+class AsyncServer(HubServer, JoiningServer):
     """A ``socketio.AsyncServer`` whose packets are encoded and decoded in C.
 
     Takes every option of python-socketio, and:
@@ -154,7 +155,6 @@ class AsyncServer(JoiningServer):
     shutdown_timeout: float = STOP_SECONDS
     slow_client: SlowClient = "disconnect"
     strict = False
-    _hub: Any = None
 
     def __init__(
         self,
@@ -347,12 +347,12 @@ class AsyncServer(JoiningServer):
                 del tables[owner][id]
                 gone.add((owner, id))
             if list(tables[owner]) == [0] and not any(
-                owner in rooms.get(None, ()) for rooms in self.manager.rooms.values()
+                owner in rooms.get(None, ()) for rooms in list(self.manager.rooms.values())
             ):  # a client of another server
                 del tables[owner]
         # Pub/sub managers: what a client here answers to. (host_id, room, namespace, id)
         host = getattr(self.manager, "host_id", None)
-        for table in tables.values():
+        for table in list(tables.values()):
             for id, found in list(table.items()):
                 args = found.args if isinstance(found, functools.partial) else ()
                 if len(args) == 4 and args[0] == host and (args[1], args[3]) in gone:
@@ -398,7 +398,7 @@ class AsyncServer(JoiningServer):
     def _let_go_of(self, sid: str) -> bool:
         """End the session of a client that acknowledges nothing; False when it is not here."""
         text = f"more than {self.max_pending_acks} acknowledgements are awaited"
-        for name, rooms in self.manager.rooms.items():
+        for name, rooms in list(self.manager.rooms.items()):
             if sid in rooms.get(None, ()):
                 eio_sid = self.manager.eio_sid_from_sid(sid, name)
                 socket = self.eio.sockets.get(eio_sid)
@@ -437,20 +437,21 @@ class AsyncServer(JoiningServer):
 
         What clients made up is counted with the catch-all that has handled it, or not at all.
         """
-        if self._hub is None:
+        hub = self._emit_hub()
+        if hub is None:
             return
         for ns in (namespace, "*"):
             handlers = self.handlers.get(ns, ())
             if event in handlers or "*" in handlers:
                 name = event if event in handlers else "*"
-                self._hub.count_event(ns, name, seconds, has_failed)
+                hub.count_event(ns, name, seconds, has_failed)
                 return
         for ns in (namespace, "*"):
             handler = self.namespace_handlers.get(ns)
             if handler is not None:  # looked at without running its code
                 is_known = inspect.getattr_static(handler, f"on_{event}", None) is not None
                 if is_known or hasattr(type(handler), "__getattr__"):
-                    self._hub.count_event(ns, event if is_known else "*", seconds, has_failed)
+                    hub.count_event(ns, event if is_known else "*", seconds, has_failed)
                 return
 
     async def _acknowledge(self, eio_sid: str, namespace: str, id: int, answer: Any) -> None:
@@ -489,7 +490,7 @@ class AsyncServer(JoiningServer):
         conn = getattr(socket, "conn", None)
         if conn is None:
             return {"path": "upstream", "fast": False, "reasons": ["the session is upstream's"]}
-        reasons = list(self.eio.hub().reasons)
+        reasons, _ = self._why_not_fast()
         if not conn.stock:
             reasons.append("a method of the session's socket was replaced")
         if conn.path == "polling":
@@ -512,7 +513,9 @@ class AsyncServer(JoiningServer):
         decision = self.slow_client
         if callable(decision):
             manager = self.manager
-            sids = {name: manager.sid_from_eio_sid(socket.sid, name) for name in manager.rooms}
+            sids = {
+                name: manager.sid_from_eio_sid(socket.sid, name) for name in list(manager.rooms)
+            }
             try:
                 decision = decision({name: sid for name, sid in sids.items() if sid}, waiting)
                 if decision not in _SLOW_CLIENT:
@@ -528,11 +531,6 @@ class AsyncServer(JoiningServer):
             text = f"{socket.sid}: Client is slow, {waiting} bytes wait for it"
             self.eio._log_error_once(text, "slow")
 
-    def _emit_hub(self) -> Any:
-        """What emits from C on this event loop; None: nothing does."""
-        is_ours = core is not None and isinstance(self.eio, EngineServer)
-        return self.eio.hub() if is_ours else None
-
     def status(self) -> dict[str, Any]:
         """Tell how the server is doing.
 
@@ -542,10 +540,9 @@ class AsyncServer(JoiningServer):
         lists of texts, empty when they do); what was handled since the start, by event (one of
         another namespace than ``/`` as ``"/namespace event"``, of a catch-all as ``*``): ``count``,
         ``failed``, and ``p50`` and ``p99`` of the milliseconds from reading to answer; what
-        ``AsyncRedisManager.status()`` says. Called on the event loop.
+        ``AsyncRedisManager.status()`` says. On any thread, also before there is an event loop.
         """
-        hub = self._emit_hub()
-        why = ["the extension is missing or the Engine.IO server is the application's"]
+        events, emits = self._why_not_fast()
         manager, sockets = self.manager, self.eio.sockets
         conns = [getattr(socket, "conn", None) for socket in list(sockets.values())]
         paths = Counter("upstream" if conn is None else str(conn.path) for conn in conns)
@@ -553,8 +550,8 @@ class AsyncServer(JoiningServer):
             "sessions": len(sockets),
             "acceleration": {
                 "paths": dict(paths),
-                "events": why if hub is None else list(hub.reasons),
-                "emits": why if hub is None else list(hub.emit_reasons),
+                "events": events,
+                "emits": emits,
             },
             "events": {
                 name if ns == "/" else f"{ns} {name}": {
@@ -607,31 +604,6 @@ class AsyncServer(JoiningServer):
         from .plan import sends_at_once
 
         return sends_at_once(self)
-
-    def _make_hub(self, loop: Any) -> Any:
-        """What the connections of an event loop share."""
-        eio = self.eio
-        limits = {
-            "ping_interval": eio.ping_interval,
-            "ping_timeout": eio.ping_timeout if eio.start_service_task else 0,
-            "connect_timeout": self.connect_timeout,
-            "message_timeout": self.message_timeout,
-            "leave_timeout": eio.ping_interval + eio.ping_timeout,
-            "close_timeout": CLOSE_SECONDS,
-            "max_size": eio.max_http_buffer_size,
-            "max_backlog": self.max_backlog,
-            "max_running": self.max_running_handlers,
-            "max_running_bytes": self.max_running_bytes,
-            "compression_threshold": eio.compression_threshold,
-            "keeps_slow": self.slow_client != "disconnect",
-            "max_fragments": self.max_fragments,
-            "max_control": self.max_control_frames,
-        }
-        from .plan import make_plan  # which needs this class
-
-        assert core is not None
-        self._hub = core.Hub(loop, functools.partial(make_plan, self), limits)
-        return self._hub
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         """Dispatch a message of a client.
@@ -779,9 +751,6 @@ if core is None:  # plain python-socketio
 
 #: Seconds for what was published, when the server is shut down.
 FLUSH_SECONDS = 1
-
-#: Seconds that a client has to answer a CLOSE frame.
-CLOSE_SECONDS = 10
 
 
 def join_halves(sio: Any) -> None:

@@ -16,7 +16,7 @@ def status(sio: AsyncServer, path: str = SIO_PATH) -> dict[str, Any]:
 
     ``{"status": "ok", "connected": int, "acks_enabled": True, "path": str, "acceleration": {...},
     "events": {...}, "redis": {...} | None}``: ``connected`` are the clients in the namespace ``/``
-    of this process, the rest is of :meth:`toolboxsio.AsyncServer.status`. Called on the event loop.
+    of this process, the rest is of :meth:`toolboxsio.AsyncServer.status`. On any thread.
     """
     told = sio.status()
     del told["sessions"]

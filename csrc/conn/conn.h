@@ -2,12 +2,15 @@
  *
  * A Hub belongs to one server on one event loop and owns what its connections share: the plan (which
  * steps of python-socketio may be done here), the read buffer, the lists of deadlines, the list of
- * connections with output. A Connection is the C half of one Engine.IO session. A Call is a coroutine:
- * one handler at work, or one packet that Python handles.
+ * connections with output. A server has a root hub, without a loop and without connections, which owns
+ * the others and counts their events; emits on a loop on which the server has no clients are the root's.
+ * A Connection is the C half of one Engine.IO session. A Call is a coroutine: one handler at work, or one
+ * packet that Python handles.
  * Ownership: a Connection owns its Hub, a Call its Connection; the list of those with output and the
  * queue of those that wait for a turn own them, the lists of deadlines do not, and a Connection leaves
- * them when it is over. Threads: all of it runs on
- * the thread of the event loop. Escapes: handlers are called by call_type.c and eager.c; an application's
+ * them when it is over. Threads: a hub and its connections are used on the thread of their event loop
+ * alone, but for what only reads; the root on any: what may run Python may let another thread run.
+ * Escapes: handlers are called by call_type.c and eager.c; an application's
  * JSON, json_default and keys wherever data is read, written or compared; the event loop, the transport
  * and toolboxsio's own Python anywhere. Until Python 3.11 what allocates may collect, and so escapes too.
  * A Connection that is entered again while it reads keeps the bytes (`held`) until it is through.
@@ -97,9 +100,12 @@ typedef struct {
 
 typedef struct TbxConnObject TbxConnObject;
 
-typedef struct {
+typedef struct TbxHubObject {
     PyObject_HEAD TbxState *state; /* borrowed from the module, which the type keeps */
-    PyObject *loop;                /* owned */
+    struct TbxHubObject *root;     /* owned; NULL: it is the root */
+    struct TbxHubObject *next_hub; /* owned: the next of the server's; the root owns the first */
+    PyObject *loop;                /* owned; None: it is the root */
+    PyObject *posts;               /* owned, or NULL: calls of other threads, which Python keeps */
     PyObject *loop_dict;           /* owned; NULL: tasks are started by the loop */
     PyObject *call_soon;           /* owned: the loop's */
     PyObject *catcher;             /* owned: what stands for it while a task is made */
@@ -142,7 +148,7 @@ typedef struct {
     Py_ssize_t compression_threshold;
     Py_ssize_t n_connections;
     size_t n_emits, emitted; /* emits, and bytes put by them, since the loop has turned */
-    tbx_event_stats events;
+    tbx_event_stats events;  /* of the root alone */
 } TbxHubObject;
 
 struct TbxConnObject {
@@ -262,12 +268,14 @@ void tbx_plan_clear(tbx_plan *plan);
  * loop. */
 void tbx_hub_schedule_flush(TbxHubObject *hub);
 
-/* Whether the exception that is set says that the event loop is closed. */
+/* Whether the exception that is set says that the event loop is closed, or has lost its attributes since
+ * it is being collected. */
 static inline bool
 tbx_is_loop_closed(void)
 {
-    return PyErr_ExceptionMatches(PyExc_RuntimeError) &&
-           !PyErr_ExceptionMatches(PyExc_RecursionError);
+    return PyErr_ExceptionMatches(PyExc_AttributeError) ||
+           (PyErr_ExceptionMatches(PyExc_RuntimeError) &&
+            !PyErr_ExceptionMatches(PyExc_RecursionError));
 }
 
 void tbx_hub_flush(TbxHubObject *hub);
@@ -288,6 +296,28 @@ int tbx_hub_pump(TbxHubObject *hub);
 void tbx_hub_drop_turns(TbxHubObject *hub);
 /* ASGI: lets Python send what waits for these sockets, a list. Escapes. */
 void tbx_hub_drain(TbxHubObject *hub, PyObject *sockets);
+
+/* ---- hubs.c ---- */
+
+static inline TbxHubObject *
+tbx_hub_root(TbxHubObject *hub)
+{
+    return hub->root != NULL ? hub->root : hub;
+}
+
+/* That of the server's hubs which belongs to the running event loop, else the root. New reference. */
+TbxHubObject *tbx_hub_here(TbxHubObject *hub);
+/* Makes it one of the root's. */
+void tbx_hub_join(TbxHubObject *root, TbxHubObject *hub);
+/* A list of the server's hubs, without the root; or NULL. */
+PyObject *tbx_hub_list(TbxHubObject *hub);
+/* The root owns another hub no more: its loop is closed. */
+void tbx_hub_part(TbxHubObject *hub, TbxHubObject *other);
+/* The hub of a connection that is another event loop's, or None: it may be used on this one, as one may
+ * that polls and whose loop is closed. New reference; NULL with an exception. Escapes. */
+PyObject *tbx_conn_elsewhere(TbxConnObject *conn);
+/* Gives a connection that polls to another hub, with its deadlines. 0 or -1 with an exception. */
+int tbx_hub_take(TbxHubObject *hub, TbxConnObject *conn);
 
 /* ---- deadlines.c ---- */
 
@@ -432,8 +462,13 @@ size_t tbx_packet_finish(uint8_t *gap, char type, Py_ssize_t n_attachments);
 PyObject *tbx_hub_emit(TbxHubObject *hub, PyObject *const *args);
 
 /* The same for AsyncServer.emit: args are event, data, to, room, skip_sid, namespace (None: "/") and
- * volatile. NotImplemented, too, when the manager has to see it, or on another event loop. */
+ * volatile. NotImplemented, too, when the manager has to see it. */
 PyObject *tbx_hub_emit_directly(TbxHubObject *hub, PyObject *const *args);
+
+/* Sends an encoded packet, a list of its text and its attachments, to recipients, a list of (sid, eio_sid):
+ * as tbx_hub_emit. On the hub's event loop. */
+PyObject *tbx_hub_send_parts(TbxHubObject *hub, PyObject *recipients, PyObject *parts,
+                             bool is_volatile);
 
 /* JSON that is there already: a string, and the elements of an array without its brackets. Borrowed. */
 typedef struct {

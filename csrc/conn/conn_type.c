@@ -465,6 +465,18 @@ conn_get_path(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+conn_get_hub(PyObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(CONN(self)->hub);
+}
+
+static PyObject *
+conn_get_elsewhere(PyObject *self, void *Py_UNUSED(closure))
+{
+    return tbx_conn_elsewhere(CONN(self));
+}
+
+static PyObject *
 conn_get_backlog(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromSsize_t(tbx_conn_backlog(CONN(self)));
@@ -686,6 +698,9 @@ static PyMethodDef conn_methods[] = {
 
 static PyGetSetDef conn_getset[] = {
     {"path", conn_get_path, NULL, "'polling', 'asgi', 'direct' or 'over'.", NULL},
+    {"hub", conn_get_hub, NULL, "That of its event loop.", NULL},
+    {"elsewhere", conn_get_elsewhere, NULL,
+     "Its hub when it may not be used on the running event loop, else None.", NULL},
     {"backlog", conn_get_backlog, NULL, "Bytes that wait for the client.", NULL},
     {"draining", conn_get_draining, NULL, "Whether a message is being sent (ASGI).", NULL},
     {"is_behind", conn_get_is_behind, NULL,

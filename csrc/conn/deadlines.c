@@ -63,7 +63,10 @@ arm(TbxHubObject *hub, const tbx_deadline *node)
     }
     hub->timer_due = timer != NULL ? due : NEVER;
     Py_XSETREF(hub->timer, timer); /* one set meanwhile, by what was collected: it fires, too */
-    if (PyErr_Occurred()) {        /* the loop is closed */
+    if (PyErr_Occurred() && tbx_is_loop_closed()) {
+        PyErr_Clear();
+    }
+    else if (PyErr_Occurred()) {
         PyErr_WriteUnraisable(hub->loop);
     }
 }

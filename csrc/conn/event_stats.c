@@ -1,6 +1,6 @@
 /* event_stats.c: how often each event was handled, and how long that took (contract in conn.h).
  *
- * Owns, for a hub, one entry for each event that has a handler, and a dict of dicts, namespace -> event ->
+ * Owns, for the hubs of a server, one entry for each event that has a handler, and a dict of dicts, namespace -> event ->
  * the entry's number, which is never taken back. At most TBX_EVENTS_MAX: what comes later is counted in
  * the first entry, under "*". An entry is 3.7 KB.
  */
@@ -62,7 +62,11 @@ add(tbx_event_stats *stats, PyObject *ns, PyObject *event)
     if (events == NULL) {
         return -1;
     }
-    Py_ssize_t index = -1;
+    Py_ssize_t index = look_up(stats, ns, event); /* it may have been added meanwhile */
+    if (index != -1) {
+        Py_DECREF(events);
+        return index < 0 ? -1 : index;
+    }
     PyObject *number = PyLong_FromSsize_t(stats->n);
     if (number != NULL && PyDict_SetItem(events, event, number) == 0) {
         index = append(stats, ns, event);
@@ -82,7 +86,7 @@ add(tbx_event_stats *stats, PyObject *ns, PyObject *event)
 Py_ssize_t
 tbx_event_find(TbxHubObject *hub, PyObject *ns, PyObject *event)
 {
-    tbx_event_stats *stats = &hub->events;
+    tbx_event_stats *stats = &tbx_hub_root(hub)->events;
     if (stats->numbers == NULL || !PyUnicode_CheckExact(ns) || !PyUnicode_CheckExact(event)) {
         return -1;
     }
@@ -111,10 +115,11 @@ tbx_event_find(TbxHubObject *hub, PyObject *ns, PyObject *event)
 void
 tbx_event_count(TbxHubObject *hub, Py_ssize_t index, uint64_t ns, bool has_failed)
 {
-    if (index < 0 || index >= hub->events.n) {
+    tbx_event_stats *stats = &tbx_hub_root(hub)->events;
+    if (index < 0 || index >= stats->n) {
         return;
     }
-    tbx_event_entry *entry = hub->events.entries[index];
+    tbx_event_entry *entry = stats->entries[index];
     tbx_histogram_add(&entry->durations, ns);
     entry->n_failed += has_failed;
 }
@@ -176,10 +181,11 @@ tbx_event_list(TbxHubObject *hub, PyObject *bounds)
             return NULL;
         }
     }
+    tbx_event_stats *stats = &tbx_hub_root(hub)->events;
     PyObject *list = PyList_New(0);
     /* entries are only ever added, and do not move */
-    for (Py_ssize_t i = 0; list != NULL && i < hub->events.n; i++) {
-        tbx_event_entry *entry = hub->events.entries[i];
+    for (Py_ssize_t i = 0; list != NULL && i < stats->n; i++) {
+        tbx_event_entry *entry = stats->entries[i];
         PyObject *described =
             entry->durations.count > 0 ? describe(entry, numbers, n) : Py_NewRef(Py_None);
         if (described == NULL || (described != Py_None && PyList_Append(list, described) < 0)) {

@@ -503,20 +503,12 @@ tbx_hub_emit(TbxHubObject *hub, PyObject *const *args)
     if (is_volatile < 0) {
         return NULL;
     }
+    hub = tbx_hub_here(hub);
     emission e = {
         .hub = hub, .ns = args[2], .skip = args[4], .new_id = args[5], .is_volatile = is_volatile};
-    return emit_to(&e, args[3], NULL, args[0], args[1]);
-}
-
-/* Whether the caller runs on the hub's event loop. */
-static bool
-is_on_loop(TbxHubObject *hub)
-{
-    PyObject *loop = PyObject_CallNoArgs(hub->state->get_running_loop);
-    PyErr_Clear();
-    bool is_ours = loop != NULL && loop == hub->loop;
-    Py_XDECREF(loop);
-    return is_ours;
+    PyObject *result = emit_to(&e, args[3], NULL, args[0], args[1]);
+    Py_DECREF(hub);
+    return result;
 }
 
 PyObject *
@@ -527,16 +519,72 @@ tbx_hub_emit_directly(TbxHubObject *hub, PyObject *const *args)
     bool is_plain = (room == Py_None || PyUnicode_CheckExact(room)) && PyUnicode_CheckExact(ns);
     bool is_named = is_plain && (room == Py_None || PyUnicode_GET_LENGTH(room) > 0) &&
                     PyUnicode_GET_LENGTH(ns) > 0;
-    if (!is_named || !PyBool_Check(args[6]) || !tbx_hub_sends(hub) || !hub->plan.manager_emits ||
-        !is_on_loop(hub)) {
+    if (!is_named || !PyBool_Check(args[6])) {
         Py_RETURN_NOTIMPLEMENTED;
     }
-    emission e = {.hub = hub,
-                  .ns = ns,
-                  .skip = args[4],
-                  .new_id = Py_None,
-                  .is_volatile = args[6] == Py_True};
-    return emit_to(&e, room, NULL, args[0], args[1]);
+    PyObject *result = Py_NotImplemented;
+    hub = tbx_hub_here(hub);
+    if (tbx_hub_sends(hub) && hub->plan.manager_emits) {
+        emission e = {.hub = hub,
+                      .ns = ns,
+                      .skip = args[4],
+                      .new_id = Py_None,
+                      .is_volatile = args[6] == Py_True};
+        result = emit_to(&e, room, NULL, args[0], args[1]);
+    }
+    else {
+        Py_INCREF(result);
+    }
+    Py_DECREF(hub);
+    return result;
+}
+
+/* Serves the recipients of a list. 0 or -1. Escapes. */
+static int
+deliver_each(emission *e, PyObject *recipients)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(recipients); i++) {
+        PyObject *pair = Py_NewRef(PyList_GET_ITEM(recipients, i));
+        recipient to;
+        int status = PyArg_ParseTuple(pair, "OO:recipient", &to.sid, &to.eio_sid) ? 0 : -1;
+        if (status == 0) {
+            status = deliver(e, &to);
+        }
+        Py_DECREF(pair);
+        if (status < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+PyObject *
+tbx_hub_send_parts(TbxHubObject *hub, PyObject *recipients, PyObject *parts, bool is_volatile)
+{
+    if (!tbx_hub_sends(hub)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    if (PyList_GET_SIZE(parts) == 0 || !PyUnicode_Check(PyList_GET_ITEM(parts, 0))) {
+        PyErr_SetString(PyExc_TypeError, "a packet begins with its text");
+        return NULL;
+    }
+    tbx_buf buf;
+    tbx_buf_init(&buf);
+    emission e = {.hub = hub, .new_id = Py_None, .is_volatile = is_volatile, .text = &buf};
+    PyObject *text = PyUnicode_AsEncodedString(PyList_GET_ITEM(parts, 0), "utf-8", "surrogatepass");
+    PyObject *result = NULL;
+    if (text != NULL && (e.parts = PyList_GetSlice(parts, 1, PY_SSIZE_T_MAX)) != NULL) {
+        if (tbx_buf_put_byte(&buf, '4') < 0 ||
+            tbx_buf_put(&buf, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text)) < 0) {
+            PyErr_NoMemory();
+        }
+        else if (deliver_each(&e, recipients) == 0) {
+            result = outcome(&e);
+        }
+    }
+    Py_XDECREF(text);
+    emission_free(&e);
+    return result;
 }
 
 PyObject *

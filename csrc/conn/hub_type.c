@@ -7,6 +7,8 @@
 
 #include <stddef.h>
 
+#include <structmember.h>
+
 static PyObject *
 hub_meth_flush(PyObject *self, PyObject *Py_UNUSED(none))
 {
@@ -86,10 +88,10 @@ read_limits(TbxHubObject *hub, PyObject *limits)
 static PyObject *
 hub_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"loop", "make_plan", "limits", NULL};
-    PyObject *loop, *make_plan, *limits;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!:Hub", names, &loop, &make_plan,
-                                     &PyDict_Type, &limits)) {
+    static char *names[] = {"loop", "make_plan", "limits", "root", NULL};
+    PyObject *loop, *make_plan, *limits, *root = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|O!:Hub", names, &loop, &make_plan,
+                                     &PyDict_Type, &limits, type, &root)) {
         return NULL;
     }
     TbxHubObject *hub = (TbxHubObject *)type->tp_alloc(type, 0);
@@ -111,6 +113,9 @@ hub_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         tbx_task_init(hub) < 0) {
         Py_DECREF(hub);
         return NULL;
+    }
+    if (root != NULL) {
+        tbx_hub_join((TbxHubObject *)root, hub);
     }
     return (PyObject *)hub;
 }
@@ -213,7 +218,22 @@ hub_meth_emit_encoded(PyObject *self, PyObject *args)
     text.event_len = (size_t)event_len;
     text.args++; /* between the brackets */
     text.args_len = (size_t)args_len - 2;
-    return tbx_hub_emit_text((TbxHubObject *)self, &text, ns, room, skip, is_volatile != 0);
+    TbxHubObject *here = tbx_hub_here((TbxHubObject *)self);
+    PyObject *result = tbx_hub_emit_text(here, &text, ns, room, skip, is_volatile != 0);
+    Py_DECREF(here);
+    return result;
+}
+
+static PyObject *
+hub_meth_send_parts(PyObject *self, PyObject *args)
+{
+    PyObject *recipients, *parts;
+    int is_volatile;
+    if (!PyArg_ParseTuple(args, "O!O!p:send_parts", &PyList_Type, &recipients, &PyList_Type, &parts,
+                          &is_volatile)) {
+        return NULL;
+    }
+    return tbx_hub_send_parts((TbxHubObject *)self, recipients, parts, is_volatile != 0);
 }
 
 static PyObject *
@@ -331,6 +351,52 @@ hub_meth_tasks(PyObject *self, PyObject *Py_UNUSED(none))
 }
 
 static PyObject *
+hub_meth_here(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    TbxHubObject *here = tbx_hub_here((TbxHubObject *)self);
+    if (here->root == NULL) {
+        Py_DECREF(here);
+        Py_RETURN_NONE;
+    }
+    return (PyObject *)here;
+}
+
+static PyObject *
+hub_meth_hubs(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    return tbx_hub_list((TbxHubObject *)self);
+}
+
+static PyObject *
+hub_meth_part(PyObject *self, PyObject *other)
+{
+    if (!Py_IS_TYPE(other, Py_TYPE(self))) {
+        PyErr_SetString(PyExc_TypeError, "a hub is needed");
+        return NULL;
+    }
+    tbx_hub_part((TbxHubObject *)self, (TbxHubObject *)other);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+hub_meth_take(PyObject *self, PyObject *conn)
+{
+    TbxHubObject *hub = (TbxHubObject *)self;
+    if (!Py_IS_TYPE(conn, (PyTypeObject *)hub->state->ConnectionType)) {
+        PyErr_SetString(PyExc_TypeError, "a connection is needed");
+        return NULL;
+    }
+    return tbx_hub_take(hub, (TbxConnObject *)conn) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+hub_get_loop(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *loop = ((TbxHubObject *)self)->loop;
+    return Py_NewRef(loop != NULL ? loop : Py_None);
+}
+
+static PyObject *
 hub_get_stopping(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(((TbxHubObject *)self)->stopping);
@@ -343,7 +409,11 @@ hub_set_stopping(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
     if (is_stopping < 0) {
         return -1;
     }
-    ((TbxHubObject *)self)->stopping = is_stopping;
+    TbxHubObject *hub = (TbxHubObject *)self;
+    hub->stopping = is_stopping;
+    for (TbxHubObject *one = hub->root == NULL ? hub->next_hub : NULL; one; one = one->next_hub) {
+        one->stopping = is_stopping;
+    }
     return 0;
 }
 
@@ -393,7 +463,12 @@ hub_get_emit_reasons(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *
 hub_get_n_connections(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyLong_FromSsize_t(((TbxHubObject *)self)->n_connections);
+    TbxHubObject *hub = (TbxHubObject *)self;
+    Py_ssize_t n = hub->n_connections;
+    for (TbxHubObject *one = hub->root == NULL ? hub->next_hub : NULL; one; one = one->next_hub) {
+        n += one->n_connections;
+    }
+    return PyLong_FromSsize_t(n);
 }
 
 static int
@@ -401,7 +476,10 @@ hub_tp_traverse(PyObject *self, visitproc visit, void *arg)
 {
     TbxHubObject *hub = (TbxHubObject *)self;
     Py_VISIT(Py_TYPE(self));
+    Py_VISIT(hub->root);
+    Py_VISIT(hub->next_hub);
     Py_VISIT(hub->loop);
+    Py_VISIT(hub->posts);
     Py_VISIT(hub->loop_dict);
     Py_VISIT(hub->call_soon);
     Py_VISIT(hub->catcher);
@@ -450,7 +528,9 @@ static int
 hub_tp_clear(PyObject *self)
 {
     TbxHubObject *hub = (TbxHubObject *)self;
+    Py_CLEAR(hub->next_hub); /* the root is needed to the end */
     Py_CLEAR(hub->loop);
+    Py_CLEAR(hub->posts);
     Py_CLEAR(hub->loop_dict);
     Py_CLEAR(hub->call_soon);
     Py_CLEAR(hub->catcher);
@@ -483,6 +563,7 @@ hub_tp_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     hub_tp_clear(self);
     tbx_event_stats_free(&((TbxHubObject *)self)->events);
+    Py_CLEAR(((TbxHubObject *)self)->root);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -503,6 +584,9 @@ static PyMethodDef hub_methods[] = {
     {"emit_encoded", hub_meth_emit_encoded, METH_VARARGS,
      "emit_encoded($self, event, args, namespace, room, skip_sid, is_volatile, /)\n--\n\n"
      "The same for what encode_event() gave; without callbacks."},
+    {"send_parts", hub_meth_send_parts, METH_VARARGS,
+     "send_parts($self, recipients, parts, is_volatile, /)\n--\n\n"
+     "The same for an encoded packet and its recipients, a list of (sid, eio_sid)."},
     {"deliver", (PyCFunction)(void (*)(void))hub_meth_deliver, METH_FASTCALL,
      "deliver($self, payload, host_id, /)\n--\n\n"
      "Emit what another server has published: as emit(), but False when all of it is Python's."},
@@ -518,6 +602,14 @@ static PyMethodDef hub_methods[] = {
      "(namespace, event, count, failed, sum, p50, p99, longest, counts up to each of the bounds)."},
     {"tasks", hub_meth_tasks, METH_NOARGS,
      "tasks($self, /)\n--\n\nA list of the tasks of connections that are not through."},
+    {"here", hub_meth_here, METH_NOARGS,
+     "here($self, /)\n--\n\nThe server's hub of the running event loop, or None."},
+    {"hubs", hub_meth_hubs, METH_NOARGS,
+     "hubs($self, /)\n--\n\nA list of the server's hubs, one for each event loop."},
+    {"part", hub_meth_part, METH_O,
+     "part($self, hub, /)\n--\n\nLet go of a hub whose event loop is closed."},
+    {"take", hub_meth_take, METH_O,
+     "take($self, connection, /)\n--\n\nTake a connection that polls over from another hub."},
     {"rest", hub_meth_rest, METH_NOARGS,
      "rest($self, /)\n--\n\nCancel the timer when nothing is due any more."},
     {"_flush", hub_meth_flush, METH_NOARGS, NULL},
@@ -529,26 +621,36 @@ static PyMethodDef hub_methods[] = {
 };
 
 static PyGetSetDef hub_getset[] = {
+    {"loop", hub_get_loop, NULL, "Its event loop; None: it is the root.", NULL},
     {"is_fast", hub_get_is_fast, NULL, "Whether events are dispatched in C.", NULL},
     {"reasons", hub_get_reasons, NULL, "Why they are not: a tuple of texts.", NULL},
     {"emit_reasons", hub_get_emit_reasons, NULL, "Why emits do not leave from C: a tuple of texts.",
      NULL},
-    {"stopping", hub_get_stopping, hub_set_stopping, "Whether events are dropped.", NULL},
+    {"stopping", hub_get_stopping, hub_set_stopping,
+     "Whether events are dropped; the root's is set for all.", NULL},
     {"slice_seconds", hub_get_slice, hub_set_slice,
      "What one connection may take of the event loop before others have their turn.", NULL},
-    {"n_connections", hub_get_n_connections, NULL, "Sessions that exist.", NULL},
+    {"n_connections", hub_get_n_connections, NULL, "Sessions that exist; the root's: of all.",
+     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static PyMemberDef hub_members[] = {
+    {"posts", T_OBJECT, offsetof(TbxHubObject, posts), 0, "Calls of other threads."},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyType_Slot hub_slots[] = {
-    {Py_tp_doc, (void *)"Hub(loop, make_plan, limits)\n--\n\n"
-                        "What the connections of one server on one event loop share."},
+    {Py_tp_doc, (void *)"Hub(loop, make_plan, limits, root=None)\n--\n\n"
+                        "What the connections of one server on one event loop share; without a\n"
+                        "loop: the root, which owns the others and counts their events."},
     {Py_tp_new, (void *)hub_tp_new},
     {Py_tp_dealloc, (void *)hub_tp_dealloc},
     {Py_tp_traverse, (void *)hub_tp_traverse},
     {Py_tp_clear, (void *)hub_tp_clear},
     {Py_tp_methods, hub_methods},
     {Py_tp_getset, hub_getset},
+    {Py_tp_members, hub_members},
     {0, NULL},
 };
 

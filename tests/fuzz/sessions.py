@@ -388,7 +388,7 @@ class World:
 
         :param may_count: look at the hub's number of connections, which takes twice as long.
         """
-        hub = self.sio.eio._hub if may_count else None
+        hub = self.sio._hub if may_count else None
         for kept in (self.clients, self.handlers, self.hung):
             kept.clear()
         if hub is not None:

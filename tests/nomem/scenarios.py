@@ -619,7 +619,7 @@ def fresh_hub(stage):
     """A hub that has done nothing yet, in the place of the server's, whose timer ends."""
     for handle in list(asyncio.get_running_loop()._scheduled):
         handle.cancel()
-    stage.sio.eio._hub_loop = None
+    stage.sio._hub = None
     return stage.do(stage.sio.eio.hub)
 
 
@@ -768,10 +768,10 @@ async def the_web_server_stops(stage):
         client.send('421["e"]')
         await stage.wait_for_ends()
         end = time.monotonic() + 3
-        while eio._stop is not None and time.monotonic() < end:  # noqa: ASYNC110
+        while eio._stops and time.monotonic() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
     await stage.end()
-    stage.sio._hub.stopping, eio._stopping_loop = False, None
+    stage.sio._hub.stopping = False
 
 
 @scenario()

@@ -1,0 +1,85 @@
+"""The hubs of a server: one for each event loop on which it has clients, and their root."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import threading
+from typing import Any
+
+from socketio.async_server import AsyncServer as _UpstreamServer
+
+from ._load import core
+from ._loops import Posts
+from .engine import EngineServer
+
+__all__ = ["HubServer"]
+
+#: Seconds that a client has to answer a CLOSE frame.
+CLOSE_SECONDS = 10
+
+_making = threading.Lock()  # a root
+
+
+class HubServer(_UpstreamServer):  # type: ignore[misc]
+    """The part of :class:`toolboxsio.AsyncServer` that has the hubs."""
+
+    _hub: Any = None  # the root, once there is one
+
+    def _emit_hub(self) -> Any:
+        """What emits from C, on any event loop; None: nothing does."""
+        is_ours = core is not None and isinstance(self.eio, EngineServer)
+        return self._root_hub() if is_ours else None
+
+    def _why_not_fast(self) -> tuple[list[str], list[str]]:
+        """Why events are not dispatched, and emits do not leave, in C; on any thread."""
+        if core is None or not isinstance(self.eio, EngineServer):
+            why = ["the extension is missing or the Engine.IO server is the application's"]
+            return why, list(why)
+        from .plan import make_plan  # which needs this class
+
+        plan = make_plan(self)
+        return list(plan[0]), list(plan[6])
+
+    def _root_hub(self) -> Any:
+        """The hub of the event loops on which there are no clients."""
+        if self._hub is None:
+            with _making:
+                if self._hub is None:
+                    self._hub = self._make_hub(None)
+        return self._hub
+
+    def _hub_here(self) -> Any:
+        """That of this event loop."""
+        root = self._root_hub()
+        return root.here() or self._make_hub(asyncio.get_running_loop(), root)
+
+    def _make_hub(self, loop: Any, *root: Any) -> Any:
+        """What the connections of an event loop share."""
+        for hub in root[0].hubs() if root else ():
+            if hub.loop.is_closed():
+                root[0].part(hub)
+        eio = self.eio
+        limits = {
+            "ping_interval": eio.ping_interval,
+            "ping_timeout": eio.ping_timeout if eio.start_service_task else 0,
+            "connect_timeout": self.connect_timeout,
+            "message_timeout": self.message_timeout,
+            "leave_timeout": eio.ping_interval + eio.ping_timeout,
+            "close_timeout": CLOSE_SECONDS,
+            "max_size": eio.max_http_buffer_size,
+            "max_backlog": self.max_backlog,
+            "max_running": self.max_running_handlers,
+            "max_running_bytes": self.max_running_bytes,
+            "compression_threshold": eio.compression_threshold,
+            "keeps_slow": self.slow_client != "disconnect",
+            "max_fragments": self.max_fragments,
+            "max_control": self.max_control_frames,
+        }
+        from .plan import make_plan  # which needs this class
+
+        assert core is not None
+        hub = core.Hub(loop, functools.partial(make_plan, self), limits, *root)
+        if loop is not None:
+            hub.posts = Posts(loop)
+        return hub
