@@ -181,7 +181,7 @@ async def test_close_is_answered():
 
 @pytest.mark.parametrize("paused", [False, True])
 async def test_a_client_that_stays_after_nonsense(paused, monkeypatch):
-    monkeypatch.setattr(toolboxsio.server, "CLOSE_SECONDS", 0.03)
+    monkeypatch.setattr(toolboxsio._hubs, "CLOSE_SECONDS", 0.03)
     client = joined()
     if paused:
         client.conn.pause_writing()
@@ -192,7 +192,7 @@ async def test_a_client_that_stays_after_nonsense(paused, monkeypatch):
 @pytest.mark.parametrize("last", [frame(b"", CLOSE), frame("x", 3)], ids=["goodbye", "nonsense"])
 async def test_a_client_that_takes_nothing_more(last, monkeypatch):
     """A transport that has been closed waits for what is written to leave, which may be never."""
-    monkeypatch.setattr(toolboxsio.server, "CLOSE_SECONDS", 0.03)
+    monkeypatch.setattr(toolboxsio._hubs, "CLOSE_SECONDS", 0.03)
     client = joined()
     client.read(last)
     await until(lambda: "close" in client.transport.names())
@@ -720,7 +720,7 @@ async def test_attachments_that_come_in_time():
 
 
 async def test_a_client_that_does_not_answer_close(monkeypatch):
-    monkeypatch.setattr(toolboxsio.server, "CLOSE_SECONDS", 0.03)
+    monkeypatch.setattr(toolboxsio._hubs, "CLOSE_SECONDS", 0.03)
     client = joined()
     client.conn.close(1001, "away")
     await until(lambda: client.transport.names() == ["write", "close"])
