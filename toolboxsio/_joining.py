@@ -21,6 +21,7 @@ from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.exceptions import ConnectionRefusedError as _Refused
 from socketio.packet import CONNECT, CONNECT_ERROR, DISCONNECT
 
+from ._failures import FAILED_HANDLER, is_failure, report
 from ._load import core
 from ._loops import hub_elsewhere
 from ._signatures import is_arity_error, takes
@@ -32,6 +33,8 @@ _trigger_in_namespace = _UpstreamNamespace.trigger_event
 _trigger_in_server = _UpstreamServer._trigger_event
 
 __all__ = ["JoiningServer"]
+
+_FAILED: tuple[Any, ...] = ()  # of a connect handler
 
 
 class JoiningServer(_UpstreamServer):  # type: ignore[misc]
@@ -60,6 +63,9 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         except BaseException:
             await manager.disconnect(sid, namespace, ignore_queue=True)
             raise
+        if refusal is _FAILED:
+            await manager.disconnect(sid, namespace, ignore_queue=True)
+            return
         if refusal is not None:
             kind = DISCONNECT if self.always_connect else CONNECT_ERROR
             try:
@@ -89,7 +95,9 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         with suppress(SocketIsClosedError):
             await self._send_packet(eio_sid, self.packet_class(kind, data, namespace))
 
-    async def _ask(self, eio_sid: str, sid: str, namespace: str, data: Any) -> tuple[Any] | None:
+    async def _ask(
+        self, eio_sid: str, sid: str, namespace: str, data: Any
+    ) -> tuple[Any, ...] | None:
         """Call the connect handler; (what the client is told,) when it does not want the client."""
         environ = self.environ[eio_sid]
         reason = _Refused().error_args
@@ -100,6 +108,11 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             return (exc.error_args,)
         except ConnectionRefusedError:
             return ({"message": "Connection refused by server"},)
+        except BaseException as exc:
+            if not is_failure(exc, is_own_task=False):
+                raise
+            report(self, exc, FAILED_HANDLER, "connect", namespace, sid)
+            return _FAILED
         return (reason,) if answer is False else None
 
     async def _call_connect(self, sid: str, namespace: str, environ: Any, data: Any) -> Any:
@@ -122,6 +135,19 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
                 raise (exc if is_arity_error(second, handler, len(given) - 1) else second) from None
 
     async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
+        """Call a handler, and wait for what it returns as long as that can be awaited.
+
+        Mirrors: ``socketio.async_server.AsyncServer._trigger_event``.
+        """
+        answer = await self._call_handler(event, namespace, *args)
+        try:
+            while inspect.isawaitable(answer):
+                answer = await answer
+        except asyncio.CancelledError:  # as with a coroutine function
+            answer = None
+        return answer
+
+    async def _call_handler(self, event: str, namespace: str, *args: Any) -> Any:
         """Call the handler of an event.
 
         Mirrors: ``socketio.async_server.AsyncServer._trigger_event``; a disconnect handler that
@@ -134,11 +160,11 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             return await super()._trigger_event(event, namespace, *args)
         n = takes(handler, len(given))
         try:
-            return await _run(handler, given[:n])
+            return handler(*given[:n])
         except TypeError as exc:
             if n is not None or not is_arity_error(exc, handler, len(given)):
                 raise
-        return await _run(handler, given[:-1])
+        return handler(*given[:-1])
 
     def _find_handler(
         self, event: str, namespace: str, args: tuple[Any, ...]
@@ -188,7 +214,12 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             return
         self.manager.pre_disconnect(sid, namespace=namespace)
         self._drop_partial(eio_sid, namespace)
-        await self._tell(sid, namespace, reason or self.reason.CLIENT_DISCONNECT)
+        try:
+            await self._tell(sid, namespace, reason or self.reason.CLIENT_DISCONNECT)
+        except BaseException as exc:
+            if not is_failure(exc, is_own_task=False):
+                raise
+            report(self, exc, FAILED_HANDLER, "disconnect", namespace, sid)
 
     def _drop_partial(self, eio_sid: str, namespace: str) -> None:
         """A packet that waits for attachments is not handled any more. They may still come."""
@@ -235,6 +266,17 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             return self.manager.namespaces_of(eio_sid)
         return list(self.manager.get_namespaces())
 
+    def _has_joined(self, eio_sid: str) -> bool:
+        """Whether a client is in a namespace."""
+        names = self._namespaces_of(eio_sid)
+        return any(self.manager.sid_from_eio_sid(eio_sid, name) for name in names)
+
+    def _is_connected(self, eio_sid: str) -> bool:
+        """The same, and no connect handler that may still refuse it is at work."""
+        manager = self.manager
+        sids = ((manager.sid_from_eio_sid(eio_sid, n), n) for n in self._namespaces_of(eio_sid))
+        return any(sid and manager.is_connected(sid, name) for sid, name in sids)
+
     async def disconnect(
         self, sid: str, namespace: str | None = None, ignore_queue: bool = False
     ) -> None:
@@ -263,13 +305,3 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
                 await self._answer(eio_sid, DISCONNECT, namespace, None)
             finally:  # else it would stay, neither here nor gone
                 await self._tell(sid, namespace, self.reason.SERVER_DISCONNECT)
-
-
-async def _run(handler: Any, args: tuple[Any, ...]) -> Any:
-    """Mirrors: ``socketio.async_server.AsyncServer._trigger_event``, the part that calls."""
-    if not inspect.iscoroutinefunction(handler):
-        return handler(*args)
-    try:
-        return await handler(*args)
-    except asyncio.CancelledError:
-        return None

@@ -16,7 +16,7 @@ import engineio.exceptions
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
 from engineio.packet import NOOP
 
-from .errors import PacketError, TooBigError, TooLateError
+from .errors import PacketError, TooBigError, TooLateError, text_of
 from .packet import EnginePacket, EnginePayload
 
 __all__ = [
@@ -152,7 +152,7 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         except PacketError:
             raise
         except ValueError as exc:
-            raise PacketError(str(exc)) from exc
+            raise PacketError(text_of(exc)) from exc
         except KeyError:
             raise PacketError("a JSONP request without packets") from None
         for packet in packets:

@@ -22,12 +22,13 @@ from engineio.async_server import AsyncServer as _UpstreamServer
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
 from engineio.packet import MESSAGE, OPEN
 
+from ._failures import is_failure
 from ._load import core
 from ._polling import SESSION_METHODS, is_replaced, is_send_replaced, wants_websocket
 from ._server_stop import STOP_SECONDS, WEB_SERVER_STOPS, stop_clients, watch_request
 from .asgi import translate_request
 from .engine_socket import DUE_CONNECT, WATCHED, EngineSocket
-from .errors import PacketError
+from .errors import PacketError, text_of
 from .packet import EnginePacket, EnginePayload
 
 __all__ = ["EngineServer", "EngineSocket", "is_send_replaced"]
@@ -158,8 +159,10 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             if isinstance(socket, EngineSocket):
                 await socket.refuse(exc)
             else:
-                self._log_error_once(f"{sid}: Packet refused: {exc}", "packet-refused")
-        except Exception:
+                self._log_error_once(f"{sid}: Packet refused: {text_of(exc)}", "packet-refused")
+        except BaseException as exc:
+            if not is_failure(exc, is_own_task=False):
+                raise
             self.logger.exception("message async handler error")
         return None
 

@@ -25,7 +25,7 @@ from ._load import core
 from ._loops import hub_elsewhere
 from ._polling import PollingSocket, is_replaced
 from ._server_stop import WEB_SERVER_STOPS, is_uvicorn, wait_while, watch_request
-from .errors import PacketError, TooBigError, TooLateError
+from .errors import PacketError, TooBigError, TooLateError, text_of
 from .packet import EnginePacket
 
 __all__ = ["EngineSocket"]
@@ -145,7 +145,8 @@ class EngineSocket(PollingSocket):
         if self.refusal is None:
             # another one: what the frames of its traceback hold would stay, with this socket
             kind = type(reason) if isinstance(reason, PacketError) else PacketError
-            self.refusal = refusal = kind(str(reason))
+            text = text_of(reason) if isinstance(reason, BaseException) else str(reason)
+            self.refusal = refusal = kind(text)
             self.server._log_refusal(self.sid, str(refusal))
             await self.end(refusal.code, str(refusal), self.server.reason.TRANSPORT_ERROR)
 
@@ -580,7 +581,7 @@ class EngineSocket(PollingSocket):
         except PacketError:
             raise
         except ValueError as exc:
-            raise PacketError(str(exc)) from exc
+            raise PacketError(text_of(exc)) from exc
         else:
             if packet.packet_type != UPGRADE:
                 self.server.logger.info(

@@ -29,3 +29,8 @@ class TooLateError(PacketError):
     """It was not whole in time."""
 
     status = "408 REQUEST TIMEOUT"
+
+
+def text_of(exc: BaseException) -> str:
+    """What an exception says, or, when that is nothing, its kind."""
+    return str(exc) or type(exc).__name__

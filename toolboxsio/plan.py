@@ -14,6 +14,7 @@ from socketio.async_namespace import AsyncNamespace as _UpstreamNamespace
 from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.base_manager import BaseManager
 
+from ._failures import report
 from ._load import core
 from .engine import EngineServer, EngineSocket, is_send_replaced
 from .manager import AsyncManager
@@ -79,7 +80,7 @@ def _replaced(obj: Any, stock: dict[str, Any]) -> list[str]:
 def make_plan(sio: Any) -> tuple[Any, ...]:
     """What of a server may be done in C, for csrc/conn/plan.c.
 
-    (reasons why not, how to acknowledge, how to report an exception, objects and classes whose
+    (reasons why not, how to acknowledge, how to log a failure, objects and classes whose
     change makes the plan void, the server's tables or None; for emits the reasons why not, and the
     tables or None; whether bytes become attachments).
     """
@@ -137,7 +138,7 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
     return (
         tuple(reasons),
         sio._acknowledge,
-        functools.partial(_report, eio),
+        functools.partial(report, sio),
         tuple(objects),
         types,
         values,
@@ -161,14 +162,6 @@ def _reasons_of_encoding(sio: Any) -> list[str]:
     elif any(logger.isEnabledFor(logging.INFO) for logger in loggers):
         reasons.append("each packet is logged")
     return reasons
-
-
-def _report(eio: Any, exc: BaseException) -> None:
-    """Log what a handler has raised where it would end in the reader.
-
-    Mirrors: ``engineio.async_server.AsyncServer._trigger_event``.
-    """
-    eio.logger.error("message async handler error", exc_info=exc)
 
 
 def sends_at_once(sio: Any) -> bool:

@@ -21,13 +21,14 @@ from socketio.server import Server
 
 from ._adopt import adopt_manager
 from ._calls import PendingCall
+from ._failures import FAILED_ANSWER, FAILED_HANDLER, is_failure, report
 from ._hubs import HubServer
 from ._joining import JoiningServer
 from ._load import core
 from ._server_stop import STOP_SECONDS
 from .engine import EngineServer, EngineSocket
 from .engine_socket import DUE_CONNECT
-from .errors import ClientDisconnectedError, PacketError, TooBigError
+from .errors import ClientDisconnectedError, PacketError, TooBigError, text_of
 from .manager import AsyncManager, is_nobody
 from .packet import (
     ACK,
@@ -422,13 +423,21 @@ class AsyncServer(HubServer, JoiningServer):
         Mirrors: ``socketio.async_server.AsyncServer._handle_event_internal``.
         """
         begun = time.perf_counter()
-        answer, has_failed = self.not_handled, True
+        what, has_failed = FAILED_HANDLER, True
+        is_own_task = self.async_handlers
         try:
             with self.attend(eio_sid):
                 answer = await server._trigger_event(data[0], namespace, sid, *data[1:])
+                what = FAILED_ANSWER
                 if answer is not self.not_handled and id is not None:
                     await self._acknowledge(eio_sid, namespace, id, answer)
             has_failed = False
+        except BaseException as exc:
+            if not is_failure(exc, is_own_task):
+                raise
+            report(self, exc, what, data[0], namespace, sid, is_own_task)
+            if is_own_task:
+                raise
         finally:
             self._count_event(namespace, data[0], time.perf_counter() - begun, has_failed)
 
@@ -464,17 +473,6 @@ class AsyncServer(HubServer, JoiningServer):
             args = [answer]
         packet = self.packet_class(ACK, namespace=namespace, id=id, data=args)
         await self._send_packet(eio_sid, packet)
-
-    def _has_joined(self, eio_sid: str) -> bool:
-        """Whether a client is in a namespace."""
-        names = self._namespaces_of(eio_sid)
-        return any(self.manager.sid_from_eio_sid(eio_sid, name) for name in names)
-
-    def _is_connected(self, eio_sid: str) -> bool:
-        """The same, and no connect handler that may still refuse it is at work."""
-        manager = self.manager
-        sids = ((manager.sid_from_eio_sid(eio_sid, n), n) for n in self._namespaces_of(eio_sid))
-        return any(sid and manager.is_connected(sid, name) for sid, name in sids)
 
     def acceleration(self, sid: str, namespace: str | None = None) -> dict[str, Any]:
         """Tell how the packets of a client are handled.
@@ -628,9 +626,9 @@ class AsyncServer(HubServer, JoiningServer):
         except PacketError:
             raise
         except (ValueError, RecursionError) as exc:
-            raise PacketError(str(exc)) from exc
+            raise PacketError(text_of(exc)) from exc
         except (TypeError, LookupError) as exc:  # what another serializer raises
-            raise PacketError(f"not a packet ({exc})") from exc
+            raise PacketError(f"not a packet ({text_of(exc)})") from exc
         if packet is not None:
             await self._dispatch(eio_sid, *packet)
 

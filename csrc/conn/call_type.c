@@ -99,29 +99,6 @@ find_event(TbxCallObject *call, PyObject *callee, PyObject *event)
     return number;
 }
 
-/* What inspect.iscoroutinefunction says; -1 with an exception. */
-static int
-is_coroutine_function(TbxState *state, PyObject *callee)
-{
-    PyObject *function = PyMethod_Check(callee) ? PyMethod_GET_FUNCTION(callee) : callee;
-    if (PyFunction_Check(function)) {
-        if (((PyCodeObject *)PyFunction_GET_CODE(function))->co_flags & CO_COROUTINE) {
-            return 1;
-        }
-        PyObject *marks = ((PyFunctionObject *)function)->func_dict;
-        if (marks == NULL || PyDict_GET_SIZE(marks) == 0) {
-            return 0;
-        }
-    }
-    PyObject *answer = PyObject_CallOneArg(state->iscoroutinefunction, callee);
-    if (answer == NULL) {
-        return -1;
-    }
-    int is_one = PyObject_IsTrue(answer);
-    Py_DECREF(answer);
-    return is_one;
-}
-
 /* Calls the callee with what stands before sid, sid, and the arguments of the event. */
 static PyObject *
 call_with_args(TbxCallObject *call, PyObject *callee, PyObject *data)
@@ -154,11 +131,30 @@ call_with_args(TbxCallObject *call, PyObject *callee, PyObject *data)
     return result;
 }
 
+/* Whether it is a generator that types.coroutine() has marked. */
+static bool
+is_generator_coroutine(PyObject *value)
+{
+    PyObject *code = PyGen_CheckExact(value) ? PyObject_GetAttrString(value, "gi_code") : NULL;
+    bool is_one = code != NULL && (((PyCodeObject *)code)->co_flags & CO_ITERABLE_COROUTINE);
+    Py_XDECREF(code);
+    PyErr_Clear();
+    return is_one;
+}
+
+/* What inspect.isawaitable says. */
+static bool
+is_awaitable(PyObject *value)
+{
+    PyAsyncMethods *methods = Py_TYPE(value)->tp_as_async;
+    return (methods != NULL && methods->am_await != NULL) || is_generator_coroutine(value);
+}
+
 /* The iterator of an awaitable; steals the reference. */
 static PyObject *
 await_of(PyObject *awaitable)
 {
-    if (PyCoro_CheckExact(awaitable)) {
+    if (PyCoro_CheckExact(awaitable) || is_generator_coroutine(awaitable)) {
         return awaitable;
     }
     PyAsyncMethods *methods = Py_TYPE(awaitable)->tp_as_async;
@@ -183,7 +179,6 @@ await_of(PyObject *awaitable)
 static int
 begin(TbxCallObject *call, PyObject **answer)
 {
-    TbxState *state = call->conn->hub->state;
     call->phase = TBX_PHASE_WAITING;
     if (call->kind == TBX_CALL_LANE) {
         return 0;
@@ -204,16 +199,11 @@ begin(TbxCallObject *call, PyObject **answer)
         }
     }
     call->event = find_event(call, callee, PyList_GET_ITEM(data, 0));
-    int is_async = call->kind == TBX_CALL_TRIGGER ? 1 : is_coroutine_function(state, callee);
-    if (is_async < 0) {
-        goto done;
-    }
-    call->swallows = is_async && call->kind != TBX_CALL_TRIGGER;
     PyObject *result = call_with_args(call, callee, data);
     if (result == NULL) {
         goto done;
     }
-    if (is_async) {
+    if (call->kind == TBX_CALL_TRIGGER) { /* which is one to await, or an error */
         call->inner = await_of(result);
         status = call->inner != NULL ? 0 : -1;
     }
@@ -277,46 +267,65 @@ no_stop_iteration(void)
     if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
         return;
     }
-    PyObject *type, *value, *traceback, *cause;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL) {
-        PyException_SetTraceback(value, traceback);
-        Py_DECREF(traceback);
-    }
-    Py_DECREF(type);
-    cause = value;
+    PyObject *cause = tbx_exc_take();
     PyErr_SetString(PyExc_RuntimeError, "coroutine raised StopIteration");
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    PyException_SetContext(value, Py_NewRef(cause));
-    PyException_SetCause(value, cause);
-    PyErr_Restore(type, value, traceback);
+    PyObject *exc = tbx_exc_take();
+    PyException_SetContext(exc, Py_NewRef(cause));
+    PyException_SetCause(exc, cause);
+    tbx_exc_put(exc);
 }
 
-/* async_handlers=False: an exception is logged where it would end the reader. 1 when it was. */
-static int
-reported(TbxCallObject *call)
+/* What a call has, or would have, had nobody collected it. */
+static PyObject *
+or_none(PyObject *object)
 {
-    if (!call->ordered || !PyErr_ExceptionMatches(PyExc_Exception)) {
-        return call->ordered && PyErr_ExceptionMatches(call->conn->hub->state->CancelledError)
-                   ? (PyErr_Clear(), 1)
-                   : 0;
+    return object != NULL ? object : Py_None;
+}
+
+PyObject *
+tbx_call_report(TbxHubObject *hub, TbxCallObject *call, tbx_failed what)
+{
+    PyObject *exc = tbx_exc_take();
+    (void)tbx_hub_is_fast(hub); /* which makes the plan, where none was needed yet */
+    PyObject *report = Py_NewRef(hub->plan.report ? hub->plan.report : Py_None);
+    bool has_task = call != NULL && !call->ordered && what != TBX_FAILED_START;
+    PyObject *done =
+        call != NULL
+            ? PyObject_CallFunction(report, "OiOOOi", exc, (int)what, or_none(call->name),
+                                    or_none(call->ns), or_none(call->sid), has_task)
+            : PyObject_CallFunction(report, "OiOOO", exc, (int)what, Py_None, Py_None, Py_None);
+    if (done == NULL) {
+        PyErr_WriteUnraisable(report);
     }
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL) {
-        PyException_SetTraceback(value, traceback);
-    }
-    PyObject *report = Py_NewRef(call->conn->hub->plan.report);
-    PyObject *done = PyObject_CallOneArg(report, value);
-    Py_DECREF(report);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
     Py_XDECREF(done);
-    return done != NULL;
+    Py_DECREF(report);
+    return exc;
+}
+
+/* An exception is set, with which a call ends. 1: it goes no further, as in python-socketio's reader
+ * where the client's next message waits for the handler; -1. */
+static int
+ended(TbxCallObject *call, bool has_answered)
+{
+    bool is_cancelled = PyErr_ExceptionMatches(call->conn->hub->state->CancelledError);
+    bool is_exit =
+        PyErr_ExceptionMatches(PyExc_SystemExit) || PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
+    if (call->kind == TBX_CALL_LANE || PyErr_ExceptionMatches(PyExc_GeneratorExit) ||
+        (!call->ordered && (is_cancelled || is_exit))) {
+        return -1;
+    }
+    if (is_cancelled) {
+        PyErr_Clear();
+        return 1;
+    }
+    PyObject *exc = tbx_call_report(call->conn->hub, call,
+                                    has_answered ? TBX_FAILED_ANSWER : TBX_FAILED_HANDLER);
+    if (call->ordered) {
+        Py_DECREF(exc);
+        return 1;
+    }
+    tbx_exc_put(exc);
+    return -1;
 }
 
 /* Goes on with what an await gave: `status` and `result` of PyIter_Send. */
@@ -339,6 +348,16 @@ go_on(TbxCallObject *call, PySendResult status, PyObject **result)
         }
         Py_CLEAR(call->inner);
         bool is_handler = call->phase == TBX_PHASE_WAITING && call->kind != TBX_CALL_LANE;
+        if (next == 1 && is_handler && is_awaitable(answer)) {
+            call->swallows = call->kind != TBX_CALL_TRIGGER;
+            call->inner = await_of(answer);
+            if (call->inner != NULL) {
+                status = PyIter_Send(call->inner, Py_None, result);
+                continue;
+            }
+            next = -1;
+        }
+        bool has_answered = next == 1 || call->phase == TBX_PHASE_ANSWER;
         if (next == 1 && is_handler) {
             next = answered(call, answer);
         }
@@ -351,7 +370,7 @@ go_on(TbxCallObject *call, PySendResult status, PyObject **result)
         }
         if (next < 0) {
             no_stop_iteration();
-            next = reported(call) ? 1 : -1;
+            next = ended(call, has_answered);
         }
         if (next != 0) {
             tbx_exc raised = tbx_exc_save();
@@ -614,6 +633,7 @@ call_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(call->sid);
     Py_VISIT(call->ns);
     Py_VISIT(call->data);
+    Py_VISIT(call->name);
     Py_VISIT(call->inner);
     Py_VISIT(call->context);
     return 0;
@@ -627,6 +647,7 @@ call_tp_clear(PyObject *self)
     Py_CLEAR(call->sid);
     Py_CLEAR(call->ns);
     Py_CLEAR(call->data);
+    Py_CLEAR(call->name);
     Py_CLEAR(call->inner);
     Py_CLEAR(call->context);
     return 0; /* conn is kept: finish() needs it */

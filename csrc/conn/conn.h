@@ -72,7 +72,8 @@ typedef struct {
                      * and take a str; None: ours */
     PyObject *trigger_event; /* owned: AsyncNamespace.trigger_event as it was */
     PyObject *acknowledge;   /* owned: (eio_sid, namespace, id, answer) -> coroutine */
-    PyObject *report;        /* owned: called in the except block of a handler that raised */
+    PyObject *report; /* owned: (exception, what has failed, event, namespace, sid, whether in
+                              * a task of its own), which logs it */
     Py_ssize_t max_depth;
     bool has_attachments;   /* bytes in data become attachments; else they are JSON's to refuse */
     PyObject *emit_reasons; /* owned tuple of str: why emits may not leave from here */
@@ -121,6 +122,7 @@ typedef struct TbxHubObject {
     PyObject *compressors; /* owned dict: window bits -> zlib.compressobj */
     PyObject *flush_call;  /* owned: bound tbx_hub_flush */
     PyObject *tick_call;   /* owned: bound tbx_hub_tick */
+    PyObject *raise_call;  /* owned: bound, raises what it is given */
     PyObject *timer;       /* owned TimerHandle, or NULL */
     double timer_due;
     tbx_watch watch;
@@ -211,6 +213,7 @@ typedef struct {
     PyObject *sid;     /* owned, or NULL */
     PyObject *ns;      /* owned str */
     PyObject *data;    /* owned list [event, *args]; NULL when started */
+    PyObject *name;    /* owned str: of the event; NULL when started */
     PyObject *inner;   /* owned: the coroutine that is awaited, or NULL */
     PyObject *task;    /* borrowed from the hub's tasks, where it is until the end; or NULL */
     PyObject *context; /* owned: what each step enters, where the task has only a copy; or NULL */
@@ -235,6 +238,8 @@ typedef enum {
     TBX_CALL_TRIGGER,
     TBX_CALL_LANE
 } tbx_call_kind;
+/* What of a handler has failed, as toolboxsio/_failures.py numbers it. */
+typedef enum { TBX_FAILED_HANDLER, TBX_FAILED_ANSWER, TBX_FAILED_START } tbx_failed;
 typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DONE } tbx_call_phase;
 
 #ifdef TBX_DEBUG
@@ -338,7 +343,7 @@ void tbx_hub_rest(TbxHubObject *hub);
 /* ---- eager.c ---- */
 
 /* Makes an asyncio.Task of coro in context and runs its first step at once, as if the loop had come
- * to it. 0, or -1 with KeyboardInterrupt, SystemExit or an error of the loop. Escapes. */
+ * to it; what ends the process, the loop raises. 0, or -1 with an error of the loop. Escapes. */
 int tbx_task_start(TbxHubObject *hub, PyObject *coro, PyObject *context);
 /* What stands for loop.call_soon, and for the add of the set of all tasks, while a task is made. */
 PyObject *tbx_task_catch(TbxHubObject *hub, PyObject *const *args, Py_ssize_t n_args,
@@ -354,6 +359,9 @@ extern PyType_Spec tbx_call_spec;
 
 /* A new Call, all fields but conn, kind and phase empty; or NULL. */
 TbxCallObject *tbx_call_new(TbxConnObject *conn, tbx_call_kind kind);
+/* Takes the exception that is set and logs what has failed: of a call, or, with NULL, of the start of
+ * another task. Returns the exception. Escapes. */
+PyObject *tbx_call_report(TbxHubObject *hub, TbxCallObject *call, tbx_failed what);
 
 /* ---- conn_type.c ---- */
 

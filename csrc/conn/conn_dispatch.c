@@ -175,6 +175,7 @@ start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, P
     }
     call->began = tbx_clock_monotonic_ns();
     call->data = data;
+    call->name = Py_NewRef(PyList_GET_ITEM(data, 0));
     call->ns = Py_NewRef(ns);
     call->sid = Py_NewRef(sid);
     call->has_id = header->id_len > 0;

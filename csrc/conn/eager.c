@@ -7,7 +7,9 @@
  * while the first step runs, and by its own means once the task waits; so a task that ends in its
  * first step, as most do, costs neither a callback of that reference nor a handle of the loop.
  * Where the loop is not one that can be told so (no __dict__, a call_soon of its own, a task factory,
- * another Task class) the loop makes and starts the task.
+ * another Task class), or runs within itself (nest_asyncio), the loop makes and starts the task.
+ * Who reads a client's bytes (a transport, an ASGI server) takes any exception for its own, so what
+ * ends the process is raised again where the loop lets it out: in a callback.
  */
 #include "conn/conn.h"
 
@@ -127,6 +129,25 @@ tbx_task_forget(TbxCallObject *call)
     }
 }
 
+/* A task that the factory of the loop has not made, for the exception that is set, which is logged. An
+ * event is lost; what belongs to the life of a session is not: NULL without an exception, or a task of
+ * asyncio's. */
+static PyObject *
+without_factory(TbxHubObject *hub, PyObject *coro)
+{
+    TbxCallObject *call = as_call(hub, coro);
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return NULL;
+    }
+    if (call != NULL && call->kind != TBX_CALL_LANE) {
+        Py_DECREF(tbx_call_report(hub, call, TBX_FAILED_START));
+        return NULL;
+    }
+    Py_DECREF(tbx_call_report(hub, NULL, TBX_FAILED_START));
+    PyObject *args[] = {coro, hub->loop};
+    return PyObject_Vectorcall(hub->state->Task, args, 1, hub->state->task_loop_name);
+}
+
 /* As the loop would have it: with its factory, in a copy of the context (factories need not take one).
  * A call that shares the context of its connection enters that by itself. */
 static int
@@ -141,18 +162,30 @@ start_by_loop(TbxHubObject *hub, PyObject *coro, PyObject *context)
         return -1;
     }
     PyObject *task = PyObject_CallMethodOneArg(hub->loop, hub->state->str_create_task, coro);
-    if (!is_shared && PyContext_Exit(context) < 0) {
-        Py_CLEAR(task);
+    if (task == NULL) {
+        task = without_factory(hub, coro);
     }
-    int status = task != NULL ? keep(hub, coro, task) : -1;
-    Py_XDECREF(task);
+    tbx_exc raised = tbx_exc_save();
+    if (!is_shared && PyContext_Exit(context) < 0) {
+        PyErr_WriteUnraisable(context);
+    }
+    tbx_exc_restore(raised);
+    if (task == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    int status = keep(hub, coro, task);
+    Py_DECREF(task);
     return status;
 }
 
-/* Whether the loop has a task factory; -1 with an exception. */
+/* Whether the loop has to start tasks: it has a task factory, or handlers may run it again, where the
+ * callback that reads must not be entered twice. -1 with an exception. */
 static int
-has_factory(TbxHubObject *hub)
+is_loops_own(TbxHubObject *hub)
 {
+    if (_PyType_Lookup(Py_TYPE(hub->loop), hub->state->str_nest_patched) != NULL) {
+        return 1;
+    }
     PyObject *factory = PyObject_CallMethodNoArgs(hub->loop, hub->state->str_get_task_factory);
     if (factory == NULL) {
         return -1;
@@ -322,6 +355,28 @@ done:
 }
 #endif
 
+/* Takes the exception that is set when it ends the process: the loop raises it in its next iteration.
+ * 0, or -1 with the exception. */
+static int
+raise_in_loop(TbxHubObject *hub)
+{
+    if (!PyErr_ExceptionMatches(PyExc_SystemExit) &&
+        !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)) {
+        return -1;
+    }
+    PyObject *exc = tbx_exc_take();
+    PyObject *handle = PyObject_CallMethodObjArgs(hub->loop, hub->state->str_call_soon,
+                                                  hub->raise_call, exc, NULL);
+    if (handle == NULL) { /* the loop is closed */
+        PyErr_Clear();
+        tbx_exc_put(exc);
+        return -1;
+    }
+    Py_DECREF(handle);
+    Py_DECREF(exc);
+    return 0;
+}
+
 int
 tbx_task_start(TbxHubObject *hub, PyObject *coro, PyObject *context)
 {
@@ -331,7 +386,7 @@ tbx_task_start(TbxHubObject *hub, PyObject *coro, PyObject *context)
         return -1;
     }
     if (hub->loop_dict != NULL) {
-        by_loop = has_factory(hub);
+        by_loop = is_loops_own(hub);
         if (by_loop < 0) {
             return -1;
         }
@@ -343,5 +398,6 @@ tbx_task_start(TbxHubObject *hub, PyObject *coro, PyObject *context)
         }
 #endif
     }
-    return by_loop ? start_by_loop(hub, coro, context) : start(hub, coro, context);
+    int status = by_loop ? start_by_loop(hub, coro, context) : start(hub, coro, context);
+    return status < 0 ? raise_in_loop(hub) : status;
 }

@@ -33,6 +33,13 @@ hub_meth_tick(PyObject *self, PyObject *Py_UNUSED(none))
 }
 
 static PyObject *
+hub_meth_raise(PyObject *Py_UNUSED(self), PyObject *exc)
+{
+    tbx_exc_put(Py_NewRef(exc));
+    return NULL;
+}
+
+static PyObject *
 hub_meth_catch(PyObject *self, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
 {
     return tbx_task_catch((TbxHubObject *)self, args, n_args, names);
@@ -107,6 +114,7 @@ hub_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         (hub->flush_call = PyObject_GetAttrString((PyObject *)hub, "_flush")) == NULL ||
         (hub->pump_call = PyObject_GetAttrString((PyObject *)hub, "_pump")) == NULL ||
         (hub->tick_call = PyObject_GetAttrString((PyObject *)hub, "_tick")) == NULL ||
+        (hub->raise_call = PyObject_GetAttrString((PyObject *)hub, "_raise")) == NULL ||
         (hub->catcher = PyObject_GetAttrString((PyObject *)hub, "_catch")) == NULL ||
         (hub->add_catcher = PyObject_GetAttrString((PyObject *)hub, "_catch_add")) == NULL ||
         (hub->compressors = PyDict_New()) == NULL || (hub->events.numbers = PyDict_New()) == NULL ||
@@ -495,6 +503,7 @@ hub_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(hub->flush_call);
     Py_VISIT(hub->pump_call);
     Py_VISIT(hub->tick_call);
+    Py_VISIT(hub->raise_call);
     Py_VISIT(hub->timer);
     Py_VISIT(hub->bytes);
     Py_VISIT(hub->view);
@@ -546,6 +555,7 @@ hub_tp_clear(PyObject *self)
     Py_CLEAR(hub->flush_call);
     Py_CLEAR(hub->pump_call);
     Py_CLEAR(hub->tick_call);
+    Py_CLEAR(hub->raise_call);
     Py_CLEAR(hub->timer);
     Py_CLEAR(hub->bytes);
     Py_CLEAR(hub->view);
@@ -615,6 +625,7 @@ static PyMethodDef hub_methods[] = {
     {"_flush", hub_meth_flush, METH_NOARGS, NULL},
     {"_pump", hub_meth_pump, METH_NOARGS, NULL},
     {"_tick", hub_meth_tick, METH_NOARGS, NULL},
+    {"_raise", hub_meth_raise, METH_O, NULL},
     {"_catch", (PyCFunction)(void (*)(void))hub_meth_catch, METH_FASTCALL | METH_KEYWORDS, NULL},
     {"_catch_add", hub_meth_catch_add, METH_O, NULL},
     {NULL, NULL, 0, NULL},

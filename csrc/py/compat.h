@@ -47,6 +47,20 @@ tbx_exc_restore(tbx_exc saved)
 {
     PyErr_SetRaisedException(saved);
 }
+
+/* The exception that is set, taken; new reference. */
+static inline PyObject *
+tbx_exc_take(void)
+{
+    return PyErr_GetRaisedException();
+}
+
+/* Sets what tbx_exc_take() gave, without a context of its own; steals it. */
+static inline void
+tbx_exc_put(PyObject *exc)
+{
+    PyErr_SetRaisedException(exc);
+}
 #else
 typedef struct {
     PyObject *type, *value, *traceback; /* owned until restored */
@@ -64,6 +78,26 @@ static inline void
 tbx_exc_restore(tbx_exc saved)
 {
     PyErr_Restore(saved.type, saved.value, saved.traceback);
+}
+
+static inline PyObject *
+tbx_exc_take(void)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL) {
+        PyException_SetTraceback(value, traceback);
+        Py_DECREF(traceback);
+    }
+    Py_DECREF(type);
+    return value;
+}
+
+static inline void
+tbx_exc_put(PyObject *exc)
+{
+    PyErr_Restore(Py_NewRef(Py_TYPE(exc)), exc, PyException_GetTraceback(exc));
 }
 #endif
 

@@ -47,6 +47,7 @@ static const constant names[] = {
     TEXT(str_data, "data"),
     TEXT(str_get_task_factory, "get_task_factory"),
     TEXT(str_invm, "_invm"),
+    TEXT(str_nest_patched, "_nest_patched"),
     TEXT(str_pause_reading, "pause_reading"),
     TEXT(str_resume_reading, "resume_reading"),
     TEXT(str_root, "/"),
@@ -80,8 +81,8 @@ import_asyncio(TbxState *state)
     bool has_eager_start = PY_VERSION_HEX >= 0x030c0000;
     if ((state->CancelledError = import_attr("asyncio", "CancelledError")) == NULL ||
         (state->Task = import_attr("asyncio", "Task")) == NULL ||
-        (state->get_running_loop = import_attr("asyncio", "get_running_loop")) == NULL ||
-        (state->iscoroutinefunction = import_attr("inspect", "iscoroutinefunction")) == NULL) {
+        (state->task_loop_name = Py_BuildValue("(s)", "loop")) == NULL ||
+        (state->get_running_loop = import_attr("asyncio", "get_running_loop")) == NULL) {
         return -1;
     }
     if (has_eager_start) {

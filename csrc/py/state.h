@@ -21,14 +21,14 @@
     X(ConnectionType)  /* the types of conn/ */                                                    \
     X(HubType)                                                                                     \
     X(CallType)                                                                                    \
-    X(CancelledError)      /* asyncio.CancelledError */                                            \
-    X(Task)                /* asyncio.Task */                                                      \
-    X(current_tasks)       /* asyncio.tasks._current_tasks, up to 3.11, else None */               \
-    X(all_tasks)           /* asyncio.tasks._all_tasks, up to 3.11, else None */                   \
-    X(iscoroutinefunction) /* inspect.iscoroutinefunction */                                       \
-    X(get_running_loop)    /* asyncio.get_running_loop */                                          \
-    X(task_names)          /* of the arguments of Task(coro, ...); 3.12 */                         \
-    X(str_add)             /* names of attributes */                                               \
+    X(CancelledError)   /* asyncio.CancelledError */                                               \
+    X(Task)             /* asyncio.Task */                                                         \
+    X(current_tasks)    /* asyncio.tasks._current_tasks, up to 3.11, else None */                  \
+    X(all_tasks)        /* asyncio.tasks._all_tasks, up to 3.11, else None */                      \
+    X(get_running_loop) /* asyncio.get_running_loop */                                             \
+    X(task_names)       /* of the arguments of Task(coro, ...); 3.12 */                            \
+    X(task_loop_name)   /* the same of Task(coro, loop=...) */                                     \
+    X(str_add)          /* names of attributes */                                                  \
     X(str_bytes)                                                                                   \
     X(str_call_soon)                                                                               \
     X(str_call_later)                                                                              \
@@ -43,7 +43,8 @@
     X(str_drain_soon) /* "_drain_soon" */                                                          \
     X(str_fwdm)       /* "_fwdm" */                                                                \
     X(str_get_task_factory)                                                                        \
-    X(str_invm) /* "_invm" */                                                                      \
+    X(str_invm)         /* "_invm" */                                                              \
+    X(str_nest_patched) /* "_nest_patched" */                                                      \
     X(str_pause_reading)                                                                           \
     X(str_resume_reading)                                                                          \
     X(str_root) /* "/" */                                                                          \

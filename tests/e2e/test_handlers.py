@@ -5,6 +5,7 @@ Each session is played over a WebSocket and by polling; the handlers are those o
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -305,6 +306,10 @@ def test_failures(trio: Trio, transport: str) -> None:
     assert sorted(direct) == sorted(upstream)
 
 
+#: What of our lines python-socketio's do not have.
+UNNAMED = re.compile(r"(?<=^ERROR )(?:handler of|answer to) event .* (?=[A-Za-z]+$)")
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("name", ["in order", "in order, logged"])
 def test_failures_in_order(start: Start, name: str, transport: str) -> None:
@@ -331,7 +336,9 @@ def test_failures_in_order(start: Start, name: str, transport: str) -> None:
     logs = []
     for server, count in zip(servers, before, strict=True):
         client = Client(server.port, "")
-        logs.append([client.wire.label(line) for line in server.get("/facts")["log"][count:]])
+        found = server.get("/facts")["log"][count:]
+        found = [UNNAMED.sub("message async handler error ", line) for line in found]
+        logs.append([client.wire.label(line) for line in found])
     line = "ERROR message async handler error RuntimeError"
     assert logs[0].count(line) >= len(WAYS) + 2
     assert logs[1] == logs[0]

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import engineio.async_socket
@@ -310,6 +310,36 @@ def _json_of(cls: type) -> Callable[[str], Any]:
     return run
 
 
+class _Awaitable:
+    """What a handler may return that is no coroutine function."""
+
+    def __init__(self, done: list[str]) -> None:
+        self.done = done
+
+    def __await__(self) -> Generator[Any, None, None]:
+        yield from asyncio.sleep(0).__await__()
+        self.done.append("awaited")
+
+
+def _handler(cls: type) -> Callable[[str], Any]:
+    """What comes of a handler that fails, or returns what can be awaited."""
+
+    async def receive(kind: str) -> Any:
+        sio, done = cls(async_mode="asgi", async_handlers=False), []
+
+        @sio.on("e")  # type: ignore[untyped-decorator]
+        def handler(sid: str) -> Any:
+            if kind == "fails":
+                raise LookupError(kind)
+            return _Awaitable(done)
+
+        await sio.manager.connect("eio", "/")
+        await sio._handle_eio_message("eio", '2["e"]')
+        return done
+
+    return lambda kind: asyncio.run(receive(kind))
+
+
 Theirs, Ours = socketio.packet.Packet, toolboxsio.Packet
 TextOurs, HexOurs = _ours(TextPacket), _ours(HexPacket)
 EngineTheirs, PayloadTheirs = engineio.packet.Packet, engineio.payload.Payload
@@ -346,6 +376,7 @@ ACTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "session": (_session(socketio.AsyncServer), _session(toolboxsio.AsyncServer)),
     "json_of": (_json_of(socketio.AsyncServer), _json_of(toolboxsio.AsyncServer)),
     "server": (_server(socketio.AsyncServer), _server(toolboxsio.AsyncServer)),
+    "handler": (_handler(socketio.AsyncServer), _handler(toolboxsio.AsyncServer)),
     "reconstruct": (_reconstruct(Theirs), _reconstruct(Ours)),
     "engine_encode": (_engine_encode(EngineTheirs), _engine_encode(EnginePacket)),
     "engine_decode": (_engine_decode(EngineTheirs), _engine_decode(EnginePacket)),

@@ -303,6 +303,22 @@ DIFFERENCES = (
         (("json_of", "bytes"),),
     ),
     Difference(
+        "awaited-answers",
+        "what a handler returns is awaited as long as that can be done",
+        lambda action, given, theirs, ours: (
+            action == "handler" and theirs.value == [] and ours.value == ["awaited"]
+        ),
+        (("handler", "returns an awaitable"),),
+    ),
+    Difference(
+        "handler-failures",
+        "what a handler raises is logged where it is called, with the event and the client",
+        lambda action, given, theirs, ours: (
+            action == "handler" and type(theirs.error) is LookupError and ours.value == []
+        ),
+        (("handler", "fails"),),
+    ),
+    Difference(
         "shared-binary",
         "a binary packet may be encoded for both transports",
         _is_shared_binary,
