@@ -20,7 +20,7 @@ EVER = 3600
 def server_class(module: Any, config: dict[str, Any]) -> Any:
     Record.path = config["record"]
     if "close_seconds" in config:  # how long a WebSocket may take to close
-        importlib.import_module("toolboxsio.server").CLOSE_SECONDS = config["close_seconds"]
+        importlib.import_module("toolboxsio._hubs").CLOSE_SECONDS = config["close_seconds"]
     # python-socketio's client sends what has waited in one payload, however much that is
     engineio.payload.Payload.max_decode_packets = 10_000
     return module.AsyncServer

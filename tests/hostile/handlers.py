@@ -17,7 +17,7 @@ CLOSE_SECONDS = REQUEST_SECONDS = 1
 
 
 def server_class(module: Any, config: dict[str, Any]) -> Any:
-    importlib.import_module("toolboxsio.server").CLOSE_SECONDS = CLOSE_SECONDS
+    importlib.import_module("toolboxsio._hubs").CLOSE_SECONDS = CLOSE_SECONDS
     importlib.import_module("toolboxsio.uvicorn").REQUEST_SECONDS = REQUEST_SECONDS
     return module.AsyncServer
 
