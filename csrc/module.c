@@ -197,6 +197,12 @@ core_payload_split(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_
 }
 
 static PyObject *
+core_form_value(PyObject *Py_UNUSED(module), PyObject *field)
+{
+    return tbx_eio_form_value(field);
+}
+
+static PyObject *
 core_ack(PyObject *module, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
 {
     return tbx_ack(tbx_state_of(module), args, n_args, names);
@@ -378,6 +384,9 @@ static PyMethodDef core_methods[] = {
     {FAST(payload_split), METH_FASTCALL,
      "payload_split(payload, max_packets, /)\n--\n\n"
      "The packets of an Engine.IO payload; ValueError when they are more than max_packets."},
+    {FAST(form_value), METH_O,
+     "form_value(field, /)\n--\n\n"
+     "The text of the value of a form field, as urllib.parse.unquote_plus() gives it."},
     {FAST(ack), METH_FASTCALL | METH_KEYWORDS,
      "ack(ok, **fields)\n--\n\n"
      "{'ok': bool, **fields, 'ts': time in UTC, ISO 8601 with an offset}."},

@@ -160,8 +160,12 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         return cast("list[EnginePacket]", packets)
 
     async def _read_body(self, environ: dict[str, Any]) -> bytes:
+        """The body of a request, which has been received to its end.
+
+        :raises PacketError: when it is too large, late, or not as long as was declared.
+        """
         most = self.server.max_http_buffer_size
-        declared, length = environ.get("CONTENT_LENGTH"), most + 1  # of one that comes in chunks
+        declared, length = environ.get("CONTENT_LENGTH"), None
         if declared is not None:
             digits = str(declared)
             if not (digits.isascii() and digits.isdigit()):
@@ -173,8 +177,8 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         try:
             async with asyncio.timeout(self._options.message_timeout or None) as deadline:
                 self._bodies.add(deadline)
-                while len(body) < length and (
-                    piece := await environ["wsgi.input"].read(length - len(body))
+                while len(body) <= most and (
+                    piece := await environ["wsgi.input"].read(most + 1 - len(body))
                 ):
                     body += piece
         except TimeoutError:
@@ -183,9 +187,9 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             self._bodies.discard(deadline)
         if len(body) > most:
             raise TooBigError("the body of a request is too large")
-        if declared is not None and len(body) < length:
+        if length is not None and len(body) < length:
             raise PacketError("a request ended before its body did")
-        return bytes(body)
+        return bytes(body[:length])
 
     def _stop_reading(self) -> None:
         """The session is over: bodies that are on their way are not waited for."""

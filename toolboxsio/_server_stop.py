@@ -19,6 +19,7 @@ __all__ = [
     "STOP_SECONDS",
     "WEB_SERVER_STOPS",
     "is_uvicorn",
+    "is_uvicorn_task",
     "stop_clients",
     "wait_while",
     "watch_request",
@@ -147,10 +148,23 @@ async def _end(eio: Any, socket: Any, code: int) -> None:
         eio.logger.exception("a session could not be ended")
 
 
+def _is_module_of_uvicorn(name: str) -> bool:
+    return name.startswith("uvicorn.") or name == "toolboxsio.uvicorn"
+
+
 def is_uvicorn(owner: Any) -> bool:
     """Whether an object is one of uvicorn's protocols, or of ours on top of them."""
-    module = type(owner).__module__
-    return module.startswith("uvicorn.") or module == "toolboxsio.uvicorn"
+    return _is_module_of_uvicorn(type(owner).__module__)
+
+
+def is_uvicorn_task() -> bool:
+    """Whether the current task is the one in which uvicorn runs the application.
+
+    Mirrors: ``run_asgi`` of uvicorn's protocols, whatever stands between them and the caller.
+    """
+    task = asyncio.current_task()
+    frame = getattr(task.get_coro(), "cr_frame", None) if task is not None else None
+    return frame is not None and _is_module_of_uvicorn(frame.f_globals.get("__name__", ""))
 
 
 def _protocol_of(environ: dict[str, Any]) -> Any:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from engineio.static_files import get_static_file
 from socketio.asgi import ASGIApp as UpstreamASGIApp
 
+from ._server_stop import is_uvicorn_task
 from .errors import PacketError
 
-__all__ = ["SIO_PATH", "ASGIApp", "UpstreamASGIApp", "translate_request"]
+__all__ = [
+    "SIO_PATH",
+    "ASGIApp",
+    "Body",
+    "UpstreamASGIApp",
+    "refuse_websocket",
+    "skip_body",
+    "translate_request",
+]
 
 #: The path that Socket.IO clients use unless told otherwise.
 SIO_PATH = "/socket.io"
@@ -26,6 +39,16 @@ _COMMON = frozenset(
 _MOST_SHARED = 512
 _LONGEST_SHARED = 512  # bytes
 
+#: Headers of one request that are translated before other connections have their turn.
+HEADERS_AT_ONCE = 1000
+
+#: Seconds until uvicorn has closed the connection of a refused WebSocket: with TLS, asyncio and
+#: uvloop give the client 30 seconds to confirm the end.
+REFUSAL_SECONDS = 40.0
+
+#: uvicorn tells of a disconnection when the refusal is sent, and again when the connection is gone.
+_DISCONNECTS = 2
+
 _names: dict[bytes, tuple[bytes, str]] = {}  # the name itself, and its key in an environ
 _values: dict[bytes, tuple[bytes, str]] = {}
 
@@ -33,42 +56,156 @@ _values: dict[bytes, tuple[bytes, str]] = {}
 class ASGIApp(UpstreamASGIApp):  # type: ignore[misc]
     """A ``socketio.ASGIApp``: Socket.IO below ``socketio_path``, all else to ``other_asgi_app``.
 
-    The path is served with and without a slash at its end.
+    The path is served with and without a slash at its end. It is looked for in the whole path of a
+    request, and in what is left of that without ``root_path``, where the application is mounted in
+    another one, or the server has a ``--root-path``. Static files are found in the same way.
     """
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Handle one connection.
 
-class _Body:
+        :raises ValueError: for a type of scope that is not known, when there is no other
+            application that could know it.
+        """
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self.lifespan(scope, receive, send)
+            return
+        paths = _paths_of(scope) if kind in ("http", "websocket") else ()
+        if self.engineio_path is None and paths:
+            await self.engineio_server.handle_request(scope, receive, send)
+            return
+        for path in paths:
+            if self._ensure_trailing_slash(path).startswith(self.engineio_path):
+                await self.engineio_server.handle_request(scope, receive, send)
+                return
+        static_file = self._static_file(paths) if kind == "http" else None
+        if static_file is not None:
+            await self.serve_static_file(static_file, receive, send)
+        elif self.other_asgi_app is not None:
+            await self.other_asgi_app(scope, receive, send)
+        elif kind == "websocket":
+            if (await receive())["type"] == "websocket.connect":
+                await refuse_websocket(scope, receive, send, 404, _PLAIN, b"Not Found")
+        elif kind == "http":
+            await skip_body(scope, Body({"more_body": True}, receive))
+            await self.not_found(receive, send)
+        else:
+            raise ValueError(f"the ASGI scope type {kind!r} is not known here")
+
+    def _static_file(self, paths: tuple[str, ...]) -> dict[str, str] | None:
+        for path in paths if self.static_files else ():
+            found: dict[str, str] | None = get_static_file(path, self.static_files)
+            if found is not None and os.path.isfile(found["filename"]):
+                return found
+        return None
+
+
+_PLAIN = [(b"content-type", b"text/plain")]
+
+
+def _paths_of(scope: Any) -> tuple[str, ...]:
+    """The path of a request, and what is left of it without ``root_path``.
+
+    Mirrors: ``starlette._utils.get_route_path``. A path begins with ``root_path`` (ASGI), but not
+    with some servers and frameworks: where a proxy has removed it, only what Starlette has added to
+    it for mounts may be there.
+    """
+    path, root = scope["path"], scope.get("root_path", "").rstrip("/")
+    for prefix in (root, root.removeprefix(scope.get("app_root_path", ""))):
+        if prefix and path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", "/"):
+            return path, path[len(prefix) :] or "/"
+    return (path,)
+
+
+async def refuse_websocket(
+    scope: Any,
+    receive: Callable[[], Awaitable[Any]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+    status: int,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes,
+) -> None:
+    """Answer the handshake of a WebSocket with an HTTP response, or close it.
+
+    On uvicorn it returns when the connection is gone, or after ``REFUSAL_SECONDS``: until then
+    uvicorn takes the handshake for unfinished, and logs an error when the application is done.
+    Other servers close the connection when the application is done.
+    """
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "reason": body.decode()})
+        return
+    start = "websocket.http.response.start"
+    await send({"type": start, "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+    if not is_uvicorn_task():
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(REFUSAL_SECONDS):
+            for _ in range(_DISCONNECTS):
+                while (await receive())["type"] != "websocket.disconnect":
+                    pass
+
+
+class Body:
     """The body of a request. Mirrors: ``AwaitablePayload`` of ``engineio.async_drivers.asgi``."""
 
-    __slots__ = ("event", "payload", "receive")
+    __slots__ = ("_buffer", "_has_more", "_receive")
 
     def __init__(self, event: dict[str, Any], receive: Callable[[], Awaitable[Any]]) -> None:
-        self.event = event
-        self.receive = receive
-        self.payload: bytearray | None = None if event["type"] == "http.request" else bytearray()
+        self._receive = receive
+        self._buffer = bytearray(event.get("body") or b"")
+        self._has_more = bool(event.get("more_body"))
 
     async def read(self, length: int | None = None) -> bytes:
-        """Return up to ``length`` bytes; no more of the request is received than that needs.
+        """Return up to ``length`` bytes, fewer only at the end of the body.
 
         :raises PacketError: when the client has gone before the end of its request.
         """
-        if self.payload is None:
-            self.payload = bytearray(self.event.get("body") or b"")
-            while self.event.get("more_body") and (length is None or len(self.payload) < length):
-                self.event = await self.receive()
-                if self.event["type"] != "http.request":
-                    raise PacketError("a request ended before its body did")
-                self.payload += self.event.get("body") or b""
-        taken = bytes(self.payload[:length])
-        del self.payload[: len(taken)]
+        while self._has_more and (length is None or len(self._buffer) < length):
+            await self._receive_piece()
+        taken = bytes(self._buffer[:length])
+        del self._buffer[: len(taken)]
         return taken
+
+    async def skip(self, most: int) -> None:
+        """Receive what is left, up to ``most`` bytes, and drop it."""
+        while self._has_more and most > 0:
+            self._buffer.clear()
+            await self._receive_piece()
+            most -= len(self._buffer)
+        self._buffer.clear()
+
+    async def _receive_piece(self) -> None:
+        event = await self._receive()
+        if event["type"] != "http.request":
+            self._has_more = False
+            raise PacketError("a request ended before its body did")
+        self._buffer += event.get("body") or b""
+        self._has_more = bool(event.get("more_body"))
+
+
+#: Bytes, and seconds, of a body that nobody reads. More ends connections of HTTP/2 on hypercorn.
+SKIPPED_BYTES = 10_000_000
+SKIP_SECONDS = 45.0
+
+
+async def skip_body(scope: Any, body: Body, seconds: float = SKIP_SECONDS) -> None:
+    """Receive what is left of the body of a request that is not read, and drop it.
+
+    Connections of HTTP/1 outlive an answer that comes before the end of its request.
+    """
+    if scope.get("http_version", "1.1")[0] != "1":
+        with contextlib.suppress(TimeoutError, PacketError):
+            async with asyncio.timeout(seconds or None):
+                await body.skip(SKIPPED_BYTES)
 
 
 async def _no_more() -> dict[str, Any]:
     return {"type": "http.disconnect"}
 
 
-_NO_BODY = _Body({"type": "websocket.connect"}, _no_more)
+_NO_BODY = Body({"type": "websocket.connect"}, _no_more)
 
 
 def _shared(table: dict[bytes, tuple[bytes, str]], raw: bytes, text: str) -> tuple[bytes, str]:
@@ -105,7 +242,7 @@ async def translate_request(scope: Any, receive: Any, send: Any) -> dict[str, An
         else:
             raw_uri = f"{path}?{query_string}"
     environ: dict[str, Any] = {
-        "wsgi.input": _Body(event, receive) if event["type"] == "http.request" else _NO_BODY,
+        "wsgi.input": Body(event, receive) if event["type"] == "http.request" else _NO_BODY,
         "wsgi.errors": sys.stderr,
         "wsgi.version": (1, 0),
         "wsgi.async": True,
@@ -128,7 +265,10 @@ async def translate_request(scope: Any, receive: Any, send: Any) -> dict[str, An
         "asgi.scope": scope,
     }
     headers = []
-    for raw_name, raw_value in scope["headers"]:
+    repeated: dict[str, list[str]] = {}
+    for number, (raw_name, raw_value) in enumerate(scope["headers"], 1):
+        if number % HEADERS_AT_ONCE == 0:
+            await asyncio.sleep(0)
         name, key = _names.get(raw_name) or (raw_name, None)
         value = raw_value
         try:
@@ -143,11 +283,26 @@ async def translate_request(scope: Any, receive: Any, send: Any) -> dict[str, An
         except UnicodeDecodeError:  # such a header is left out
             pass
         else:
-            if key in environ and key.startswith("HTTP_"):
-                text = f"{environ[key]},{text}"
-            environ[key] = text
+            if key not in environ or not key.startswith("HTTP_"):
+                environ[key] = text
+            elif key in repeated:
+                repeated[key].append(text)
+            else:
+                repeated[key] = [environ[key], text]
         headers.append((name, value))
     if event["type"] == "websocket.connect" and isinstance(scope["headers"], list):
         scope["headers"] = headers
-    environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", "http")
+    for key, texts in repeated.items():  # cookies: RFC 9113, section 8.2.3
+        environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(texts)
+    environ["wsgi.url_scheme"] = _scheme_of(scope, environ)
     return environ
+
+
+#: Of a request, whose WebSocket is one of the other scheme.
+_HTTP_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+
+
+def _scheme_of(scope: Any, environ: dict[str, Any]) -> str:
+    """What the client has asked by: the first that the proxies tell, else the scope's."""
+    forwarded = environ.get("HTTP_X_FORWARDED_PROTO", "").partition(",")[0].strip().lower()
+    return _HTTP_SCHEMES.get(forwarded) or _HTTP_SCHEMES.get(scope.get("scheme"), "http")

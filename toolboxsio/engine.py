@@ -26,7 +26,7 @@ from ._failures import is_failure
 from ._load import core
 from ._polling import SESSION_METHODS, is_replaced, is_send_replaced, wants_websocket
 from ._server_stop import STOP_SECONDS, WEB_SERVER_STOPS, stop_clients, watch_request
-from .asgi import translate_request
+from .asgi import Body, refuse_websocket, skip_body, translate_request
 from .engine_socket import DUE_CONNECT, WATCHED, EngineSocket
 from .errors import PacketError, text_of
 from .packet import EnginePacket, EnginePayload
@@ -48,6 +48,29 @@ LONGEST_MESSAGE = 500
 
 #: How many causes of refusals are told apart in the log.
 MOST_CAUSES = 200
+
+
+#: Of the query, those that are read here, and those whose name must be decoded first.
+_OWN_PARAMETERS = re.compile(r"(?:^|&)((?:EIO|transport|sid|j|[^=&]*%[^=&]*)=[^&]*)")
+MAX_QUERY_CHARACTERS = 65536
+MAX_PARAMETERS = 100
+MAX_PARAMETER_CHARACTERS = 8192
+
+#: Elements of a header that is a list.
+MAX_LIST_ELEMENTS = 100
+
+
+def _parse_query(text: str) -> dict[str, list[str]] | None:
+    """Return the parameters of a query that Engine.IO knows, as ``parse_qs`` does.
+
+    None: they are too many or too long, and would cost too much time.
+    """
+    if len(text) > MAX_QUERY_CHARACTERS:
+        return None
+    own = _OWN_PARAMETERS.findall(text)
+    if len(own) > MAX_PARAMETERS or sum(map(len, own)) > MAX_PARAMETER_CHARACTERS:
+        return None
+    return urllib.parse.parse_qs("&".join(own))
 
 
 def _is_websocket(environ: dict[str, Any]) -> bool:
@@ -191,9 +214,10 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             self.log_message_keys.discard(message_key)
         if message_key not in self.log_message_keys:
             self._logged_at[message_key] = now
+        message = message[:LONGEST_MESSAGE]
         if not message.isprintable():
-            message = repr(message)[1:-1]
-        super()._log_error_once(message[:LONGEST_MESSAGE], message_key)
+            message = repr(message)[1 : LONGEST_MESSAGE + 1].removesuffix("'")
+        super()._log_error_once(message, message_key)
 
     def _log_refusal(self, sid: str, text: str) -> None:
         """Log why a client's session was ended."""
@@ -211,10 +235,13 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             environ = await environ
         if not environ:  # the client has gone
             return None
-        query = urllib.parse.parse_qs(environ.get("QUERY_STRING", ""))
-        refusal = self._refuse_request(environ, query)
-        if refusal is not None:
+        query = _parse_query(environ.get("QUERY_STRING", ""))
+        if query is None:
+            refusal = self._refused("Too long a query", "bad-query")
             return await self._make_response(refusal, environ)
+        refused = self._refuse_request(environ, query)
+        if refused is not None:
+            return await self._make_response(refused, environ)
         response = await self._respond(environ, query)
         if not isinstance(response, dict):
             return response
@@ -223,9 +250,13 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         return await self._make_response(response, environ)
 
     def _refuse_request(
-        self, environ: dict[str, Any], query: dict[str, list[str]]
+        self, environ: dict[str, Any], query: dict[str, list[str]] | None
     ) -> dict[str, Any] | None:
         """The answer to a request of an origin, transport or version that is not accepted."""
+        if query is None:
+            return self._refused("Too long a query", "bad-query")
+        if environ.get("HTTP_CONNECTION", "").count(",") > MAX_LIST_ELEMENTS:
+            return self._refused("Too many connection options", "bad-connection")
         origin = environ.get("HTTP_ORIGIN")
         if origin and self.cors_allowed_origins != []:
             allowed = self._cors_allowed_origins(environ)
@@ -355,8 +386,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             del self.sockets[sid]
 
     def _compress(self, response: dict[str, Any], environ: dict[str, Any]) -> None:
-        accepted = environ.get("HTTP_ACCEPT_ENCODING", "").split(",")
-        for encoding in (name.split(";")[0].strip() for name in accepted):
+        accepted = environ.get("HTTP_ACCEPT_ENCODING", "").split(",", MAX_LIST_ELEMENTS)
+        for encoding in (name.partition(";")[0].strip() for name in accepted):
             if encoding in self.compression_methods:
                 response["response"] = getattr(self, f"_{encoding}")(response["response"])
                 response["headers"] += [("Content-Encoding", encoding)]
@@ -367,21 +398,20 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
 
         The refusal of a WebSocket has its status where the ASGI server can send one.
         """
-        is_refusal = _is_websocket(environ) and response["status"][:3] != "200"
-        extensions = environ["asgi.scope"].get("extensions") if is_refusal else None
-        if "websocket.http.response" not in (extensions or {}):
+        body = environ.get("wsgi.input")
+        if isinstance(body, Body) and response["status"][:3] != "408":
+            await skip_body(environ["asgi.scope"], body, self.message_timeout)
+        if not _is_websocket(environ) or response["status"][:3] == "200":
             return await super()._make_response(response, environ)
-        send, body = environ["asgi.send"], response["response"]
         headers = [*response["headers"], *self._cors_headers(environ)]
-        await send(
-            {
-                "type": "websocket.http.response.start",
-                "status": int(response["status"][:3]),
-                "headers": [(name.encode(), value.encode()) for name, value in headers],
-            }
+        await refuse_websocket(
+            environ["asgi.scope"],
+            environ["asgi.receive"],
+            environ["asgi.send"],
+            int(response["status"][:3]),
+            [(name.encode(), value.encode()) for name, value in headers],
+            response["response"],
         )
-        await send({"type": "websocket.http.response.body", "body": body})
-        await asyncio.sleep(0)  # uvicorn sees the end first, else it logs an error
         return None
 
     def _bad_request(self, message: str | None = None) -> Any:
@@ -404,6 +434,20 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     def _dump(self, value: Any) -> bytes:
         text = self.packet_class.json.dumps(value)
         return text.encode() if isinstance(text, str) else bytes(text)
+
+    def _cors_allowed_origins(self, environ: dict[str, Any]) -> Any:
+        """Return the origins that are accepted; None: all.
+
+        Mirrors: ``engineio.base_server.BaseServer._cors_allowed_origins``; where that is the
+        server's own origin, its scheme is that of ``wsgi.url_scheme``.
+        """
+        if self.cors_allowed_origins is not None:
+            return super()._cors_allowed_origins(environ)
+        scheme, host = environ.get("wsgi.url_scheme"), environ.get("HTTP_HOST")
+        if scheme is None or host is None:
+            return []
+        forwarded = environ.get("HTTP_X_FORWARDED_HOST", host).partition(",")[0].strip()
+        return [f"{scheme}://{host}", f"{scheme}://{forwarded}"]
 
     def _cookie_headers(self, sid: str) -> list[tuple[str, str]] | None:
         if not self.cookie:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 import engineio.json
 import engineio.packet
@@ -158,6 +157,7 @@ else:
         eio_base64,
         eio_decode,
         encode_packet,
+        form_value,
         has_binary,
         payload_join,
         payload_split,
@@ -361,7 +361,10 @@ else:
             if len(encoded_payload) == 0:
                 return
             if encoded_payload.startswith("d="):  # the form field of a JSONP request
-                encoded_payload = parse_qs(encoded_payload)["d"][0]
+                field = encoded_payload[2:].partition("&")[0]
+                if not field:
+                    raise KeyError("d")
+                encoded_payload = form_value(field)
             self.packets = [
                 self.packet_class(encoded_packet=packet)
                 for packet in payload_split(encoded_payload, self.max_decode_packets)

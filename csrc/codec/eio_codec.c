@@ -141,6 +141,21 @@ tbx_eio_payload_join(PyObject *packets, PyObject *jsonp_index)
 }
 
 PyObject *
+tbx_eio_form_value(PyObject *field)
+{
+    Py_ssize_t n;
+    const char *src = PyUnicode_AsUTF8AndSize(field, &n);
+    uint8_t *dst = src ? PyMem_Malloc((size_t)n + 1) : NULL;
+    if (dst == NULL) {
+        return src ? PyErr_NoMemory() : NULL;
+    }
+    size_t len = tbx_form_decode((const uint8_t *)src, (size_t)n, dst);
+    PyObject *text = PyUnicode_DecodeUTF8((const char *)dst, (Py_ssize_t)len, "replace");
+    PyMem_Free(dst);
+    return text;
+}
+
+PyObject *
 tbx_eio_payload_split(PyObject *payload, Py_ssize_t max_packets)
 {
     if (!PyUnicode_Check(payload)) {

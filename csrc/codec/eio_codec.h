@@ -1,7 +1,7 @@
 /* eio_codec.h: Engine.IO packets and payloads, protocol revision 4.
  *
  * Mirrors: engineio.packet.Packet.encode and .decode, engineio.payload.Payload.encode and .decode
- * (JSONP bodies are unpacked in Python). JSON as in json_enc.h and json_dec.h.
+ * (the field of a JSONP body is found in Python). JSON as in json_enc.h and json_dec.h.
  */
 #ifndef TBX_CODEC_EIO_CODEC_H
 #define TBX_CODEC_EIO_CODEC_H
@@ -19,6 +19,10 @@ PyObject *tbx_eio_decode(TbxState *state, PyObject *packet, PyObject *loads, Py_
 /* The text of a payload of encoded packets (a list or tuple of str); jsonp_index is an int or None.
  * New reference or NULL. */
 PyObject *tbx_eio_payload_join(PyObject *packets, PyObject *jsonp_index);
+
+/* The text of the value of a form field, as urllib.parse.unquote_plus() gives it. New reference or
+ * NULL. */
+PyObject *tbx_eio_form_value(PyObject *field);
 
 /* A list of the packets' texts. ValueError when there are more than max_packets, told before any
  * of them is made. New reference or NULL. */

@@ -1,4 +1,4 @@
-/* eio.c: base64 (contract in eio.h). */
+/* eio.c: base64 and form fields (contract in eio.h). */
 #include "wire/eio.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -74,4 +74,35 @@ tbx_base64_decode(const uint8_t *src, size_t n, uint8_t *dst, tbx_err *err)
         }
     }
     return out - dst;
+}
+
+static int
+hex_value(uint8_t digit)
+{
+    if (digit >= '0' && digit <= '9') {
+        return digit - '0';
+    }
+    uint8_t letter = digit | 0x20;
+    return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
+}
+
+size_t
+tbx_form_decode(const uint8_t *src, size_t n, uint8_t *dst)
+{
+    uint8_t *out = dst;
+    for (size_t at = 0; at < n; at++) {
+        uint8_t byte = src[at];
+        if (byte == '%' && n - at > 2) {
+            int high = hex_value(src[at + 1]), low = hex_value(src[at + 2]);
+            if (high >= 0 && low >= 0) {
+                byte = (uint8_t)(high << 4 | low);
+                at += 2;
+            }
+        }
+        else if (byte == '+') {
+            byte = ' ';
+        }
+        *out++ = byte;
+    }
+    return (size_t)(out - dst);
 }

@@ -1,7 +1,17 @@
-/* test_eio.c: the base64 of wire/eio.h against Python's (vectors_wire.py). */
+/* test_eio.c: the base64 of wire/eio.h against Python's (vectors_wire.py), and form fields. */
 #include "harness.h"
 
 #include "wire/eio.h"
+
+static void
+check_form(const char *field, const char *want)
+{
+    size_t n = strlen(field);
+    uint8_t *dst = tbx_guard_room(1, n);
+    size_t len = tbx_form_decode(tbx_guard_copy((const uint8_t *)field, n), n, dst);
+    CHECK(len == strlen(want) && memcmp(dst, want, len) == 0, "%s: %.*s", field, (int)len,
+          (const char *)dst);
+}
 
 int
 main(int argc, char **argv)
@@ -39,5 +49,12 @@ main(int argc, char **argv)
         CHECK(memcmp(dst, text, settled) == 0 && memcmp(dst + len - padding, "==", padding) == 0,
               "line %lu: encoded", line);
     }
+    check_form("", "");
+    check_form("a+b", "a b");
+    check_form("%41%e4%E4%2b%25", "A\xe4\xe4+%");
+    check_form("%", "%");
+    check_form("%4", "%4");
+    check_form("%4g%g4%%41", "%4g%g4%A");
+    check_form("%`1%@1%:1%/1%G1", "%`1%@1%:1%/1%G1");
     return tbx_report();
 }

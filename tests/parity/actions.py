@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import engineio.async_socket
@@ -340,6 +341,57 @@ def _handler(cls: type) -> Callable[[str], Any]:
     return lambda kind: asyncio.run(receive(kind))
 
 
+class _UnreadEnd(Exception):
+    """The answer came before the end of the request's body was received."""
+
+
+def _request(module: Any) -> Callable[[dict[str, Any]], Any]:
+    """What an application answers to the scope of a request, and what its environ says."""
+
+    async def ask(given: dict[str, Any]) -> Any:
+        sio, environs, sent = module.AsyncServer(async_mode="asgi"), [], []
+        app = module.ASGIApp(sio, static_files={"/files": str(Path(__file__).parent)})
+        opened = sio.eio.handlers["connect"]
+
+        async def connect(sid: str, environ: dict[str, Any]) -> Any:
+            environs.append(environ)
+            return await opened(sid, environ)
+
+        sio.eio.on("connect", connect)
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "path": "/socket.io/",
+            "query_string": b"EIO=4&transport=polling",
+            "headers": [(b"host", b"x")],
+            **given,
+        }
+        body = scope.pop("body", [b""])
+        events = [
+            {"type": "http.request", "body": piece, "more_body": number < len(body)}
+            for number, piece in enumerate(body, 1)
+        ]
+        if scope["type"] == "websocket":
+            events = [{"type": "websocket.connect"}]
+
+        async def receive() -> Any:
+            return events.pop(0)
+
+        async def send(message: Any) -> None:
+            if events and scope["http_version"] == "2":
+                raise _UnreadEnd
+            sent.append(message["type"])
+            if message["type"].endswith("start"):
+                sent.append(message["status"])
+
+        await app(scope, receive, send)
+        names = ("wsgi.url_scheme", "HTTP_COOKIE", "HTTP_X_A")
+        return [sent, [[environ.get(name) for name in names] for environ in environs]]
+
+    return lambda given: asyncio.run(ask(given))
+
+
 Theirs, Ours = socketio.packet.Packet, toolboxsio.Packet
 TextOurs, HexOurs = _ours(TextPacket), _ours(HexPacket)
 EngineTheirs, PayloadTheirs = engineio.packet.Packet, engineio.payload.Payload
@@ -375,6 +427,7 @@ ACTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "auth": (_auth(socketio.AsyncServer), _auth(toolboxsio.AsyncServer)),
     "session": (_session(socketio.AsyncServer), _session(toolboxsio.AsyncServer)),
     "json_of": (_json_of(socketio.AsyncServer), _json_of(toolboxsio.AsyncServer)),
+    "request": (_request(socketio), _request(toolboxsio)),
     "server": (_server(socketio.AsyncServer), _server(toolboxsio.AsyncServer)),
     "handler": (_handler(socketio.AsyncServer), _handler(toolboxsio.AsyncServer)),
     "reconstruct": (_reconstruct(Theirs), _reconstruct(Ours)),

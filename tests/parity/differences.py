@@ -171,6 +171,46 @@ def _is_json_of(given: str) -> Callable[..., bool]:
     return lambda action, actual, theirs, ours: action == "json_of" and actual == given
 
 
+def _headers_of(given: dict[str, Any], name: bytes) -> list[bytes]:
+    return [value for key, value in given.get("headers", []) if key == name]
+
+
+def _own_paths(given: dict[str, Any]) -> tuple[str, str]:
+    path = given.get("path", "/socket.io/")
+    return path, path.removeprefix(given.get("root_path", ""))
+
+
+def _is_own(path: str) -> bool:
+    return f"{path}/".startswith("/socket.io/")
+
+
+def _request_with(is_different: Callable[[dict[str, Any]], bool]) -> Callable[..., bool]:
+    def applies(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+        return action == "request" and is_different(given)
+
+    return applies
+
+
+def _has_another_scheme(given: dict[str, Any]) -> bool:
+    return given.get("scheme", "http") != "http" or bool(_headers_of(given, b"x-forwarded-proto"))
+
+
+def _has_long_lists(given: dict[str, Any]) -> bool:
+    query, connection = given.get("query_string", b""), _headers_of(given, b"connection")
+    return len(query) > 300 or b"".join(connection).count(b",") > 100
+
+
+def _is_anothers_websocket(given: dict[str, Any]) -> bool:
+    kind = given.get("type", "http")
+    is_own = kind == "websocket" and any(map(_is_own, _own_paths(given)))
+    return kind != "http" and not is_own
+
+
+def _is_reached_by_root_path(given: dict[str, Any]) -> bool:
+    path, rest = _own_paths(given)
+    return not _is_own(path) and _is_own(rest)
+
+
 def _nested(depth: int) -> Any:
     value: Any = 1
     for _ in range(depth):
@@ -317,6 +357,71 @@ DIFFERENCES = (
             action == "handler" and type(theirs.error) is LookupError and ours.value == []
         ),
         (("handler", "fails"),),
+    ),
+    Difference(
+        "cookie-headers",
+        "several Cookie headers are joined as cookies are",
+        _request_with(lambda given: len(_headers_of(given, b"cookie")) > 1),
+        (("request", {"headers": [(b"cookie", b"a=1"), (b"cookie", b"b=2")]}),),
+    ),
+    Difference(
+        "origin-scheme",
+        "the scheme of a request is that of its connection, and https for wss",
+        _request_with(_has_another_scheme),
+        (
+            ("request", {"scheme": "https"}),
+            ("request", {"headers": [(b"host", b"x"), (b"x-forwarded-proto", b"wss")]}),
+            (
+                "request",
+                {"scheme": "https", "headers": [(b"host", b"x"), (b"origin", b"https://x")]},
+            ),
+        ),
+    ),
+    Difference(
+        "long-queries",
+        "a request whose query or Connection header takes long to read is refused",
+        _request_with(_has_long_lists),
+        (
+            ("request", {"query_string": b"EIO=4&transport=polling&" + b"%41=1&" * 200}),
+            ("request", {"query_string": b"EIO=4&transport=polling&" + b"a" * 70_000}),
+            ("request", {"headers": [(b"connection", b"," * 101)]}),
+        ),
+    ),
+    Difference(
+        "refused-bodies",
+        "the body of a request that is refused is received before the answer, on HTTP/2",
+        _request_with(lambda given: given.get("http_version") == "2"),
+        (
+            (
+                "request",
+                {"http_version": "2", "method": "POST", "body": [b"4", b"4"]},
+            ),
+        ),
+    ),
+    Difference(
+        "other-websockets",
+        "a WebSocket for nobody is answered 404; a scope of another type is refused",
+        _request_with(_is_anothers_websocket),
+        (
+            ("request", {"type": "websocket", "path": "/x"}),
+            (
+                "request",
+                {"type": "websocket", "path": "/x", "extensions": {"websocket.http.response": {}}},
+            ),
+            ("request", {"type": "webtransport"}),
+        ),
+    ),
+    Difference(
+        "root-path",
+        "the path is looked for behind root_path, too",
+        _request_with(_is_reached_by_root_path),
+        (("request", {"path": "/ws/socket.io/", "root_path": "/ws"}),),
+    ),
+    Difference(
+        "static-directories",
+        "a folder is no static file",
+        _request_with(lambda given: given.get("path", "").startswith("/files")),
+        (("request", {"path": "/files"}), ("request", {"path": "/files/.."})),
     ),
     Difference(
         "shared-binary",

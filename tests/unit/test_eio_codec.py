@@ -39,6 +39,19 @@ def test_jsonp_both_ways():
     assert [packet.data for packet in EnginePayload(encoded_payload=form).packets] == ["a", "\xe9"]
 
 
+@pytest.mark.parametrize(
+    "field", ["", "plain", "a+b%2B", "%", "%4", "%4g%41", "%E4%B8", "%E4\xe4%B8%AD\u4e2d", "%00%ff"]
+)
+def test_form_value_is_that_of_urllib(field):
+    assert _core.form_value(field) == urllib.parse.unquote_plus(field)
+
+
+def test_jsonp_without_packets():
+    for form in ("d=", "d=&d=4a"):
+        with pytest.raises(KeyError):
+            EnginePayload(encoded_payload=form)
+
+
 def test_encoding_is_kept():
     packet = EnginePacket(4, data="a")
     assert packet.encode() == "4a"
