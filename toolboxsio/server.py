@@ -10,7 +10,6 @@ import functools
 import inspect
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -25,6 +24,7 @@ from ._failures import FAILED_ANSWER, FAILED_HANDLER, is_failure, report
 from ._hubs import HubServer
 from ._joining import JoiningServer
 from ._load import core
+from ._reasons import common_reasons, count_paths, reasons_of
 from ._server_stop import STOP_SECONDS
 from .engine import EngineServer, EngineSocket
 from .engine_socket import DUE_CONNECT
@@ -479,7 +479,7 @@ class AsyncServer(HubServer, JoiningServer):
 
         ``{"path": str, "fast": bool, "reasons": [str, ...]}``: the way to the client ("direct",
         "asgi", "polling", "upstream"; "over" when it has gone), whether its events are dispatched
-        in C, and if not, why.
+        in C, and each reason why they are not, or why the way is not direct.
 
         :raises KeyError: when there is no such client.
         """
@@ -487,13 +487,14 @@ class AsyncServer(HubServer, JoiningServer):
         socket = self.eio._get_socket(eio_sid)
         conn = getattr(socket, "conn", None)
         if conn is None:
-            return {"path": "upstream", "fast": False, "reasons": ["the session is upstream's"]}
+            return {"path": "upstream", "fast": False, "reasons": reasons_of(socket)}
         reasons, _ = self._why_not_fast()
         if not conn.stock:
             reasons.append("a method of the session's socket was replaced")
         if conn.path == "polling":
             reasons.append("there is no WebSocket")
-        return {"path": conn.path, "fast": not reasons, "reasons": reasons}
+        why = reasons + reasons_of(socket)
+        return {"path": conn.path, "fast": not reasons, "reasons": why}
 
     def backlog(self, sid: str, namespace: str | None = None) -> int:
         """Return how many bytes wait for a client.
@@ -534,20 +535,20 @@ class AsyncServer(HubServer, JoiningServer):
 
         ``{"sessions": int, "acceleration": {...}, "events": {...}, "redis": {...} | None}``:
         Engine.IO sessions that exist; which ways they are on (``paths``, named as by
-        :meth:`acceleration`) and why events and emits do not go through C (``events``, ``emits``:
+        :meth:`acceleration`), why WebSockets are not direct (``not_direct``, of the first 100
+        sessions) and why events and emits do not go through C (``events``, ``emits``:
         lists of texts, empty when they do); what was handled since the start, by event (one of
         another namespace than ``/`` as ``"/namespace event"``, of a catch-all as ``*``): ``count``,
         ``failed``, and ``p50`` and ``p99`` of the milliseconds from reading to answer; what
         ``AsyncRedisManager.status()`` says. On any thread, also before there is an event loop.
         """
         events, emits = self._why_not_fast()
-        manager, sockets = self.manager, self.eio.sockets
-        conns = [getattr(socket, "conn", None) for socket in list(sockets.values())]
-        paths = Counter("upstream" if conn is None else str(conn.path) for conn in conns)
+        manager, sockets = self.manager, list(self.eio.sockets.values())
         return {
             "sessions": len(sockets),
             "acceleration": {
-                "paths": dict(paths),
+                "paths": count_paths(sockets),
+                "not_direct": common_reasons(sockets),
                 "events": events,
                 "emits": emits,
             },

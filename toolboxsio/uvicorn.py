@@ -76,6 +76,10 @@ def _frame(message: dict[str, Any]) -> bytes:
     return head + b"\0\0\0\0" + data
 
 
+#: Why a transport is not handed over.
+_ENDS = "the WebSocket was about to close"
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A ``WebSocketsSansIOProtocol`` that offers its transport to a Socket.IO server."""
 
@@ -92,6 +96,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         except AttributeError:
             self._shared = UvicornServer(server_state.connections, server_state.tasks)
             server_state.toolboxsio = self._shared
+        #: Why the transport was not handed over.
+        self.refusal = ""
         #: Bytes of a message that is not whole yet; None: the transport is not to be had.
         self._tail: bytes | None = b"" if core is not None else None
         self._seen = 0
@@ -145,29 +151,41 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         assert core is not None
         return not self._tail or core.ws_whole(self._tail, True) == (0, 0)
 
+    def _obstacle(self) -> str:
+        """Why the transport cannot be handed over; empty: it can be."""
+        if not self.handshake_complete:
+            return "the handshake of the WebSocket was not complete"
+        if (
+            self.close_sent
+            or self.initial_response is not None
+            or self.transport.is_closing()
+            or self.conn.state is not State.OPEN
+        ):
+            return _ENDS
+        if self._tail is None:
+            return "the client has sent much, or what is no WebSocket frame, before it was accepted"
+        if not self._is_whole():
+            return "the client has sent a part of a message before it was accepted"
+        return ""
+
     def hand_over(self, connection: Any, context: Context) -> bool:
         """Let a connection have the transport; False when it is not to be had.
 
         What was read and not yet received by the application is the connection's to handle, once
         ``go_on()`` is called.
         """
-        transport = self.transport
-        if (
-            self._tail is None
-            or not self.handshake_complete
-            or self.close_sent
-            or self.initial_response is not None
-            or transport.is_closing()
-            or self.conn.state is not State.OPEN
-            or not self._is_whole()
-        ):
+        self.refusal = self._obstacle()
+        if self.refusal:
             return False
+        assert self._tail is not None
+        transport = self.transport
         waiting: list[Any] = []
         while not self.queue.empty():
             waiting.append(self.queue.get_nowait())
         if any(message["type"] != "websocket.receive" for message in waiting):
             for message in waiting:
                 self.queue.put_nowait(message)
+            self.refusal = _ENDS
             return False
         bits, inflate, keeps = 0, None, False
         extension: Any

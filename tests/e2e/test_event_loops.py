@@ -322,7 +322,7 @@ def test_questions_before_there_is_a_loop():
     sio = make()
     status = sio.status()
     assert status["sessions"] == 0
-    assert status["acceleration"] == {"paths": {}, "events": [], "emits": []}
+    assert status["acceleration"] == {"paths": {}, "not_direct": [], "events": [], "emits": []}
     assert sio.event_counts() == []
     assert toolboxsio.status(sio)["connected"] == 0
     with pytest.raises(KeyError):

@@ -39,7 +39,7 @@ async def test_status_tells_path_and_acks(backend):
         "role_distribution": {},
         "acks_enabled": True,
         "path": "/socket.io",
-        "acceleration": {"paths": {}, "events": [], "emits": []},
+        "acceleration": {"paths": {}, "not_direct": [], "events": [], "emits": []},
         "redis": None,
     }
 

@@ -228,8 +228,10 @@ class Wire(Messages):
     def acceleration(self):
         found = self.sio.acceleration(self.sid)
         assert found["path"] == "asgi"
-        assert found["fast"] is not bool(found["reasons"])
-        return found["reasons"]
+        *reasons, driver = found["reasons"]
+        assert driver == f"async_mode is not asgi: the WebSocket is {__name__}.Wire"
+        assert found["fast"] is not bool(reasons)
+        return reasons
 
 
 async def test_a_frame_is_dispatched_without_python(monkeypatch):
@@ -711,7 +713,7 @@ async def test_status():
     client.join()
     assert sio.status() == {
         "sessions": 1,
-        "acceleration": {"paths": {"direct": 1}, "events": [], "emits": []},
+        "acceleration": {"paths": {"direct": 1}, "not_direct": [], "events": [], "emits": []},
         "events": {},
         "redis": None,
     }
