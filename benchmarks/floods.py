@@ -29,6 +29,7 @@ class Flood(NamedTuple):
     clients: int = 1
     sides: tuple[str, ...] = EVERYBODY
     redis: bool = False  # needs a server with a Redis
+    below_asgi: bool = False  # through ASGI the web server reads it, and it is not ours to bound
 
 
 def repeated(data, size=CHUNK):
@@ -262,9 +263,9 @@ FLOODS = {
     "events-awaiting": Flood("events, a handler that awaits", websocket('42["sleeps"]')),
     "acks-unasked": Flood("acknowledgements never asked for", websocket("43{id}[]")),
     "acks-asked": Flood("acknowledgements asked for", acks_asked),
-    "pings": Flood("PING frames", frames(lambda: frame(b"", PING))),
-    "pongs": Flood("PONG frames", frames(lambda: frame(b"", PONG))),
-    "pong-packets": Flood("Engine.IO PONG packets", websocket("3")),
+    "pings": Flood("PING frames", frames(lambda: frame(b"", PING)), below_asgi=True),
+    "pongs": Flood("PONG frames", frames(lambda: frame(b"", PONG)), below_asgi=True),
+    "pong-packets": Flood("Engine.IO PONG packets", websocket("3"), below_asgi=True),
     "deflate": Flood("130 KB of deflated JSON", deflated(True, 130_000), sides=PYTHON),
     "deflate-not-joined": Flood("the same, not joined", deflated(False, 130_000), sides=PYTHON),
     "attachments": Flood("binary events, 10 attachments", frames(binary_event)),
@@ -273,13 +274,13 @@ FLOODS = {
     "namespaces": Flood(
         "CONNECT and DISCONNECT", frames(lambda: frame("40/other,") + frame("41/other,"))
     ),
-    "fragments": Flood("fragments of one byte", frames(fragmented_event)),
+    "fragments": Flood("fragments of one byte", frames(fragmented_event), below_asgi=True),
     "payloads": Flood("POSTs of 16 events", posts(small_payload)),
     "payloads-big": Flood("POSTs of 16 events, 900 KB", posts(big_payload)),
     "sessions": Flood("sessions opened by polling", requests("GET", POLLING), clients=4),
     "headers": Flood(
         "requests with 5 MB of headers",
-        requests("GET", POLLING, "X-A: 12345678901234567890\r\n" * 185_000),
+        requests("GET", POLLING, f"X-A: {'a' * 243}\r\n" * 20_000),
     ),
     "chunks": Flood("POST bodies in chunks of one byte", chunked),
     "pipelined": Flood("pipelined requests", pipelined),

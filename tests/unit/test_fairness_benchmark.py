@@ -65,7 +65,7 @@ def test_record_and_command(tmp_path, monkeypatch, capsys):
 
 def record_of(**worst):
     results = [
-        {"side": side, "load": "some", "median": {"worst_ms": taken}}
+        {"side": side, "load": "pings", "median": {"worst_ms": taken}}
         for side, taken in worst.items()
     ]
     return {"results": results}
@@ -76,10 +76,12 @@ def record_of(**worst):
     [
         ({"direct": 20.0, "upstream": 2.0}, 0),  # told from nothing else by chance alone
         ({"direct": 26.0, "upstream": 2.0}, 1),
-        ({"direct": 89.0, "asgi": 91.0, "upstream": 30.0}, 1),
+        ({"direct": 91.0, "asgi": 91.0, "upstream": 30.0}, 1),
         ({"direct": 249.0, "upstream": 9000.0, "node": 9000.0}, 0),
-        ({"direct": 251.0, "asgi": 300.0, "upstream": 9000.0}, 2),
+        ({"direct": 251.0, "asgi": 300.0, "upstream": 9000.0}, 1),
         ({"direct": 251.0}, 1),
+        ({"asgi": 2900.0, "upstream": 1000.0}, 0),  # PING frames: the web server's
+        ({"asgi": 3100.0, "upstream": 1000.0}, 1),
     ],
 )
 def test_verdicts(worst, broken):
