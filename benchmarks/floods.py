@@ -19,7 +19,7 @@ EVERYBODY = (*PYTHON, "node")
 CHUNK = 1 << 16  # bytes that are sent at once, about
 BIG = 900_000  # bytes of a message that is within the default limits
 ATTACHMENTS = 10
-ASKED = 500  # acknowledgements that the server is let ask for at a time
+ASKED = 100  # acknowledgements that the server is let ask for at a time
 FRAGMENTS = 4000  # of one byte, in a message
 
 
