@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -293,20 +293,27 @@ def _publish_answer(cls: type) -> Callable[[Any], Any]:
     return lambda args: asyncio.run(publish(args))
 
 
+@contextlib.contextmanager
+def _restored_json() -> Iterator[None]:
+    """Upstream's packet classes keep the JSON that a server was given."""
+    classes = (socketio.packet.Packet, engineio.packet.Packet)
+    before = [one.json for one in classes]
+    try:
+        yield
+    finally:
+        for one, stock in zip(classes, before, strict=True):
+            one.json = stock
+
+
 def _json_of(cls: type) -> Callable[[str], Any]:
     """What a server encodes with a JSON that gives bytes, or beside one with a JSON of its own."""
 
     def run(given: str) -> Any:
-        classes = (socketio.packet.Packet, engineio.packet.Packet)
-        before = [one.json for one in classes]
-        try:
+        with _restored_json():
             sio = cls(async_mode="asgi")
             dumps = (lambda value: b"[]") if given == "bytes" else lambda value, **options: "[1]"
             own = cls(async_mode="asgi", json=type("Json", (), {"dumps": staticmethod(dumps)}))
             return (own if given == "bytes" else sio).packet_class(data=["e"]).encode()
-        finally:
-            for one, stock in zip(classes, before, strict=True):
-                one.json = stock
 
     return run
 
@@ -392,6 +399,26 @@ def _request(module: Any) -> Callable[[dict[str, Any]], Any]:
     return lambda given: asyncio.run(ask(given))
 
 
+def _sessions_after_a_failure(cls: type) -> Callable[[str], Any]:
+    """How many sessions there are after a handshake whose OPEN packet cannot be encoded."""
+
+    def dumps(value: Any, **options: Any) -> str:
+        raise ArithmeticError
+
+    async def run(transport: str) -> Any:
+        json = type("Json", (), {"dumps": staticmethod(dumps)})
+        sio = cls(async_mode="asgi", json=json, monitor_clients=False)
+        with contextlib.suppress(ArithmeticError):
+            await sio.eio._handle_connect({}, transport)
+        return len(sio.eio.sockets)
+
+    def restoring(transport: str) -> Any:
+        with _restored_json():
+            return asyncio.run(run(transport))
+
+    return restoring
+
+
 Theirs, Ours = socketio.packet.Packet, toolboxsio.Packet
 TextOurs, HexOurs = _ours(TextPacket), _ours(HexPacket)
 EngineTheirs, PayloadTheirs = engineio.packet.Packet, engineio.payload.Payload
@@ -426,6 +453,10 @@ ACTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     ),
     "auth": (_auth(socketio.AsyncServer), _auth(toolboxsio.AsyncServer)),
     "session": (_session(socketio.AsyncServer), _session(toolboxsio.AsyncServer)),
+    "open": (
+        _sessions_after_a_failure(socketio.AsyncServer),
+        _sessions_after_a_failure(toolboxsio.AsyncServer),
+    ),
     "json_of": (_json_of(socketio.AsyncServer), _json_of(toolboxsio.AsyncServer)),
     "request": (_request(socketio), _request(toolboxsio)),
     "server": (_server(socketio.AsyncServer), _server(toolboxsio.AsyncServer)),

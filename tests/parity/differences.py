@@ -424,6 +424,12 @@ DIFFERENCES = (
         (("request", {"path": "/files"}), ("request", {"path": "/files/.."})),
     ),
     Difference(
+        "open-failures",
+        "a session whose OPEN packet cannot be encoded is not opened",
+        lambda action, given, theirs, ours: action == "open" and ours.value == 0,
+        (("open", "polling"),),
+    ),
+    Difference(
         "shared-binary",
         "a binary packet may be encoded for both transports",
         _is_shared_binary,
