@@ -139,13 +139,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
 
         Mirrors: ``socketio.async_server.AsyncServer._trigger_event``.
         """
-        answer = await self._call_handler(event, namespace, *args)
-        try:
-            while inspect.isawaitable(answer):
-                answer = await answer
-        except asyncio.CancelledError:  # as with a coroutine function
-            answer = None
-        return answer
+        return await _awaited(await self._call_handler(event, namespace, *args))
 
     async def _call_handler(self, event: str, namespace: str, *args: Any) -> Any:
         """Call the handler of an event.
@@ -160,7 +154,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             return await super()._trigger_event(event, namespace, *args)
         n = takes(handler, len(given))
         try:
-            return handler(*given[:n])
+            return await _awaited(handler(*given[:n]))
         except TypeError as exc:
             if n is not None or not is_arity_error(exc, handler, len(given)):
                 raise
@@ -305,3 +299,14 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
                 await self._answer(eio_sid, DISCONNECT, namespace, None)
             finally:  # else it would stay, neither here nor gone
                 await self._tell(sid, namespace, self.reason.SERVER_DISCONNECT)
+
+
+async def _awaited(answer: Any) -> Any:
+    """What comes of an answer that can be awaited, as long as it can; None when it is cancelled, as
+    with a coroutine function."""
+    try:
+        while inspect.isawaitable(answer):
+            answer = await answer
+    except asyncio.CancelledError:
+        return None
+    return answer
