@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import sys
 import threading
 from typing import Any
 
@@ -14,6 +15,9 @@ from ._loops import Posts
 from .engine import EngineServer
 
 __all__ = ["HubServer"]
+
+#: What a hub keeps in 32 bits.
+_MAX_INT32 = 2**31 - 1
 
 #: Seconds that a client has to answer a CLOSE frame.
 CLOSE_SECONDS = 10
@@ -54,32 +58,42 @@ class HubServer(_UpstreamServer):  # type: ignore[misc]
         root = self._root_hub()
         return root.here() or self._make_hub(asyncio.get_running_loop(), root)
 
+    def _limits(self) -> dict[str, Any]:
+        """What a hub is given, and given again when an option is set."""
+        eio = self.eio
+        max_size = int(min(eio.max_http_buffer_size, sys.maxsize))
+        return {
+            "ping_interval": eio.ping_interval,
+            "ping_timeout": eio.ping_timeout if eio.start_service_task else 0,
+            "connect_timeout": self.connect_timeout,
+            "message_timeout": eio.message_timeout,
+            "leave_timeout": eio.ping_interval + eio.ping_timeout,
+            "close_timeout": CLOSE_SECONDS,
+            "max_size": max_size,
+            "max_backlog": min(self.max_backlog, sys.maxsize),
+            "max_running": min(self.max_running_handlers, sys.maxsize),
+            "max_running_bytes": min(self.max_running_bytes, sys.maxsize),
+            "compression_threshold": eio.compression_threshold,
+            "keeps_slow": self.slow_client != "disconnect",
+            "max_fragments": min(self.max_fragments or max_size, _MAX_INT32),
+            "max_control": min(self.max_control_frames, _MAX_INT32),
+        }
+
+    def _limit_hubs(self) -> None:
+        """Options were set."""
+        if self._hub is not None:
+            for hub in (self._hub, *self._hub.hubs()):
+                hub.set_limits(self._limits())
+
     def _make_hub(self, loop: Any, *root: Any) -> Any:
         """What the connections of an event loop share."""
         for hub in root[0].hubs() if root else ():
             if hub.loop.is_closed():
                 root[0].part(hub)
-        eio = self.eio
-        limits = {
-            "ping_interval": eio.ping_interval,
-            "ping_timeout": eio.ping_timeout if eio.start_service_task else 0,
-            "connect_timeout": self.connect_timeout,
-            "message_timeout": self.message_timeout,
-            "leave_timeout": eio.ping_interval + eio.ping_timeout,
-            "close_timeout": CLOSE_SECONDS,
-            "max_size": eio.max_http_buffer_size,
-            "max_backlog": self.max_backlog,
-            "max_running": self.max_running_handlers,
-            "max_running_bytes": self.max_running_bytes,
-            "compression_threshold": eio.compression_threshold,
-            "keeps_slow": self.slow_client != "disconnect",
-            "max_fragments": self.max_fragments,
-            "max_control": self.max_control_frames,
-        }
         from .plan import make_plan  # which needs this class
 
         assert core is not None
-        hub = core.Hub(loop, functools.partial(make_plan, self), limits, *root)
+        hub = core.Hub(loop, functools.partial(make_plan, self), self._limits(), *root)
         if loop is not None:
             hub.posts = Posts(loop)
         return hub

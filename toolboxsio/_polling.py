@@ -172,7 +172,8 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
                 raise PacketError("Content-Length is not a number")
             length = int(digits[-_DIGITS:]) if not digits[:-_DIGITS].strip("0") else most + 1
             if length > most:
-                raise TooBigError("the body of a request is too large")
+                size = digits.lstrip("0") if len(digits.lstrip("0")) <= _DIGITS else "far too many"
+                raise TooBigError(f"a body of {size} bytes, max_http_buffer_size is {most}")
         body = bytearray()
         try:
             async with asyncio.timeout(self._options.message_timeout or None) as deadline:
@@ -182,11 +183,14 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
                 ):
                     body += piece
         except TimeoutError:
-            raise TooLateError("the body of a request was not whole in time") from None
+            seconds = self._options.message_timeout
+            raise TooLateError(
+                f"the body of a request was not whole in {seconds:g} s, which is message_timeout"
+            ) from None
         finally:
             self._bodies.discard(deadline)
         if len(body) > most:
-            raise TooBigError("the body of a request is too large")
+            raise TooBigError(f"a body of more than {most} bytes, max_http_buffer_size is {most}")
         if length is not None and len(body) < length:
             raise PacketError("a request ended before its body did")
         return bytes(body[:length])

@@ -82,8 +82,10 @@ class Publisher(Link):
         else:
             self.begin()
         if self.pending_bytes > limit and not self.is_external:
-            n = self._drop_oldest(limit)
-            self._tell(n, f"Cannot publish to redis... more than {limit} bytes wait")
+            waiting = self.pending_bytes
+            n = self._drop_oldest(limit, keep=1)
+            text = f"Cannot publish to redis... {waiting} bytes wait, max_pending is {limit}"
+            self._tell(n, text)
 
     def _write_soon(self) -> None:
         idle = time.monotonic() - (self.heard_at or 0)
@@ -175,10 +177,11 @@ class Publisher(Link):
             batch = self.in_flight.popleft()
             settle(batch.waiters, not batch.has_failed)
 
-    def _drop_oldest(self, limit: int) -> int:
-        """Let at most so many bytes wait; the number of messages that do not any more."""
+    def _drop_oldest(self, limit: int, keep: int = 0) -> int:
+        """Let at most so many bytes wait, or so many commands, however large they are; the number
+        of messages that do not any more."""
         n = 0
-        while self.pending and (self.pending_bytes > limit or limit == 0):
+        while len(self.pending) > keep and (self.pending_bytes > limit or limit == 0):
             _, size, waiter = self.pending.popleft()
             self.pending_bytes -= size
             n += size > 0

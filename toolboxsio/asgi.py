@@ -14,6 +14,7 @@ from socketio.asgi import ASGIApp as UpstreamASGIApp
 
 from ._server_stop import is_uvicorn_task
 from .errors import PacketError
+from .options import check_names, parameters
 
 __all__ = [
     "SIO_PATH",
@@ -59,7 +60,13 @@ class ASGIApp(UpstreamASGIApp):  # type: ignore[misc]
     The path is served with and without a slash at its end. It is looked for in the whole path of a
     request, and in what is left of that without ``root_path``, where the application is mounted in
     another one, or the server has a ``--root-path``. Static files are found in the same way.
+
+    :raises TypeError: for an option that does not exist.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        check_names(options, parameters(type(self)), "ASGIApp")
+        super().__init__(*args, **options)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle one connection.

@@ -221,7 +221,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
 
     def _log_refusal(self, sid: str, text: str) -> None:
         """Log why a client's session was ended."""
-        cause = re.split("[0-9\"'({:]", text, maxsplit=1)[0]  # the rest may be the client's
+        cause = re.split("[\"'({:]", text, maxsplit=1)[0]  # the rest may be the client's
+        cause = re.sub("[0-9.]+", "", cause)
         if len(self._logged_at) > MOST_CAUSES:
             cause = ""
         self._log_error_once(f"{sid}: Packet refused: {text}", f"packet-refused {cause}")

@@ -55,6 +55,8 @@ _CLOSE_SECONDS = 10
 #: Characters of what a client has sent, in a line of the log.
 _LONGEST_SAID = 100
 
+_UPGRADE_FAILED = "the upgrade has failed"
+
 _AsgiWebSocket = engineio.async_drivers.asgi.WebSocket
 
 
@@ -276,11 +278,17 @@ class EngineSocket(PollingSocket):
             await self._late_pong()
         elif kind == DUE_CONNECT:
             if not server.owner._has_joined(self.sid):
-                await self.refuse("no namespace was joined in time")
+                seconds = server.owner.connect_timeout
+                await self.refuse(
+                    f"no namespace was joined in {seconds:g} s, which is connect_timeout"
+                )
             elif not server.owner._is_connected(self.sid):  # its handler may still refuse
                 self.conn.expect(DUE_CONNECT)
         elif kind == DUE_MESSAGE:
-            await self.refuse(TooLateError("a message was not whole in time"))
+            seconds = server.message_timeout
+            await self.refuse(
+                TooLateError(f"a message was not whole in {seconds:g} s, which is message_timeout")
+            )
 
     async def _ping(self) -> None:
         self.conn.pinged()
@@ -318,7 +326,11 @@ class EngineSocket(PollingSocket):
 
         The application's handler runs later: an emit may be at work for other clients.
         """
-        text = f"{self.sid}: Client is too slow, {waiting} bytes wait for it, closing socket"
+        most = getattr(self.server.owner, "max_backlog", 0)
+        text = (
+            f"{self.sid}: Client is too slow, {waiting} bytes wait for it, max_backlog is {most},"
+            " closing socket"
+        )
         self.server._log_error_once(text, "too-slow")
         asyncio.get_running_loop().call_soon(self._start_drop)
 
@@ -358,7 +370,11 @@ class EngineSocket(PollingSocket):
         if self._options.strict and packet.packet_type in _SERVERS_OWN:
             raise PacketError(f"{packet_names[packet.packet_type]} packet from a client")
         if packet.packet_type == PONG and self.conn is not None and self.conn.is_flooded:
-            raise PacketError("too many control frames")
+            raise PacketError(self._flooded_text())
+
+    def _flooded_text(self) -> str:
+        n = self.server.owner.max_control_frames
+        return f"{n + 1} control frames in a second, max_control_frames is {n}"
 
     async def _receive_lane(self, encoded: str | bytes) -> None:
         """The same, and what it raises ends here. What follows waits for it.
@@ -492,8 +508,9 @@ class EngineSocket(PollingSocket):
             self.upgraded = True
         else:
             try:
-                if not await self._upgrade(ws) or self.closing or self.closed:
-                    await _close(ws, 1008, "the upgrade has failed")
+                failure = await self._upgrade(ws)
+                if failure or self.closing or self.closed:
+                    await _close(ws, 1008, failure or _UPGRADE_FAILED)
                     return
             except PacketError as exc:
                 await self.refuse(exc)
@@ -555,11 +572,14 @@ class EngineSocket(PollingSocket):
     async def _wait(self, ws: Any) -> str | bytes | None:
         data = await ws.wait()
         if data and _is_longer(data, self.server.max_http_buffer_size):
-            raise TooBigError("packet is too large")
+            raise TooBigError(_too_big_text(data, self.server.max_http_buffer_size))
         return cast("str | bytes | None", data)
 
-    async def _upgrade(self, ws: Any) -> bool:
-        """Take a polling connection over: PING "probe", PONG "probe", UPGRADE."""
+    async def _upgrade(self, ws: Any) -> str:
+        """Take a polling connection over: PING "probe", PONG "probe", UPGRADE.
+
+        Returns why that has failed; an empty text when it has not.
+        """
         self.upgrading = True  # packets are held meanwhile
         try:
             async with asyncio.timeout(self.server.upgrade_timeout or None):
@@ -568,7 +588,7 @@ class EngineSocket(PollingSocket):
                     self.server.logger.info(
                         "%s: Failed websocket upgrade, no PING packet", self.sid
                     )
-                    return False
+                    return _UPGRADE_FAILED
                 await ws.send(EnginePacket(PONG, data="probe").encode())
                 if self._polls or not self._options.strict:
                     await self.queue.put(EnginePacket(NOOP))  # ends the poll that waits
@@ -576,8 +596,10 @@ class EngineSocket(PollingSocket):
                 packet = self.server.packet_class(encoded_packet=encoded)
         except OSError as exc:
             if isinstance(exc, TimeoutError):
+                seconds = self.server.upgrade_timeout
                 self.server.logger.info("%s: Failed websocket upgrade, timeout", self.sid)
-            return False
+                return f"the upgrade was not complete in {seconds:g} s, which is upgrade_timeout"
+            return _UPGRADE_FAILED
         except PacketError:
             raise
         except ValueError as exc:
@@ -589,9 +611,9 @@ class EngineSocket(PollingSocket):
                     self.sid,
                     repr(encoded)[:_LONGEST_SAID],
                 )
-                return False
+                return _UPGRADE_FAILED
             self.upgraded = True
-            return True
+            return ""
         finally:
             self.upgrading = False
 
@@ -668,7 +690,8 @@ class EngineSocket(PollingSocket):
             if data is None:
                 return False
             if _is_longer(data, self.server.max_http_buffer_size):
-                self._ending = (TooBigError.code, "message is too big")
+                text = _too_big_text(data, self.server.max_http_buffer_size)
+                self._ending = (TooBigError.code, text)
                 self._broken(*self._ending)
                 return False
             conn.message_bytes = len(data)
@@ -761,6 +784,11 @@ def _is_longer(data: str | bytes, size: int) -> bool:
     if isinstance(data, str) and len(data) <= size < len(data) * 4:
         return len(data.encode("utf-8", "surrogatepass")) > size
     return len(data) > size
+
+
+def _too_big_text(data: str | bytes, most: int) -> str:
+    size = len(data.encode("utf-8", "surrogatepass")) if isinstance(data, str) else len(data)
+    return f"{size} bytes, max_http_buffer_size is {most}"
 
 
 def _reason_of(text: str) -> str:

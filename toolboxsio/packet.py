@@ -31,6 +31,7 @@ from ._load import core
 from ._pure import dumps as _pure_dumps
 from ._signatures import takes_keyword
 from .json import MAX_DEPTH
+from .options import OPTIONS, check_names
 
 __all__ = [
     "ACK",
@@ -50,6 +51,9 @@ __all__ = [
 _STOCK_JSON = engineio.json
 
 _COMPACT = (",", ":")
+#: Packets in the body of a request, unless the application has another idea.
+MAX_PAYLOAD_PACKETS = 10_000
+_UPSTREAM_MAX_PACKETS = engineio.payload.Payload.max_decode_packets
 
 # Mirrors: socketio.packet.Packet; a subclass that replaces one of these has its own idea of binary.
 _BINARY_METHODS = (
@@ -85,26 +89,24 @@ class _Configurable(socketio.packet.Packet):  # type: ignore[misc]
     #: How deep JSON may be nested, both ways.
     max_depth: int = MAX_DEPTH
     #: How many binary attachments a server accepts in one packet.
-    max_attachments: int = 10
+    max_attachments: int = OPTIONS["max_attachments"].default
 
     @classmethod
-    def configure(
-        cls,
-        json_default: Callable[[Any], Any] | None = None,
-        max_depth: int | None = None,
-        max_attachments: int | None = None,
-    ) -> type[Packet]:
-        """Return a subclass with other limits, for use as ``serializer=``. None: as they are."""
-        options: dict[str, Any] = {}
-        if json_default is not None:
-            options["json_default"] = staticmethod(json_default)
-        if max_depth is not None:
-            options["max_depth"] = max_depth
-        if max_attachments is not None:
-            options["max_attachments"] = max_attachments
-        if core is None and json_default is not None:
-            options["json"] = _HookedJSON(json_default)
-        return type("ConfiguredPacket", (cls,), options)
+    def configure(cls, **options: Any) -> type[Packet]:
+        """Return a subclass with other options, for use as ``serializer=``.
+
+        :param json_default: called with each object that JSON does not know; None: nothing is.
+        :param max_depth: how deep JSON may be nested, both ways.
+        :param max_attachments: how many binary attachments a server accepts in one packet.
+        """
+        check_names(options, ("json_default", "max_depth", "max_attachments"), "Packet")
+        own = {name: v for name, v in options.items() if v is not None or name == "json_default"}
+        hook = own.get("json_default")
+        if hook is not None:
+            own["json_default"] = staticmethod(hook)
+        if core is None and "json_default" in own:
+            own["json"] = _STOCK_JSON if hook is None else _HookedJSON(hook)
+        return type("ConfiguredPacket", (cls,), own)
 
 
 def dump_text(module: Any, value: Any) -> str:
@@ -366,9 +368,32 @@ else:
                     raise KeyError("d")
                 encoded_payload = form_value(field)
             self.packets = [
-                self.packet_class(encoded_packet=packet)
-                for packet in payload_split(encoded_payload, self.max_decode_packets)
+                self.packet_class(encoded_packet=packet) for packet in self._split(encoded_payload)
             ]
+
+        def _split(self, encoded_payload: str) -> list[str]:
+            return payload_split(encoded_payload, self.max_decode_packets)
+
+
+class LimitedPayload(EnginePayload):
+    """What a client sends to a server, which takes at most ``max_packets``.
+
+    None: 10,000, or ``engineio.payload.Payload.max_decode_packets`` where the application has set
+    it. Clients send in one request all that has come together while they could not send, and
+    python-engineio's 16 packets are not enough for that.
+    """
+
+    max_packets: int | None = None
+
+    def _split(self, encoded_payload: str) -> list[str]:
+        most = self.max_packets
+        if most is None:
+            theirs: int = self.max_decode_packets
+            most = MAX_PAYLOAD_PACKETS if theirs == _UPSTREAM_MAX_PACKETS else theirs
+        n = encoded_payload.count("\x1e") + 1
+        if n > most:
+            raise ValueError(f"{n} packets in a request, max_payload_packets is {most}")
+        return payload_split(encoded_payload, n)
 
 
 #: What a subclass of upstream's packet class may set and still be encoded and decoded in C.

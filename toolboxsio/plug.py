@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import Any, Unpack
 
 import socketio
 import socketio.asgi
@@ -20,32 +20,41 @@ from ._load import core
 from .asgi import ASGIApp, UpstreamASGIApp
 from .engine import EngineServer, EngineSocket
 from .manager import AsyncManager
+from .options import OPTIONS, Options, check_all, installed
 from .packet import adapt
 from .redis import AsyncRedisManager, is_available
-from .server import AsyncServer, join_halves
+from .server import AsyncServer
 
 __all__ = ["accelerate", "install", "uninstall"]
 
 
-def accelerate(sio: Any) -> Any:
+def accelerate(sio: Any, **options: Unpack[Options]) -> Any:
     """Make a server that was built by others a :class:`toolboxsio.AsyncServer`, and return it.
 
     Methods that the server's own class overrides stay in force. Call it before clients connect.
 
-    :raises TypeError: for anything but a ``socketio.AsyncServer``.
+    :param options: those of :class:`toolboxsio.AsyncServer` that are not python-socketio's; they
+        are set on a server that is one already, too.
+    :raises TypeError: for anything but a ``socketio.AsyncServer``, an option that does not exist,
+        or a value of the wrong type.
+    :raises ValueError: for a value out of range.
     """
     if not isinstance(sio, _UpstreamServer):
         raise TypeError(f"accelerate() takes a socketio.AsyncServer, not {type(sio).__name__}")
-    if core is None or isinstance(sio, AsyncServer):
+    given = check_all(options, "accelerate()", OPTIONS)
+    if isinstance(sio, AsyncServer):
+        if given:
+            sio._set_options(given)
+        return sio
+    if core is None:
         return sio
     sio.packet_class = adapt(sio.packet_class)
-    sio.max_attachments = getattr(sio.packet_class, "max_attachments", 10)
     swap_class(sio, _UpstreamServer, AsyncServer)
     adopt_manager(sio.manager)
     swap_class(sio.eio, _UpstreamEngineServer, EngineServer)
     for socket in sio.eio.sockets.values():
         swap_class(socket, _UpstreamEngineSocket, EngineSocket)
-    join_halves(sio)
+    sio._use_installed(given)
     handler = sio.eio.handlers.get("message")
     if getattr(handler, "__func__", None) is _UpstreamServer._handle_eio_message:
         sio.eio.on("message", sio._handle_eio_message)
@@ -98,7 +107,7 @@ def _uninstall_in_uvicorn() -> None:
             protocols[name] = theirs
 
 
-def install(*, uvicorn: bool = True) -> None:
+def install(*, uvicorn: bool = True, **options: Unpack[Options]) -> None:
     """Put this package's server classes in the place of python-socketio's.
 
     For frameworks that build their own server: ``import socketio`` then gives them the fast one.
@@ -107,7 +116,15 @@ def install(*, uvicorn: bool = True) -> None:
     :param uvicorn: what uvicorn knows as ``ws="auto"`` (its default), ``"websockets"`` and
         ``"wsproto"`` becomes :class:`toolboxsio.uvicorn.WebSocketProtocol`, for frameworks that
         start it themselves.
+    :param options: those of :class:`toolboxsio.AsyncServer` that are not python-socketio's, for
+        every server that is built, or given to :func:`accelerate`, from now on and is not given
+        others. A later call adds to them.
+    :raises TypeError: for an option that does not exist, or a value of the wrong type.
+    :raises ValueError: for a value out of range.
     """
+    if not isinstance(uvicorn, bool):
+        raise TypeError(f"uvicorn must be True or False, not {uvicorn!r}")
+    installed.update(check_all(options, "install()", OPTIONS))
     if uvicorn and core is not None:
         _install_in_uvicorn()
     for module, name, upstream, ours in _replaceable():
@@ -118,6 +135,7 @@ def install(*, uvicorn: bool = True) -> None:
 def uninstall() -> None:
     """Undo :func:`install`. Servers that exist stay as they are."""
     _uninstall_in_uvicorn()
+    installed.clear()
     for module, name, upstream, ours in _replaceable():
         if getattr(module, name) is ours:
             setattr(module, name, upstream)

@@ -15,7 +15,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import engineio.json
 from socketio.async_pubsub_manager import AsyncPubSubManager as _PubSubManager
@@ -29,6 +29,7 @@ from ._redis_link import Link, hiredis, text_of
 from ._redis_listener import Listener
 from ._redis_publisher import Publisher
 from .manager import AsyncManager, is_nobody
+from .options import REDIS_OPTIONS, RedisOptions, check_all, check_names, describe, parameters
 from .packet import Packet
 
 __all__ = ["AsyncRedisManager", "is_available"]
@@ -54,18 +55,13 @@ def is_available() -> bool:
 
 
 class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
-    """A ``socketio.AsyncRedisManager`` that is faster, and notices when Redis is away.
+    __doc__ = f"""A ``socketio.AsyncRedisManager`` that is faster, and notices when Redis is away.
 
     Takes the parameters of python-socketio's, and:
 
-    :param room_channels: publish what is emitted to one room on a channel of that room, so that
-        only the servers that have somebody in it hear of it. For fleets of which every process has
-        this option: one that has not is noticed when it publishes, and all goes the common way
-        from then on.
-    :param max_pending: bytes of messages that may wait while Redis is away or slow; 8 MiB. Beyond
-        them the oldest are dropped, counted, and an ERROR in the log.
-    :param health_check_interval: seconds without a word from Redis until it is asked whether it is
-        there, and again until the connection is given up; 10; 0: never.
+{describe(REDIS_OPTIONS)}
+    :raises TypeError: for an option that does not exist, or a value of the wrong type.
+    :raises ValueError: for a value out of range.
     :raises RuntimeError: when hiredis is not installed.
 
     Emits of a server do not wait for Redis. Without a server ``emit()`` returns when Redis has
@@ -74,9 +70,9 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
 
     # For managers that were built as upstream's, too.
     json: Any = engineio.json
-    room_channels = False
-    max_pending = 8 * 1024 * 1024
-    health_check_interval: float = 10
+    room_channels: bool = REDIS_OPTIONS["room_channels"].default
+    max_pending: int = REDIS_OPTIONS["max_pending"].default
+    health_check_interval: float = REDIS_OPTIONS["health_check_interval"].default
     _is_mixed = False  # another process publishes without room channels
     _publisher: Publisher | None = None
     _listener: Listener | None = None
@@ -89,11 +85,11 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
         logger: Any = None,
         json: Any = None,
         redis_options: dict[str, Any] | None = None,
-        *,
-        room_channels: bool = False,
-        max_pending: int = 8 * 1024 * 1024,
-        health_check_interval: float = 10,
+        **options: Unpack[RedisOptions],
     ) -> None:
+        known = {*parameters(type(self)), *REDIS_OPTIONS}
+        check_names(options, known, "AsyncRedisManager")
+        given = check_all(options, "AsyncRedisManager", REDIS_OPTIONS)
         super().__init__(
             url,
             channel=channel,
@@ -106,9 +102,7 @@ class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]
             raise RuntimeError(
                 'hiredis is not installed (run: pip install "toolboxsio[redis]")',
             )
-        self.room_channels = room_channels
-        self.max_pending = max_pending
-        self.health_check_interval = health_check_interval
+        self.__dict__.update(given)
 
     # Kept aside: what is watched for changes, the manager's attributes, does not change with them.
     @functools.cached_property

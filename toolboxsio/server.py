@@ -10,9 +10,9 @@ import functools
 import inspect
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, Unpack
 
 import socketio.exceptions
 from engineio.async_server import AsyncServer as _UpstreamEngineServer
@@ -25,11 +25,22 @@ from ._hubs import HubServer
 from ._joining import JoiningServer
 from ._load import core
 from ._reasons import common_reasons, count_paths, reasons_of
-from ._server_stop import STOP_SECONDS
 from .engine import EngineServer, EngineSocket
 from .engine_socket import DUE_CONNECT
 from .errors import ClientDisconnectedError, PacketError, TooBigError, text_of
 from .manager import AsyncManager, is_nobody
+from .options import (
+    OPTIONS,
+    SLOW_CLIENT,
+    OptionAttributes,
+    ServerOptions,
+    check,
+    check_all,
+    check_names,
+    describe,
+    installed,
+    parameters,
+)
 from .packet import (
     ACK,
     BINARY_ACK,
@@ -38,6 +49,7 @@ from .packet import (
     CONNECT_ERROR,
     DISCONNECT,
     EVENT,
+    LimitedPayload,
     Packet,
     adapt,
     is_stock_json,
@@ -56,17 +68,10 @@ _Connection: Any = core.Connection if core is not None else ()
 __all__ = ["AsyncServer", "Server"]
 
 
-SlowClient = str | Callable[[dict[str, str], int], str]
 _DECODE = Packet.decode  # whatever the application makes of it
 
-_SLOW_CLIENT = ("disconnect", "drop_volatile")
-
-_POSITIVE = (
-    *("max_fragments", "max_attachments", "max_attachment_bytes", "max_payload_packets"),
-    *("max_namespaces", "max_pending_acks", "max_running_handlers", "max_running_bytes"),
-    "max_control_frames",
-    "max_backlog",
-)
+#: ``max_attachment_bytes``, unless it is set: so many times ``max_http_buffer_size``.
+_ATTACHMENTS_FACTOR = 256
 
 
 def _refuse_data(packet_type: int, data: Any) -> None:
@@ -89,7 +94,9 @@ def _refuse_packet(packet: Any, max_attachments: int) -> None:
         if packet.attachment_count == 0:
             raise PacketError("binary packet without attachments")
         if packet.attachment_count > max_attachments:
-            raise PacketError("too many attachments")
+            raise PacketError(
+                f"{packet.attachment_count} attachments, max_attachments is {max_attachments}"
+            )
     if packet_type in (EVENT, BINARY_EVENT):
         if not isinstance(data, list) or not data or not isinstance(data[0], str):
             raise PacketError("an event must be an array that starts with its name")
@@ -97,65 +104,53 @@ def _refuse_packet(packet: Any, max_attachments: int) -> None:
         raise PacketError("an acknowledgement must be an array")
 
 
-class AsyncServer(HubServer, JoiningServer):
-    """A ``socketio.AsyncServer`` whose packets are encoded and decoded in C.
+#: Options of the serializer: attributes of its class, by another name.
+_PACKET_OPTIONS = {
+    "json_default": "json_default",
+    "json_max_depth": "max_depth",
+    "max_attachments": "max_attachments",
+}
 
-    Takes every option of python-socketio, and:
 
-    :param json_default: called with each object that JSON does not know, such as a pydantic
-        model; its result is sent in the place of the object.
-    :param slow_client: what becomes of a client for which more than ``max_backlog`` waits:
-        ``"disconnect"``; ``"drop_volatile"``: it is kept, gets no volatile events until it has
-        caught up, and is disconnected when twice as much waits; or a function ``(sids, waiting)
-        -> str`` of its ids (``{namespace: sid}``) and the bytes that wait, which returns one of
-        the two. It is called once, until the client has caught up.
-    :param strict: follow the protocol documents to the letter, where python-socketio does not.
-    :param shutdown_timeout: seconds that handlers have when the server stops; 5.
+def _is_ours(serializer: Any) -> bool:
+    return isinstance(serializer, type) and issubclass(serializer, Packet)
 
-    Limits; what a client gets past one, the README tells:
 
-    :param max_fragments: WebSocket frames of a message; 4096. (``max_http_buffer_size`` is
-        python-engineio's: bytes of a message, and of the body of a request.)
-    :param max_attachments: binary attachments of a packet; 10.
-    :param max_attachment_bytes: bytes of all of them; ten times ``max_http_buffer_size``.
-    :param max_payload_packets: packets in the body of a request;
-        ``engineio.payload.Payload.max_decode_packets``.
-    :param json_max_depth: how deep JSON may be nested, both ways; 512.
-    :param max_namespaces: namespaces that a client may be in; 100.
-    :param max_pending_acks: acknowledgements that are awaited from a client; 4096.
-    :param max_running_handlers: handlers of a client at work, before no more of its messages are
-        read; 1000.
-    :param max_running_bytes: bytes of the messages that these handle, attachments included, before
-        no more is read; one handler may always be at work; 8 MiB.
-    :param max_control_frames: PING and PONG frames of WebSocket, and PONG packets, of a client in
-        one second; 100.
-    :param max_backlog: bytes that may wait for a client; 8 MiB.
-    :param connect_timeout: seconds until a client must have joined a namespace; 45.
-    :param upgrade_timeout: seconds for an upgrade to WebSocket; 10.
-    :param message_timeout: seconds for a message that comes in pieces: fragments, the attachments
-        of a packet, the body of a request; 45. Of these three 0 means: no limit.
+def _configured(serializer: Any, json: Any, options: dict[str, Any]) -> Any:
+    """The serializer with the options that are its own.
+
+    :raises ValueError: when they are those of our JSON, and the application's is used.
+    """
+    own = {attr: options[name] for name, attr in _PACKET_OPTIONS.items() if name in options}
+    is_json_ours = _is_ours(serializer) and is_stock_json(json)
+    if not is_json_ours and (own.get("json_default") is not None or "max_depth" in own):
+        raise ValueError("json_default and json_max_depth are options of toolboxsio's own JSON")
+    return serializer.configure(**own) if own and _is_ours(serializer) else serializer
+
+
+def _options_in(serializer: Any) -> dict[str, Any]:
+    """The options that a serializer has as attributes."""
+    names = _PACKET_OPTIONS if _is_ours(serializer) else {}
+    return {name: getattr(serializer, attr) for name, attr in names.items()}
+
+
+class AsyncServer(OptionAttributes, HubServer, JoiningServer):
+    __doc__ = f"""A ``socketio.AsyncServer`` whose packets are encoded and decoded in C.
+
+    Takes every option of python-socketio, and these, limits among them; what a client gets past
+    one, the README tells. Each is an attribute, too, which can be assigned at any time: that takes
+    effect for the clients that are connected as well, unless the option says otherwise.
+
+{describe()}
 
     One difference on purpose: a packet that cannot be accepted ends its client's session, with
     one line in the log.
+
+    :raises TypeError: for an option that does not exist, or a value of the wrong type.
+    :raises ValueError: for a value out of range.
     """
 
-    # The defaults, and the options of servers that were built as upstream's.
-    max_attachments = 10
-    max_attachment_bytes: int | None = None
-    max_payload_packets: int | None = None
-    max_fragments = 4096
-    max_namespaces = 100
-    max_pending_acks = 4096
-    max_running_handlers = 1000
-    max_running_bytes = 8 * 1024 * 1024
-    max_control_frames = 100
-    max_backlog = 8 * 1024 * 1024
-    connect_timeout: float = 45
-    upgrade_timeout: float = 10
-    message_timeout: float = 45
-    shutdown_timeout: float = STOP_SECONDS
-    slow_client: SlowClient = "disconnect"
-    strict = False
+    packet_class: Any
 
     def __init__(
         self,
@@ -164,64 +159,22 @@ class AsyncServer(HubServer, JoiningServer):
         json: Any = None,
         async_handlers: bool = True,
         namespaces: Any = None,
-        *,
-        json_default: Callable[[Any], Any] | None = None,
-        slow_client: SlowClient = slow_client,
-        strict: bool = strict,
-        shutdown_timeout: float = shutdown_timeout,
-        max_fragments: int = max_fragments,
-        max_attachments: int | None = None,
-        max_attachment_bytes: int | None = None,
-        max_payload_packets: int | None = None,
-        json_max_depth: int | None = None,
-        max_namespaces: int = max_namespaces,
-        max_pending_acks: int = max_pending_acks,
-        max_running_handlers: int = max_running_handlers,
-        max_running_bytes: int = max_running_bytes,
-        max_control_frames: int = max_control_frames,
-        max_backlog: int = max_backlog,
-        connect_timeout: float = connect_timeout,
-        upgrade_timeout: float = upgrade_timeout,
-        message_timeout: float = message_timeout,
-        **kwargs: Any,
+        **kwargs: Unpack[ServerOptions],
     ) -> None:
-        serializer = kwargs.pop("serializer", "default")
+        upstream: dict[str, Any] = dict(kwargs)
+        given = {name: check(name, upstream.pop(name)) for name in OPTIONS if name in upstream}
+        known = parameters(type(self), self._engineio_server_class())
+        check_names(upstream, {*OPTIONS, *known}, "AsyncServer")
+        serializer = upstream.pop("serializer", "default")
         if serializer == "default":
             serializer = Packet
-        options = (json_default, json_max_depth, max_attachments)
         if serializer == "msgpack":
             serializer = import_module("socketio.msgpack_packet").MsgPackPacket
         serializer = adapt(serializer, json)
-        is_ours = isinstance(serializer, type) and issubclass(serializer, Packet)
-        is_own_json = not is_stock_json(json or getattr(serializer, "json", None))
-        if (is_own_json or not is_ours) and options[:2] != (None, None):
-            raise ValueError("json_default and json_max_depth are options of toolboxsio's own JSON")
-        if is_ours and any(option is not None for option in options):
-            serializer = serializer.configure(*options)
-        if max_attachments is None:
-            max_attachments = getattr(serializer, "max_attachments", 10)
-        if slow_client not in _SLOW_CLIENT and not callable(slow_client):
-            raise ValueError(f"slow_client must be one of {_SLOW_CLIENT} or a function")
-        self.slow_client = slow_client
-        self.strict = strict
-        self.shutdown_timeout = shutdown_timeout
-        self.max_fragments = max_fragments
-        self.max_attachments = max_attachments
-        self.max_attachment_bytes = max_attachment_bytes
-        self.max_payload_packets = max_payload_packets
-        self.max_namespaces = max_namespaces
-        self.max_pending_acks = max_pending_acks
-        self.max_running_handlers = max_running_handlers
-        self.max_running_bytes = max_running_bytes
-        self.max_control_frames = max_control_frames
-        self.max_backlog = max_backlog
-        self.connect_timeout = connect_timeout
-        self.upgrade_timeout = upgrade_timeout
-        self.message_timeout = message_timeout
-        for name in _POSITIVE:
-            limit = getattr(self, name)
-            if limit is not None and limit < 1:
-                raise ValueError(f"{name} must be positive")
+        json_in_use = json or getattr(serializer, "json", None)
+        options = self._options_of(serializer, json_in_use, given)
+        serializer = _configured(serializer, json_in_use, options)
+        self.__dict__.update(options | _options_in(serializer))
         if core is not None:
             if client_manager is None:
                 client_manager = AsyncManager()
@@ -234,8 +187,40 @@ class AsyncServer(HubServer, JoiningServer):
             async_handlers=async_handlers,
             namespaces=namespaces,
             serializer=serializer,
-            **kwargs,
+            **upstream,
         )
+        join_halves(self)
+
+    @staticmethod
+    def _options_of(serializer: Any, json: Any, given: dict[str, Any]) -> dict[str, Any]:
+        """The options of a new server: what it was given, and what install() was."""
+        options = {**installed, **given}
+        if serializer is not Packet or not is_stock_json(json):
+            for name in ("json_default", "json_max_depth"):
+                if name not in given:
+                    options.pop(name, None)
+        return options
+
+    def _use_installed(self, given: dict[str, Any]) -> None:
+        """Set the options of a server that was built as upstream's."""
+        json = getattr(self.packet_class, "json", None)
+        self.__dict__.update(_options_in(self.packet_class))
+        self._set_options(self._options_of(self.packet_class, json, given))
+
+    def _set_options(self, given: Mapping[str, Any]) -> None:
+        """Set options; clients may be connected.
+
+        :raises TypeError: for an option that does not exist, or a value of the wrong type.
+        :raises ValueError: for a value out of range.
+        :raises RuntimeError: for ``strict`` while there are clients.
+        """
+        options = check_all(given, type(self).__name__, OPTIONS)
+        if options.get("strict", self.strict) is not self.strict and self.eio.sockets:
+            raise RuntimeError("strict cannot be changed while there are clients")
+        if not _PACKET_OPTIONS.keys().isdisjoint(options):
+            json = getattr(self.packet_class, "json", None)
+            self.packet_class = _configured(self.packet_class, json, options)
+        self.__dict__.update(options)
         join_halves(self)
 
     def _engineio_server_class(self) -> Any:
@@ -378,7 +363,8 @@ class AsyncServer(HubServer, JoiningServer):
             if self.strict and sid and sid not in manager.pending_disconnect.get(namespace, ()):
                 return  # the official client may ask twice before it has the answer
             if not sid and self._is_in_too_many(eio_sid):
-                raise PacketError("too many namespaces")
+                n = self.max_namespaces
+                raise PacketError(f"{n + 1} namespaces, max_namespaces is {n}")
             if self.strict and isinstance(socket, EngineSocket):
                 joined = self._namespaces_of(eio_sid)
                 socket.ask_for(namespace, joined, 4 * self.max_namespaces)
@@ -398,7 +384,8 @@ class AsyncServer(HubServer, JoiningServer):
 
     def _let_go_of(self, sid: str) -> bool:
         """End the session of a client that acknowledges nothing; False when it is not here."""
-        text = f"more than {self.max_pending_acks} acknowledgements are awaited"
+        n = self.max_pending_acks
+        text = f"{n + 1} acknowledgements are awaited, max_pending_acks is {n}"
         for name, rooms in list(self.manager.rooms.items()):
             if sid in rooms.get(None, ()):
                 eio_sid = self.manager.eio_sid_from_sid(sid, name)
@@ -517,10 +504,8 @@ class AsyncServer(HubServer, JoiningServer):
             }
             try:
                 decision = decision({name: sid for name, sid in sids.items() if sid}, waiting)
-                if decision not in _SLOW_CLIENT:
-                    raise ValueError(
-                        f"slow_client returned {decision!r}, not one of {_SLOW_CLIENT}"
-                    )
+                if decision not in SLOW_CLIENT:
+                    raise ValueError(f"slow_client returned {decision!r}, not one of {SLOW_CLIENT}")
             except Exception:
                 self.logger.exception("slow_client failed")
                 decision = "disconnect"
@@ -692,9 +677,10 @@ class AsyncServer(HubServer, JoiningServer):
         most = self.max_attachment_bytes
         if most is None:
             is_ours = isinstance(self.eio, EngineServer)
-            most = 10 * self.eio.max_http_buffer_size if is_ours else sys.maxsize
-        if sum(map(len, packet.attachments)) + len(data) > most:
-            raise TooBigError("the attachments of a packet are too large")
+            most = _ATTACHMENTS_FACTOR * self.eio.max_http_buffer_size if is_ours else sys.maxsize
+        size = sum(map(len, packet.attachments)) + len(data)
+        if size > most:
+            raise TooBigError(f"attachments of {size} bytes, max_attachment_bytes is {most}")
         if packet.add_attachment(data):
             conn = getattr(self.eio.sockets.get(eio_sid), "conn", None)
             if isinstance(conn, _Connection):
@@ -753,14 +739,17 @@ FLUSH_SECONDS = 1
 
 
 def join_halves(sio: Any) -> None:
-    """Let the Engine.IO server know its owner, and the owner's options."""
+    """Let the Engine.IO server know its owner, and both and their hub the options in force."""
     eio = sio.eio
     if core is None or not isinstance(eio, EngineServer):
         return
     eio.owner = sio
-    for name in ("upgrade_timeout", "message_timeout", "shutdown_timeout", "strict"):
+    for name in ("upgrade_timeout", "shutdown_timeout", "strict"):
         setattr(eio, name, getattr(sio, name))
-    if sio.max_payload_packets is not None:
-        limit = {"max_decode_packets": sio.max_payload_packets}
-        eio.payload_class = type("LimitedPayload", (eio.payload_class,), limit)
+    seconds = sio.message_timeout
+    eio.message_timeout = eio.ping_interval + eio.ping_timeout if seconds is None else seconds
+    base = getattr(eio.payload_class, "unlimited", eio.payload_class)
+    more = {"max_packets": sio.max_payload_packets, "unlimited": base}
+    eio.payload_class = type("LimitedPayload", (LimitedPayload, base), more)
     eio.slim()
+    sio._limit_hubs()

@@ -37,6 +37,7 @@ static const char *const err_texts[TBX_E_COUNT] = {
     [TBX_E_WS_CLOSE_CODE] = "invalid status code",
     [TBX_E_WS_UTF8] = "text is not valid UTF-8",
     [TBX_E_WS_TOO_BIG] = "message is too big",
+    [TBX_E_WS_FRAGMENTS] = "too many fragments",
     [TBX_E_WS_OVER] = "the reader is closed",
 };
 

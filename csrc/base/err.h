@@ -53,6 +53,7 @@ typedef enum {
     TBX_E_WS_CLOSE_CODE,
     TBX_E_WS_UTF8,
     TBX_E_WS_TOO_BIG,
+    TBX_E_WS_FRAGMENTS,
     TBX_E_WS_OVER,
     TBX_E_COUNT
 } tbx_code;

@@ -448,6 +448,17 @@ tbx_text_open(PyObject *str, tbx_text *text)
     return 0;
 }
 
+static void
+raise_bad(TbxState *state, const tbx_err *err, PyObject *doc, Py_ssize_t max_depth)
+{
+    if (err->code == TBX_E_JSON_DEPTH) {
+        PyErr_Format(PyExc_ValueError, "%s: %zd levels, json_max_depth is %zd",
+                     tbx_err_text(err->code), max_depth + 1, max_depth);
+        return;
+    }
+    tbx_err_raise(state, err, doc);
+}
+
 /* As tbx_json_decode_str; with `tell_bom`, a byte order mark at the start is told as such. */
 static PyObject *
 decode_str(TbxState *state, PyObject *str, const tbx_text *text, size_t start, Py_ssize_t max_depth,
@@ -468,7 +479,7 @@ decode_str(TbxState *state, PyObject *str, const tbx_text *text, size_t start, P
     if (tell_bom && PyUnicode_GET_LENGTH(doc) > 0 && PyUnicode_READ_CHAR(doc, 0) == 0xfeff) {
         err = (tbx_err){TBX_E_JSON_BOM, 0};
     }
-    tbx_err_raise(state, &err, doc);
+    raise_bad(state, &err, doc, max_depth);
     Py_DECREF(doc);
     return NULL;
 }

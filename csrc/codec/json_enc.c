@@ -98,7 +98,9 @@ raise_too_deep(encoder *e, PyObject *obj)
             }
         }
     }
-    PyErr_SetString(PyExc_ValueError, tbx_err_text(TBX_E_JSON_DEPTH));
+    Py_ssize_t max = e->options->max_depth;
+    PyErr_Format(PyExc_ValueError, "%s: %zd levels, json_max_depth is %zd",
+                 tbx_err_text(TBX_E_JSON_DEPTH), max + 1, max);
     return -1;
 }
 

@@ -201,14 +201,19 @@ new_id(const tbx_sio *header)
 }
 
 /* Reads the header behind the first `skip` bytes of the text. The bytes consumed of what follows
- * them, or -1 with an exception. */
+ * them, or -1 with an exception, which names max_attachments unless that is negative. */
 static ptrdiff_t
-read_header(TbxState *state, const tbx_text *text, size_t skip, tbx_sio *header)
+read_header(TbxState *state, const tbx_text *text, size_t skip, Py_ssize_t max_attachments,
+            tbx_sio *header)
 {
     tbx_err err;
     size_t start = skip < text->len ? skip : text->len;
     ptrdiff_t used = tbx_sio_parse(text->text + start, text->len - start, header, &err);
-    if (used == TBX_BAD) {
+    if (used == TBX_BAD && err.code == TBX_E_SIO_ATTACHMENTS && max_attachments >= 0) {
+        PyErr_Format(PyExc_ValueError, "10000000000 attachments, max_attachments is %zd",
+                     max_attachments); /* that many at least */
+    }
+    else if (used == TBX_BAD) {
         tbx_err_raise(state, &err, NULL);
     }
     return used;
@@ -246,7 +251,7 @@ tbx_sio_decode(TbxState *state, PyObject *str, PyObject *loads, Py_ssize_t max_d
     if (check_str(str) < 0 || tbx_text_open(str, &text) < 0) {
         return NULL;
     }
-    ptrdiff_t used = read_header(state, &text, 0, &header);
+    ptrdiff_t used = read_header(state, &text, 0, -1, &header);
     if (used > 0) {
         size_t start = (size_t)used;
         PyObject *data;
@@ -267,7 +272,7 @@ tbx_sio_decode(TbxState *state, PyObject *str, PyObject *loads, Py_ssize_t max_d
 
 /* What is wrong with a client's packet before its JSON is read; NULL when nothing is. */
 static const char *
-refuse_header(const tbx_sio *header, Py_ssize_t max_attachments)
+refuse_header(const tbx_sio *header, Py_ssize_t max_attachments, char *words, size_t size)
 {
     if (header->type > TBX_SIO_BINARY_ACK) {
         return "unknown packet type";
@@ -277,7 +282,9 @@ refuse_header(const tbx_sio *header, Py_ssize_t max_attachments)
             return "binary packet without attachments";
         }
         if (max_attachments < 0 || header->attachments > (uint64_t)max_attachments) {
-            return "too many attachments";
+            PyOS_snprintf(words, size, "%llu attachments, max_attachments is %zd",
+                          (unsigned long long)header->attachments, max_attachments);
+            return words;
         }
     }
     return NULL;
@@ -311,14 +318,15 @@ tbx_sio_decode_message(TbxState *state, PyObject *str, Py_ssize_t max_attachment
     tbx_sio header;
     PyObject *data = NULL;
     PyObject *result = NULL;
+    char words[96];
     if (check_str(str) < 0 || tbx_text_open(str, &text) < 0) {
         return NULL;
     }
-    ptrdiff_t used = read_header(state, &text, skip, &header);
+    ptrdiff_t used = read_header(state, &text, skip, max_attachments, &header);
     if (used <= 0) {
         goto done;
     }
-    const char *reason = refuse_header(&header, max_attachments);
+    const char *reason = refuse_header(&header, max_attachments, words, sizeof words);
     if (reason == NULL) {
         size_t start = skip + (size_t)used;
         data = start == text.len ? Py_NewRef(Py_None)
@@ -348,7 +356,7 @@ tbx_sio_head(TbxState *state, PyObject *str)
     if (check_str(str) < 0 || tbx_text_open(str, &text) < 0) {
         return NULL;
     }
-    if (read_header(state, &text, 0, &header) > 0) {
+    if (read_header(state, &text, 0, -1, &header) > 0) {
         PyObject *ns = new_ns(&header);
         result = ns != NULL ? Py_BuildValue("(IN)", header.type, ns) : NULL;
     }

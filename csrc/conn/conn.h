@@ -176,6 +176,7 @@ struct TbxConnObject {
     size_t held_len, held_cap;
     Py_ssize_t
         in_transport;   /* bytes that waited in the transport when it paused us; 0: it has not */
+    Py_ssize_t largest; /* bytes of the largest message since nothing waited */
     Py_ssize_t sent;    /* of the outbox: those before it are on their way */
     Py_ssize_t running; /* handlers that are not through */
     Py_ssize_t running_bytes; /* bytes of the messages that they handle */
@@ -413,6 +414,23 @@ void tbx_conn_has_output(TbxConnObject *conn);
 /* The transport has paused us, or there is more to wait: too much of it ends the session, or is told to
  * Python when the hub keeps slow clients (up to twice as much). Escapes into toolboxsio's Python. */
 void tbx_conn_check_backlog(TbxConnObject *conn);
+
+/* So many bytes of one message are put: max_backlog is for what waits beside the largest. */
+static inline void
+tbx_conn_note_size(TbxConnObject *conn, size_t len)
+{
+    if ((Py_ssize_t)len > conn->largest) {
+        conn->largest = (Py_ssize_t)len;
+    }
+}
+
+/* The client has taken what waited for it. */
+static inline void
+tbx_conn_caught_up(TbxConnObject *conn)
+{
+    conn->is_slow = false;
+    conn->largest = 0;
+}
 /* Whether something waits for the client that its transport has not taken. */
 bool tbx_conn_is_behind(const TbxConnObject *conn);
 /* The client lets too much wait: its session ends, what waits for it is dropped. Escapes. */

@@ -61,7 +61,8 @@ tbx_conn_next_message(TbxConnObject *conn)
     }
     if (!has_message(conn)) { /* still: to make a dict may collect, and end the connection */
         Py_XDECREF(event);
-        conn->draining = conn->is_slow = false;
+        conn->draining = false;
+        tbx_conn_caught_up(conn);
         conn->sent = 0;
         conn->out_len = 0;
         if (conn->outbox != NULL &&

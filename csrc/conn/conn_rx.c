@@ -270,6 +270,13 @@ on_close(TbxConnObject *conn, const tbx_ws_message *message)
     return 0;
 }
 
+/* The option that bounds a message; uvicorn has one of its own, which may be smaller. */
+static const char *
+size_option(const TbxConnObject *conn)
+{
+    return conn->max_size < conn->hub->max_size ? "ws_max_size" : "max_http_buffer_size";
+}
+
 /* A message that was compressed. */
 static int
 on_compressed(TbxConnObject *conn, const tbx_ws_message *message)
@@ -281,7 +288,12 @@ on_compressed(TbxConnObject *conn, const tbx_ws_message *message)
             return -1;
         }
         PyErr_Clear();
-        refuse(conn, code, "");
+        char words[TBX_WS_CONTROL_MAX] = "";
+        if (code == 1009) {
+            PyOS_snprintf(words, sizeof words, "more than %zd bytes inflated, %s is that",
+                          conn->max_size, size_option(conn));
+        }
+        refuse(conn, code, words);
         return 0;
     }
     const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(plain);
@@ -310,7 +322,11 @@ on_message(TbxConnObject *conn, const tbx_ws_message *message)
     }
     bool is_control = message->opcode == TBX_WS_PING || message->opcode == TBX_WS_PONG;
     if (is_control && !tbx_conn_count_control(conn)) {
-        refuse(conn, 1008, "too many control frames");
+        char words[TBX_WS_CONTROL_MAX];
+        Py_ssize_t max = conn->hub->max_control;
+        PyOS_snprintf(words, sizeof words,
+                      "%zd control frames in a second, max_control_frames is %zd", max + 1, max);
+        refuse(conn, 1008, words);
         return 0;
     }
     switch (message->opcode) {
@@ -332,8 +348,19 @@ on_error(TbxConnObject *conn, const tbx_err *err)
         conn->deaf = conn->lost = true;
         return;
     }
-    refuse(conn, tbx_ws_close_code(err->code),
-           err->code == TBX_E_WS_UTF8 ? "" : tbx_err_text(err->code));
+    char words[TBX_WS_CONTROL_MAX];
+    unsigned long long met = tbx_ws_reader_met(&conn->reader);
+    const char *text = err->code == TBX_E_WS_UTF8 ? "" : tbx_err_text(err->code);
+    if (err->code == TBX_E_WS_TOO_BIG) {
+        PyOS_snprintf(words, sizeof words, "%llu bytes, %s is %zd", met, size_option(conn),
+                      conn->max_size);
+        text = words;
+    }
+    else if (err->code == TBX_E_WS_FRAGMENTS) {
+        PyOS_snprintf(words, sizeof words, "%llu fragments, max_fragments is %llu", met, met - 1);
+        text = words;
+    }
+    refuse(conn, tbx_ws_close_code(err->code), text);
 }
 
 /* The message whose deadline runs is whole. */

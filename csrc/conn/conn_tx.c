@@ -45,6 +45,7 @@ put_frame(TbxConnObject *conn, unsigned opcode, bool rsv1, const uint8_t *data, 
         memcpy(conn->out + conn->out_len, data, len);
         conn->out_len += len;
     }
+    tbx_conn_note_size(conn, len);
     return 0;
 }
 
@@ -122,6 +123,7 @@ append(TbxConnObject *conn, PyObject *message, size_t len)
         return -1;
     }
     conn->out_len += len;
+    tbx_conn_note_size(conn, len);
     return 0;
 }
 
@@ -147,6 +149,7 @@ tbx_conn_put_frames(TbxConnObject *conn, PyObject *frames)
     if (is_mute(conn)) {
         return 0;
     }
+    tbx_conn_note_size(conn, (size_t)PyBytes_GET_SIZE(frames));
     if (conn->shared == NULL && conn->out_len == 0) {
         conn->shared = Py_NewRef(frames);
         return 0;
@@ -244,10 +247,11 @@ tbx_conn_check_backlog(TbxConnObject *conn)
         return;
     }
     Py_ssize_t waiting = tbx_conn_backlog(conn);
-    if (waiting <= max || conn->socket == NULL) {
+    Py_ssize_t beside = waiting - conn->largest;
+    if (beside <= max || conn->socket == NULL) {
         return;
     }
-    if (!conn->hub->keeps_slow || waiting - max > max) {
+    if (!conn->hub->keeps_slow || beside - max > max) {
         tbx_conn_give_up(conn);
         return;
     }

@@ -90,8 +90,8 @@ conn_meth_resume_writing(PyObject *self, PyObject *Py_UNUSED(none))
     conn->can_write = true;
     conn->in_transport = 0;
     tbx_conn_write(conn);
-    if (conn->can_write) { /* still: it has caught up */
-        conn->is_slow = false;
+    if (conn->can_write) { /* still */
+        tbx_conn_caught_up(conn);
     }
     Py_RETURN_NONE;
 }
@@ -269,6 +269,7 @@ conn_meth_queued(PyObject *self, PyObject *arg)
     }
     if (conn->path == TBX_PATH_POLLING && n > 0) {
         conn->out_len += (size_t)n;
+        tbx_conn_note_size(conn, (size_t)n);
         tbx_conn_check_backlog(conn);
     }
     Py_RETURN_NONE;
@@ -280,7 +281,7 @@ conn_meth_fetched(PyObject *self, PyObject *Py_UNUSED(none))
     TbxConnObject *conn = CONN(self);
     if (conn->path == TBX_PATH_POLLING) {
         conn->out_len = 0;
-        conn->is_slow = false;
+        tbx_conn_caught_up(conn);
     }
     Py_RETURN_NONE;
 }

@@ -93,6 +93,19 @@ read_limits(TbxHubObject *hub, PyObject *limits)
 }
 
 static PyObject *
+hub_meth_set_limits(PyObject *self, PyObject *limits)
+{
+    if (!PyDict_Check(limits)) {
+        PyErr_SetString(PyExc_TypeError, "limits must be a dict");
+        return NULL;
+    }
+    if (read_limits((TbxHubObject *)self, limits) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 hub_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"loop", "make_plan", "limits", "root", NULL};
@@ -579,6 +592,10 @@ hub_tp_dealloc(PyObject *self)
 }
 
 static PyMethodDef hub_methods[] = {
+    {"set_limits", hub_meth_set_limits, METH_O,
+     "set_limits($self, limits, /)\n--\n\nOther limits from now on; those of fragments and of "
+     "bytes "
+     "are\nfor connections that are made later, times for what begins later."},
     {"connection", hub_meth_connection, METH_VARARGS,
      "connection($self, socket, sid, /)\n--\n\nThe C half of a new session."},
     {"start", hub_meth_start, METH_VARARGS,

@@ -119,7 +119,12 @@ begin_frame(tbx_ws_reader *r, const tbx_ws_frame *frame)
         r->compressed = frame->rsv1;
         r->fragments = 0;
     }
-    if (r->fragments >= r->max_fragments || frame->len > r->max_size - r->len) {
+    if (r->fragments >= r->max_fragments) {
+        r->left = (uint64_t)r->fragments + 1;
+        return TBX_E_WS_FRAGMENTS;
+    }
+    if (frame->len > r->max_size - r->len) {
+        r->left = frame->len + r->len;
         return TBX_E_WS_TOO_BIG;
     }
     r->fragments++;
@@ -283,6 +288,7 @@ tbx_ws_close_code(tbx_code code)
     case TBX_E_WS_UTF8:
         return 1007;
     case TBX_E_WS_TOO_BIG:
+    case TBX_E_WS_FRAGMENTS:
         return 1009;
     case TBX_E_WS_RESERVED:
     case TBX_E_WS_OPCODE:

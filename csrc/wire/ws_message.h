@@ -27,7 +27,7 @@ typedef struct {
     size_t len;
     size_t cap;
     uint8_t *control;  /* owned: what has arrived of a control frame, or NULL */
-    uint64_t left;     /* bytes that the frame being read still lacks */
+    uint64_t left;     /* bytes that the frame being read still lacks; see tbx_ws_reader_met() */
     uint64_t max_size; /* of a message */
     uint32_t max_fragments;
     uint32_t fragments; /* of the message so far */
@@ -46,8 +46,9 @@ typedef struct {
     uint8_t head[TBX_WS_CLIENT_HEAD_MAX];
 } tbx_ws_reader;
 
-/* A message of more than max_size bytes (sum of its fragments, as they are on the wire) or of more
- * than max_fragments frames (1: none may be fragmented) is TBX_E_WS_TOO_BIG. allow_deflate: a
+/* A message of more than max_size bytes (sum of its fragments, as they are on the wire) is
+ * TBX_E_WS_TOO_BIG, one of more than max_fragments frames (1: none may be fragmented)
+ * TBX_E_WS_FRAGMENTS; the second is looked for first. allow_deflate: a
  * message may have RSV1 set, for permessage-deflate has been agreed on. */
 void tbx_ws_reader_init(tbx_ws_reader *r, uint64_t max_size, uint32_t max_fragments,
                         bool allow_deflate);
@@ -64,6 +65,13 @@ void tbx_ws_reader_free(tbx_ws_reader *r);
  * Text is valid UTF-8 unless compressed: then it is the caller's to check, once inflated. */
 ptrdiff_t tbx_ws_reader_feed(tbx_ws_reader *r, uint8_t *p, size_t n, tbx_ws_message *out,
                              tbx_err *err);
+
+/* After TBX_E_WS_TOO_BIG the bytes, after TBX_E_WS_FRAGMENTS the frames that were met. */
+static inline uint64_t
+tbx_ws_reader_met(const tbx_ws_reader *r)
+{
+    return r->left;
+}
 
 /* True when no frame or message is half read. */
 bool tbx_ws_reader_is_idle(const tbx_ws_reader *r);

@@ -97,8 +97,11 @@ expect(const plan *s)
             compressed = frame.rsv1;
             fragments = 0;
         }
-        if (!control && (++fragments > s->max_fragments || frame.len > s->max_size ||
-                         want.open_len + frame.len > s->max_size)) {
+        if (!control && ++fragments > s->max_fragments) {
+            expect_end(TBX_E_WS_FRAGMENTS, i);
+            return;
+        }
+        if (!control && (frame.len > s->max_size || want.open_len + frame.len > s->max_size)) {
             expect_end(TBX_E_WS_TOO_BIG, i);
             return;
         }

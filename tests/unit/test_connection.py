@@ -30,7 +30,10 @@ from connections import (
 import toolboxsio.server
 
 CLOSED = {1000: (CLOSE, b"\x03\xe8"), 1012: (CLOSE, b"\x03\xf4the server stops")}
-NOT_WHOLE = ["1", (CLOSE, b"\x03\xf0a message was not whole in time")]
+NOT_WHOLE = [
+    "1",
+    (CLOSE, b"\x03\xf0a message was not whole in 0.03 s, which is message_timeout"),
+]
 NAMES = ["/", "/a", "/\xe9\u20ac\U0001f600", "/with space", "/a/b"]
 
 
@@ -675,7 +678,8 @@ async def test_a_client_that_joins_nothing():
     client = Client(echoing(connect_timeout=0.02))
     client.conn.expect(toolboxsio.engine_socket.DUE_CONNECT)
     await until(lambda: client.transport.calls)
-    assert client.taken() == ["1", (CLOSE, b"\x03\xf0no namespace was joined in time")]
+    reason = b"no namespace was joined in 0.02 s, which is connect_timeout"
+    assert client.taken() == ["1", (CLOSE, b"\x03\xf0" + reason)]
     other = Client(echoing(connect_timeout=0.02), "e2")
     other.conn.expect(toolboxsio.engine_socket.DUE_CONNECT)
     other.join()
@@ -1069,7 +1073,7 @@ async def test_backlog_of_messages(packet):
     await asyncio.sleep(0)
     for _ in range(1000):
         client.conn.send(packet)
-    assert client.conn.backlog < 2000 + 2 * len(packet)
+    assert client.conn.backlog < 2000 + 3 * len(packet)  # beside the largest
     await asyncio.sleep(0)
     assert client.socket.closing
     blocked.set()

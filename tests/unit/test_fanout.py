@@ -251,6 +251,28 @@ async def test_a_slow_client_hurts_nobody(caplog):
     assert len(sio.manager.rooms["/"][None]) == 2
 
 
+@pytest.mark.parametrize("is_one_too_many", [False, True])
+async def test_one_message_may_be_larger_than_the_limit(is_one_too_many, caplog):
+    """The limit is for what waits beside the largest message."""
+    sio = server(max_backlog=1000)
+    [client], _ = crowd(sio, 1)
+    for _ in range(2):
+        client.conn.pause_writing()
+        await sio.emit("large", "x" * 50_000)
+        await sio.emit("e", "y" * 970)
+        assert client.transport.names() == []
+        client.conn.resume_writing()
+        assert len(client.taken()) == 2
+    client.conn.pause_writing()
+    await sio.emit("large", "x" * 50_000)
+    await sio.emit("e", "y" * 970)
+    if is_one_too_many:
+        await sio.emit("e", "y" * 20)
+    await asyncio.sleep(0)
+    assert ("abort" in client.transport.names()) is is_one_too_many
+    assert ("max_backlog is 1000" in caplog.text) is is_one_too_many
+
+
 async def test_a_slow_client_that_is_kept(caplog):
     sio = server(max_backlog=1000, slow_client="drop_volatile")
     clients, sids = crowd(sio, 2)
@@ -328,6 +350,8 @@ async def test_the_backlog_of_a_client_that_polls(caplog):
         await socket.poll()
         assert sio.backlog("polls") == 0
     await sio.emit("e", "x" * 800)
+    await sio.emit("e", "x" * 800)  # the limit is for what waits beside the largest
+    assert not socket.closed
     await sio.emit("e", "x" * 800)
     await until(lambda: "p" not in sio.eio.sockets or socket.closed)
     assert "too slow" in caplog.text
@@ -480,11 +504,13 @@ async def test_an_emit_from_a_disconnect_handler():
 
     clients, sids = crowd(sio, 3)
     clients[0].conn.pause_writing()
+    await sio.emit("first", "x" * 200)
     await sio.emit("e", "x" * 200)
+    await until(lambda: seen)
     await asyncio.sleep(0)
     assert seen == [sio.reason.TRANSPORT_ERROR]
     for client in clients[1:]:
-        texts = client.taken()
+        texts = [text for text in client.taken() if "first" not in text]
         assert sorted(texts) == sorted([f'42["left","{sids[0]}"]', f'42["e","{"x" * 200}"]'])
 
 

@@ -27,7 +27,6 @@ from toolboxsio.plan import (
     _SERVER_METHODS,
     _SOCKET_METHODS,
 )
-from toolboxsio.server import _POSITIVE
 from toolboxsio.uvicorn import WebSocketProtocol
 
 
@@ -65,7 +64,7 @@ def test_server_uses_our_classes():
     assert isinstance(sio, socketio.AsyncServer)
     assert type(sio.eio) is EngineServer
     assert sio.packet_class is toolboxsio.Packet
-    assert sio.max_attachments == 10
+    assert sio.max_attachments == 1000
 
 
 def test_options():
@@ -144,7 +143,7 @@ ATTACK = [
     ["2[" + "[" * 200_000],
     ['50-["x"]'],
     ['5["x"]'],
-    ['511-["x"]'],
+    ['51001-["x"]'],
     ["4{}"],
     ["7"],
     ["x"],
@@ -724,20 +723,3 @@ async def test_status():
     assert sio.status()["acceleration"]["emits"] == [
         "EngineServer.send_packet is the application's"
     ]
-
-
-@pytest.mark.parametrize("name", _POSITIVE)
-def test_limits_are_positive(name):
-    with pytest.raises(ValueError, match=f"{name} must be positive"):
-        toolboxsio.AsyncServer(async_mode="asgi", **{name: 0})
-    assert getattr(toolboxsio.AsyncServer(async_mode="asgi", **{name: 1}), name) == 1
-
-
-def test_limits_of_a_server_that_others_have_built():
-    ours = toolboxsio.AsyncServer(async_mode="asgi")
-    theirs = toolboxsio.accelerate(socketio.AsyncServer(async_mode="asgi"))
-    names = (*_POSITIVE, "connect_timeout", "upgrade_timeout", "message_timeout", "strict")
-    for name in (*names, "shutdown_timeout", "slow_client"):
-        assert getattr(theirs, name) == getattr(ours, name), name
-    for name in ("upgrade_timeout", "message_timeout", "strict", "shutdown_timeout"):
-        assert getattr(theirs.eio, name) == getattr(ours, name), name

@@ -650,7 +650,7 @@ async def test_the_oldest_are_dropped_while_redis_is_away(shared, caplog):
                 assert manager.status()["pending"] <= 20_000
             dropped = manager.status()["dropped"]
             assert 0 < dropped < 300
-            lines = [line for line in errors(caplog) if "more than 20000 bytes wait" in line]
+            lines = [line for line in errors(caplog) if "max_pending is 20000" in line]
             assert len(lines) == 1
             assert lines[0].endswith("messages dropped: 1")
             with shared.subscribed("away") as tap:
