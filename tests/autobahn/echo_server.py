@@ -22,6 +22,7 @@ MAX_SIZE = 32 * 1024 * 1024  # the largest message of the suite has 16 MiB
 sio = toolboxsio.AsyncServer(
     async_mode="asgi",
     max_http_buffer_size=MAX_SIZE,
+    max_fragments=MAX_SIZE,  # cases 9.3 and 9.4 have 65,536 of them
     max_backlog=2 * MAX_SIZE,
     compression_threshold=0,
     connect_timeout=0,
