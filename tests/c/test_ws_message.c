@@ -320,7 +320,7 @@ check_close(void)
     for (unsigned c = 0; c <= TBX_E_COUNT; c++) {
         unsigned want = 1011;
         if (c >= TBX_E_WS_RESERVED && c < TBX_E_WS_OVER) {
-            want = c == TBX_E_WS_UTF8 ? 1007 : c == TBX_E_WS_TOO_BIG ? 1009 : 1002;
+            want = c == TBX_E_WS_UTF8 ? 1007 : c >= TBX_E_WS_TOO_BIG ? 1009 : 1002;
         }
         CHECK(tbx_ws_close_code((tbx_code)c) == want, "code of %u", c);
     }

@@ -109,13 +109,13 @@ def test_attachments_that_never_come(place: Place) -> None:
 
 @every_way
 def test_too_many_attachments(place: Place) -> None:
-    holders = ",".join(f'{{"_placeholder":true,"num":{n}}}' for n in range(10))
-    blobs: list[Packet] = [bytes([n]) for n in range(10)]
+    holders = ",".join(f'{{"_placeholder":true,"num":{n}}}' for n in range(1000))
+    blobs: list[Packet] = [bytes([n % 256]) for n in range(1000)]
     with place.client() as client:
-        answers = client.answers(f'4510-1["several",{holders}]', *blobs)
+        answers = client.answers(f'451000-1["several",{holders}]', *blobs)
         assert answers[1:] == blobs
-        client.refused(f"4511-{ONE}")
-    for count in ("100", "4294967296", "4294967297", "18446744073709551617", "9" * 99, "-1"):
+        client.refused(f"451001-{ONE}")
+    for count in ("1001", "4294967296", "4294967297", "18446744073709551617", "9" * 99, "-1"):
         with place.client() as client:
             client.refused(f"45{count}-{ONE}")
         with place.client() as client:

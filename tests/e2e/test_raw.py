@@ -562,7 +562,7 @@ REFUSED_POSTS = {
     "good and bad": b'7\x1e420["one",1]',
     "not JSON": b'420["one",',
     "digit beyond ASCII": "\u0664[]".encode(),
-    "17 packets": b"\x1e".join([b'42["numbered",1]'] * 17),
+    "10,001 packets": b"\x1e".join([b'42["numbered",1]'] * 10_001),
     "JSONP without packets": b"d=",
 }
 

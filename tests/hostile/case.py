@@ -22,8 +22,17 @@ MAX_PENDING_ACKS = 4096
 MAX_CONTROL_FRAMES = 100
 MAX_BACKLOG = 1 << 20
 MAX_RUNNING = 1000
-#: Options of the server; the rest is the defaults that the constants above name.
-OPTIONS = {"max_attachment_bytes": MAX_ATTACHMENTS_SIZE, "max_backlog": MAX_BACKLOG}
+#: Options of the server. The defaults are higher: to reach them takes the attacks longer.
+OPTIONS = {
+    "max_attachment_bytes": MAX_ATTACHMENTS_SIZE,
+    "max_backlog": MAX_BACKLOG,
+    "max_fragments": MAX_FRAGMENTS,
+    "max_namespaces": MAX_NAMESPACES,
+    "max_pending_acks": MAX_PENDING_ACKS,
+    "max_control_frames": MAX_CONTROL_FRAMES,
+    "max_attachments": 10,
+    "max_payload_packets": 16,
+}
 
 POLICY, TOO_BIG, PROTOCOL, NOT_UTF8 = 1008, 1009, 1002, 1007
 
