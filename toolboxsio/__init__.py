@@ -52,6 +52,8 @@ __all__ = [
 
 if not is_available():  # python-socketio's, which needs no hiredis
     AsyncRedisManager = _socketio.AsyncRedisManager  # type: ignore[misc]
+if not ACCELERATED:
+    AsyncManager = _socketio.AsyncManager  # type: ignore[misc]
 
 __version__ = _version("toolboxsio")
 

@@ -8,7 +8,7 @@ from socketio.async_manager import AsyncManager as _UpstreamManager
 from socketio.async_redis_manager import AsyncRedisManager as _UpstreamRedisManager
 
 from .manager import AsyncManager
-from .redis import AsyncRedisManager, is_available
+from .redis import AsyncRedisManager, is_available, warn_unfit
 
 __all__ = ["adopt_manager", "swap_class"]
 
@@ -26,4 +26,6 @@ def adopt_manager(manager: Any) -> None:
     """Put our manager below one that the application has made; a Redis manager becomes ours."""
     if is_available():
         swap_class(manager, _UpstreamRedisManager, AsyncRedisManager)
+    elif isinstance(manager, _UpstreamRedisManager):
+        warn_unfit()
     swap_class(manager, _UpstreamManager, AsyncManager)

@@ -1,30 +1,25 @@
 """`toolboxsio doctor`: what an installation runs on, and why it is not accelerated if it is not."""
 
 import platform
-from importlib import metadata
 
 import toolboxsio
 from toolboxsio._load import REASON, core
+from toolboxsio._versions import NEEDED, is_tested, problem, version_of
 
 REQUIRED = ("python-socketio", "python-engineio")
 OPTIONAL = ("uvicorn", "uvloop", "fastapi", "redis", "hiredis")
 
 
-def version_of(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def direct() -> str:
     """Whether connections can leave ASGI, and with which option of uvicorn."""
     if core is None:
-        return "no: there is no extension"
+        return f"no: {REASON}"
     try:
-        from toolboxsio.uvicorn import WebSocketProtocol
+        from toolboxsio.uvicorn import UNFIT, WebSocketProtocol
     except ImportError as exc:
         return f"no: {exc}"
+    if UNFIT is not None:
+        return f"no: {UNFIT}"
     return f"uvicorn with ws={WebSocketProtocol.__module__}:{WebSocketProtocol.__name__}"
 
 
@@ -32,6 +27,10 @@ def redis() -> str:
     """Which Redis manager there is."""
     if toolboxsio.AsyncRedisManager.__module__ == "toolboxsio.redis":
         return "toolboxsio.AsyncRedisManager"
+    if core is None:
+        return f"python-socketio's: {REASON}"
+    if version_of("redis") is not None and (reason := problem("redis")) is not None:
+        return f"python-socketio's: {reason}"
     return 'python-socketio\'s: pip install "toolboxsio[redis]" brings a faster one'
 
 
@@ -49,10 +48,20 @@ def report() -> dict[str, str]:
         "machine": f"{platform.system()} {platform.machine()}",
     }
     for name in REQUIRED:
-        lines[name] = version_of(name) or "missing"
+        lines[name] = fitness(name) or "missing"
     for name in OPTIONAL:
-        lines[name] = version_of(name) or "not installed"
+        lines[name] = fitness(name) or "not installed"
     return lines
+
+
+def fitness(distribution: str) -> str | None:
+    """The version of a distribution, and what is to be said of it."""
+    found = version_of(distribution)
+    if found is None or distribution not in NEEDED:
+        return found
+    if problem(distribution) is not None:
+        return f"{found} (does not fit)"
+    return found if is_tested(distribution) else f"{found} (not tested with)"
 
 
 def doctor() -> int:

@@ -23,6 +23,7 @@ from ._bystanders import behind
 from ._drain import drain_all
 from ._load import core
 from ._loops import hub_elsewhere
+from ._messages import close_websocket, is_longer, messages_of, reason_of, too_big_text
 from ._polling import PollingSocket, is_replaced
 from ._server_stop import WEB_SERVER_STOPS, is_uvicorn, wait_while, watch_request
 from .errors import PacketError, TooBigError, TooLateError, text_of
@@ -42,9 +43,6 @@ _COUNTED = (str, bytes, bytearray)
 
 #: What a client may not send; PING and UPGRADE are for the upgrade, which is not read here.
 _SERVERS_OWN = (OPEN, PING, UPGRADE, NOOP)
-
-#: Bytes of a CLOSE frame's reason (RFC 6455, section 5.5).
-_LONGEST_REASON = 123
 
 #: Seconds in which a poll of a session that is over may be on its way.
 _LATE_SECONDS = 1
@@ -223,7 +221,7 @@ class EngineSocket(PollingSocket):
         if conn is None:
             return
         if conn.path == "direct":
-            conn.close(code, _reason_of(text))
+            conn.close(code, reason_of(text))
         elif conn.path == "asgi":
             self._ending = self._ending or (code, text)
             self._interrupt()
@@ -510,11 +508,11 @@ class EngineSocket(PollingSocket):
             try:
                 failure = await self._upgrade(ws)
                 if failure or self.closing or self.closed:
-                    await _close(ws, 1008, failure or _UPGRADE_FAILED)
+                    await close_websocket(ws, 1008, failure or _UPGRADE_FAILED)
                     return
             except PacketError as exc:
                 await self.refuse(exc)
-                await _close(ws, exc.code, str(exc))
+                await close_websocket(ws, exc.code, str(exc))
                 raise
         if self._take_transport(ws):
             self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
@@ -527,7 +525,7 @@ class EngineSocket(PollingSocket):
             receive, self._send_message = ws.asgi_receive, ws.asgi_send
             self._is_uvicorn = is_uvicorn(getattr(behind(ws.asgi_send), "__self__", None))
         else:
-            receive, self._send_message = _messages_of(ws)
+            receive, self._send_message = messages_of(ws)
         self._send_waiting()
         self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
         try:
@@ -557,7 +555,7 @@ class EngineSocket(PollingSocket):
             async with asyncio.timeout_at(deadline):  # the client may not read
                 await wait_while(self._is_sending, deadline)
                 await self._drain()
-                await _close(self._ws, *(self._ending or (1000, "")))
+                await close_websocket(self._ws, *(self._ending or (1000, "")))
         except TimeoutError:
             pass
         finally:
@@ -571,8 +569,8 @@ class EngineSocket(PollingSocket):
 
     async def _wait(self, ws: Any) -> str | bytes | None:
         data = await ws.wait()
-        if data and _is_longer(data, self.server.max_http_buffer_size):
-            raise TooBigError(_too_big_text(data, self.server.max_http_buffer_size))
+        if data and is_longer(data, self.server.max_http_buffer_size):
+            raise TooBigError(too_big_text(data, self.server.max_http_buffer_size))
         return cast("str | bytes | None", data)
 
     async def _upgrade(self, ws: Any) -> str:
@@ -689,8 +687,8 @@ class EngineSocket(PollingSocket):
                 data = event.get("text")
             if data is None:
                 return False
-            if _is_longer(data, self.server.max_http_buffer_size):
-                text = _too_big_text(data, self.server.max_http_buffer_size)
+            if is_longer(data, self.server.max_http_buffer_size):
+                text = too_big_text(data, self.server.max_http_buffer_size)
                 self._ending = (TooBigError.code, text)
                 self._broken(*self._ending)
                 return False
@@ -777,50 +775,6 @@ class EngineSocket(PollingSocket):
             self.conn.release()
         if self.closed and self.server.sockets.get(self.sid) is self:
             del self.server.sockets[self.sid]
-
-
-def _is_longer(data: str | bytes, size: int) -> bool:
-    """Whether data has more bytes than that; text is measured as UTF-8."""
-    if isinstance(data, str) and len(data) <= size < len(data) * 4:
-        return len(data.encode("utf-8", "surrogatepass")) > size
-    return len(data) > size
-
-
-def _too_big_text(data: str | bytes, most: int) -> str:
-    size = len(data.encode("utf-8", "surrogatepass")) if isinstance(data, str) else len(data)
-    return f"{size} bytes, max_http_buffer_size is {most}"
-
-
-def _reason_of(text: str) -> str:
-    """A text as a CLOSE frame may have it."""
-    return text.encode("ascii", "replace").decode()[:_LONGEST_REASON]
-
-
-async def _close(ws: Any, code: int, text: str) -> None:
-    """Close a WebSocket; only ASGI's can tell why."""
-    if type(ws) is not _AsgiWebSocket or code == 1000:
-        await ws.close()
-        return
-    message = {"type": "websocket.close", "code": code, "reason": _reason_of(text)}
-    with contextlib.suppress(Exception):  # it is closed already
-        await ws.asgi_send(message)
-
-
-def _messages_of(
-    ws: Any,
-) -> tuple[Callable[[], Awaitable[Any]], Callable[[dict[str, Any]], Awaitable[None]]]:
-    """Another driver's WebSocket, with the messages of ASGI."""
-
-    async def receive() -> dict[str, Any]:
-        data = await ws.wait()
-        if data is None:
-            return {"type": "websocket.disconnect"}
-        return {"type": "websocket.receive", "text" if isinstance(data, str) else "bytes": data}
-
-    async def send(message: dict[str, Any]) -> None:
-        await ws.send(message["text"] if message["bytes"] is None else message["bytes"])
-
-    return receive, send
 
 
 if core is None:  # plain python-engineio

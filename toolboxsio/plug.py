@@ -90,8 +90,10 @@ def _install_in_uvicorn() -> None:
     try:
         from uvicorn.config import WS_PROTOCOLS
 
-        import_module("toolboxsio.uvicorn")
-    except ImportError:  # there is none, or one that is too old
+        is_unfit = import_module("toolboxsio.uvicorn").UNFIT is not None
+    except ImportError:  # there is none
+        return
+    if is_unfit:
         return
     for name in _WS_NAMES:
         if WS_PROTOCOLS.get(name) not in (None, _OURS_OF_UVICORN):

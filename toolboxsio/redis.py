@@ -24,10 +24,11 @@ from socketio.async_redis_manager import AsyncRedisManager as _UpstreamManager
 from . import json as _own_json
 from . import manager as _manager
 from ._calls import PendingCall, RemoteCall
-from ._load import core
+from ._load import core, logger
 from ._redis_link import Link, hiredis, text_of
 from ._redis_listener import Listener
 from ._redis_publisher import Publisher
+from ._versions import problem, version_of
 from .manager import AsyncManager, is_nobody
 from .options import REDIS_OPTIONS, RedisOptions, check_all, check_names, describe, parameters
 from .packet import Packet
@@ -50,8 +51,14 @@ _HEADER = re.compile(
 
 
 def is_available() -> bool:
-    """Whether :class:`AsyncRedisManager` can be used: hiredis is installed."""
-    return hiredis is not None
+    """Whether :class:`AsyncRedisManager` can be used: with hiredis, and a redis-py that fits."""
+    return core is not None and hiredis is not None and problem("redis") is None
+
+
+def warn_unfit() -> None:
+    """Say why a Redis manager stays python-socketio's, where that is because of redis-py."""
+    if core is not None and version_of("redis") is not None and problem("redis") is not None:
+        logger.warning("The Redis manager is python-socketio's: %s", problem("redis"))
 
 
 class AsyncRedisManager(_UpstreamManager, AsyncManager):  # type: ignore[misc]

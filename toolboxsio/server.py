@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, Unpack
 
+import socketio
 import socketio.exceptions
 from engineio.async_server import AsyncServer as _UpstreamEngineServer
 from socketio.server import Server
@@ -260,7 +261,7 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
         namespace = namespace or "/"
         room = to or room
         self.logger.info('emitting event "%s" to %s [%s]', event, room or "all", namespace)
-        more = {"volatile": True} if volatile else {}
+        more = {"volatile": True} if volatile and core is not None else {}
         await self.manager.emit(
             event,
             data,
@@ -731,8 +732,12 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
             raise PacketError("unknown packet type")
 
 
-if core is None:  # plain python-socketio
-    del AsyncServer._handle_event_internal
+if core is None:  # plain python-socketio: nothing that stands for its internals
+    for _cls in AsyncServer.__mro__[: AsyncServer.__mro__.index(socketio.AsyncServer)]:
+        for _name in set(vars(_cls)) & set(dir(socketio.AsyncServer)):
+            if not _name.startswith("__") and _name not in ("emit", "shutdown"):
+                delattr(_cls, _name)
+
 
 #: Seconds for what was published, when the server is shut down.
 FLUSH_SECONDS = 1

@@ -13,15 +13,23 @@ import asyncio
 from asyncio.trsock import TransportSocket
 from contextvars import Context
 from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.protocol import State
 
-from ._load import core
+from ._load import core, logger
+from ._versions import problem
 
-__all__ = ["HTTPProtocol", "WebSocketProtocol"]
+#: Why no connection leaves ASGI with this uvicorn; None: they do.
+UNFIT = problem("uvicorn")
+
+if UNFIT is None or TYPE_CHECKING:
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+    from websockets.protocol import State
+else:
+    WebSocketsSansIOProtocol = object
+
+__all__ = ["UNFIT", "HTTPProtocol", "WebSocketProtocol"]
 
 #: The key in the extensions of the ASGI scope.
 OFFER = "toolboxsio.direct"
@@ -221,6 +229,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             transport.resume_reading()
         return True
 
+
+if UNFIT is not None:
+    from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
+
+    logger.warning("WebSockets go through ASGI: %s", UNFIT)
+    WebSocketProtocol = AutoWebSocketsProtocol  # type: ignore[misc, assignment]
 
 #: Seconds, and bytes, for all before the body of a request.
 REQUEST_SECONDS = 10.0
