@@ -210,7 +210,7 @@ def add_fairness(commands):
     )
     command.add_argument("--rounds", type=int, default=fairness.ROUNDS, help="(3)")
     command.add_argument(
-        "--seconds", type=float, default=fairness.SECONDS, help="that a flood lasts (1.5)"
+        "--seconds", type=float, default=fairness.SECONDS, help="that a flood lasts (1)"
     )
     command.add_argument("--loop", choices=peers.LOOPS, default=fairness.LOOP)
     command.add_argument("--quick", action="store_true", help="some floods, one short round")

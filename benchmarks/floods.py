@@ -29,7 +29,7 @@ class Flood(NamedTuple):
     clients: int = 1
     sides: tuple[str, ...] = EVERYBODY
     redis: bool = False  # needs a server with a Redis
-    below_asgi: bool = False  # through ASGI the web server reads it, and it is not ours to bound
+    theirs: tuple[str, ...] = ()  # sides whose web server reads it, which is not ours to bound
 
 
 def repeated(data, size=CHUNK):
@@ -263,27 +263,27 @@ FLOODS = {
     "events-awaiting": Flood("events, a handler that awaits", websocket('42["sleeps"]')),
     "acks-unasked": Flood("acknowledgements never asked for", websocket("43{id}[]")),
     "acks-asked": Flood("acknowledgements asked for", acks_asked),
-    "pings": Flood("PING frames", frames(lambda: frame(b"", PING)), below_asgi=True),
-    "pongs": Flood("PONG frames", frames(lambda: frame(b"", PONG)), below_asgi=True),
-    "pong-packets": Flood("Engine.IO PONG packets", websocket("3"), below_asgi=True),
-    "deflate": Flood("130 KB of deflated JSON", deflated(True, 130_000), sides=PYTHON),
-    "deflate-not-joined": Flood("the same, not joined", deflated(False, 130_000), sides=PYTHON),
+    "pings": Flood("PING frames", frames(lambda: frame(b"", PING)), theirs=("asgi",)),
+    "pongs": Flood("PONG frames", frames(lambda: frame(b"", PONG)), theirs=("asgi",)),
+    "pong-packets": Flood("Engine.IO PONG packets", websocket("3"), theirs=("asgi",)),
+    "deflate": Flood("65 KB of deflated JSON", deflated(True, 65_000), sides=PYTHON),
+    "deflate-not-joined": Flood("the same, not joined", deflated(False, 65_000), sides=PYTHON),
     "attachments": Flood("binary events, 10 attachments", frames(binary_event)),
     "big": Flood("events of 900 KB", frames(lambda: frame(big_event()))),
     "big-not-joined": Flood("the same, not joined", frames(lambda: frame(big_event()), join=False)),
     "namespaces": Flood(
         "CONNECT and DISCONNECT", frames(lambda: frame("40/other,") + frame("41/other,"))
     ),
-    "fragments": Flood("fragments of one byte", frames(fragmented_event), below_asgi=True),
+    "fragments": Flood("fragments of one byte", frames(fragmented_event), theirs=("asgi",)),
     "payloads": Flood("POSTs of 16 events", posts(small_payload)),
     "payloads-big": Flood("POSTs of 16 events, 900 KB", posts(big_payload)),
     "sessions": Flood("sessions opened by polling", requests("GET", POLLING), clients=4),
     "headers": Flood(
         "requests with 5 MB of headers",
-        requests("GET", POLLING, f"X-A: {'a' * 243}\r\n" * 20_000),
+        requests("GET", POLLING, f"X-A: {'a' * 1000}\r\n" * 5000),
     ),
     "chunks": Flood("POST bodies in chunks of one byte", chunked),
-    "pipelined": Flood("pipelined requests", pipelined),
+    "pipelined": Flood("pipelined requests", pipelined, theirs=("direct", "asgi")),
     "handshakes": Flood("WebSockets opened and closed", handshakes, clients=4),
     "redis": Flood(
         "Redis: messages to a client here", published(HERE, small), sides=PYTHON, redis=True
