@@ -315,6 +315,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             if self.stopping:
                 return self._bad_request("The server stops") | {"status": "503 SERVICE UNAVAILABLE"}
             return await self._handle_connect(environ, transport, jsonp_index)
+        if self.strict and _is_websocket(environ) and self._has_websocket(sid):
+            return await self._close_websocket(environ)
         socket = self._session(sid)
         if isinstance(socket, dict):
             return socket
@@ -379,6 +381,18 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         if isinstance(socket, EngineSocket):
             socket.follow_loop()
         return socket
+
+    def _has_websocket(self, sid: str) -> bool:
+        """Whether a session is on a WebSocket, or on its way there."""
+        socket = self.sockets.get(sid)
+        return socket is not None and not socket.closed and (socket.upgraded or socket.upgrading)
+
+    async def _close_websocket(self, environ: dict[str, Any]) -> str:
+        """Accept a WebSocket and close it at once, as the protocol's test suite has it."""
+        send = environ["asgi.send"]
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 1000})
+        return ""
 
     def _forget_closed(self, sid: str | None) -> None:
         """A session that a request has ended is over."""
