@@ -321,7 +321,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         if isinstance(socket, dict):
             return socket
         if transport != "polling" and transport != upgrade:
-            return self._refused(f"Invalid transport for session {sid}", "bad-transport")
+            self._log_error_once(f"Invalid transport for session {sid}", "bad-transport")
+            return self._bad_request("Invalid transport")
         if socket.upgrading and not is_poll:
             return self._refused(f"Session {sid} is being upgraded", "bad-upgrade")
         response: Any

@@ -412,6 +412,20 @@ DIFFERENCES = (
         ),
     ),
     Difference(
+        "websocket-polling",
+        "a WebSocket opens no polling session",
+        _request_with(
+            lambda given: (
+                given.get("type") == "websocket"
+                and b"transport=websocket" not in given.get("query_string", b"transport=polling")
+            )
+        ),
+        (
+            ("request", {"type": "websocket", "query_string": b"EIO=4"}),
+            ("request", {"type": "websocket"}),
+        ),
+    ),
+    Difference(
         "root-path",
         "the path is looked for behind root_path, too",
         _request_with(_is_reached_by_root_path),
