@@ -137,3 +137,18 @@ def test_archives(run, source, tmp_path):
     assert wanted - got == set()
     assert os.path.basename(extension).startswith("_core.")
     assert extension.endswith(".so")
+
+
+def test_an_editable_install_warns_of_nothing(source, tmp_path):
+    """pip shows what setuptools puts into boxes at the head of `make demo`."""
+    code = f"from setuptools import build_meta; build_meta.build_editable({str(tmp_path)!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=source,
+        env={**os.environ, "TOOLBOXSIO_PURE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=True,
+    )
+    assert "****" not in done.stdout + done.stderr
