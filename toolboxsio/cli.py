@@ -3,6 +3,7 @@
 import argparse
 import ctypes
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,18 @@ def bench(args: argparse.Namespace) -> int:
     return command.main(args)
 
 
+def listen_address(text: str) -> str:
+    """What `listen` of nginx takes, as far as it is an address."""
+    if re.fullmatch(r"unix:/[^\s;{}]+", text):
+        return text
+    address = re.fullmatch(r"(?:(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.*-]+):)?([0-9]{1,5})", text)
+    if address is None or not 0 < int(address[2]) < 65536:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a port, host:port, [IPv6 address]:port or unix:path"
+        )
+    return text
+
+
 def add_settings(command: argparse.ArgumentParser) -> None:
     """The settings that are options, too."""
     command.add_argument("--host", help="default: SIO_HOST, else 127.0.0.1")
@@ -51,7 +64,8 @@ def add_settings(command: argparse.ArgumentParser) -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="toolboxsio", description=toolboxsio.__doc__)
+    text = "A drop-in python-socketio server in C: what comes with it."
+    parser = argparse.ArgumentParser(prog="toolboxsio", description=text)
     parser.add_argument("--version", action="version", version=toolboxsio.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -75,7 +89,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("nginx", help="print the configuration of a reverse proxy")
     add_settings(command)
-    command.add_argument("--listen", default="80", help="default: 80")
+    command.add_argument(
+        "--listen",
+        type=listen_address,
+        default="80",
+        help="port, host:port, [IPv6 address]:port or unix:path; default: 80",
+    )
     command.add_argument(
         "--access-log",
         metavar="PATH",

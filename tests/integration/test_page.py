@@ -121,6 +121,11 @@ def test_production_has_no_page() -> None:
     with serving(free_port(), SIO_CLIENT_SCRIPT=str(Path(__file__))) as backend:
         for name in ("", "/page.css", "/page.js", "/client.js"):
             assert backend.get(page.PAGE + name)[0] == 404
+        code, body = backend.get("/")
+        assert (code, json.loads(body)) == (
+            200,
+            {"name": "ToolboxAI", "socketio": "/socket.io", "status": "/socketio/status"},
+        )
 
 
 def test_shows_connection_and_status(backend: Backend, browser: PageBrowser) -> None:
@@ -157,6 +162,37 @@ def test_a_token_with_the_connection(backend: Backend, browser: PageBrowser, tok
     assert browser("evaluate", "() => [...Object.keys(localStorage), location.href]") == [
         backend.url + page.PAGE
     ]
+
+
+def test_a_bad_token_with_the_connection(backend: Backend, browser: PageBrowser) -> None:
+    browser.open(backend, DESKTOP)
+    browser("click", "#disconnect")
+    browser.await_text("#state", "disconnected")
+    browser("fill", "#token", "not a token")
+    browser("click", "#connect")
+    browser.await_text("#state", "connected")
+    browser.await_text("#client", "anonymous: the token was refused")
+
+
+def test_the_status_follows_a_token(backend: Backend, browser: PageBrowser, token: str) -> None:
+    browser.open(backend, DESKTOP)
+    browser.await_text("#status", ".*Authenticated0.*")
+    browser("fill", "#token", token)
+    browser("click", "#authenticate")
+    browser.await_text("#status", ".*Authenticated1.*")  # long before it is fetched anew
+
+
+def test_an_event_that_nobody_handles(backend: Backend, browser: PageBrowser) -> None:
+    browser.open(backend, DESKTOP)
+    browser("fill", "#event", "nobody-has-this")
+    browser("click", "#emit")
+    browser.await_text("#answer", "no ack within 5 s: nobody handles the event, perhaps")
+    assert browser.text("#client") == "anonymous"
+
+
+def test_the_root_leads_to_the_page(backend: Backend) -> None:
+    code, body = backend.get("/")
+    assert (code, "<title>Connection status</title>" in body) == (200, True)
 
 
 def test_a_token_later(backend: Backend, browser: PageBrowser, token: str) -> None:

@@ -27,6 +27,12 @@ def test_module_and_script_are_the_same(run):
     assert all(name in texts[0] for name in ("serve", "bench", "doctor"))
 
 
+def test_help_is_text(run):
+    text = run(sys.executable, "-m", "toolboxsio", "--help").stdout
+    assert "``" not in text
+    assert ":class:" not in text
+
+
 def test_command_is_required(capsys):
     with pytest.raises(SystemExit) as end:
         cli.main([])
@@ -85,14 +91,21 @@ def test_serve_says_what_is_wrong_with_the_settings(capsys, environment):
 
 def test_a_token_is_that_of_debug_mode(capsys, environment):
     assert cli.main(["token", "--role", "teacher", "--sub", "u-1", "--username", "Ann"]) == 0
-    token = capsys.readouterr().out.strip()
+    told = capsys.readouterr()
+    assert told.err == (
+        "toolboxsio token: SIO_JWT_SECRET is not set: signed with this machine's secret for debug"
+        " mode\n"
+    )
+    token = told.out.strip()
     identity = Tokens(Settings(debug=True)).check(token)
     assert (identity.sub, identity.username, identity.role) == ("u-1", "Ann", "teacher")
     environment["SIO_JWT_SECRET"] = "s" * 40
     with pytest.raises(InvalidToken):
         Tokens(Settings(debug=True)).check(token)
     assert cli.main(["token", "--sub", "u-2"]) == 0
-    identity = Tokens(Settings(debug=True)).check(capsys.readouterr().out.strip())
+    told = capsys.readouterr()
+    assert told.err == ""
+    identity = Tokens(Settings(debug=True)).check(told.out.strip())
     assert (identity.sub, identity.username, identity.role) == ("u-2", "u-2", "student")
 
 
@@ -112,6 +125,37 @@ def test_nginx_prints_the_configuration(capsys, environment):
     assert "listen 8080;" in text
     assert "server_name api.example.com;" in text
     assert "ip_hash;" in text
+
+
+LISTEN = ["80", "65535", "127.0.0.1:8080", "[::1]:80", "*:80", "a-host.example:443"]
+NO_LISTEN = [
+    "abc",
+    "0",
+    "65536",
+    "-1",
+    "",
+    "80;",
+    "::1:80",
+    "host:",
+    ":80",
+    "[::1]",
+    "unix:",
+    "unix:x",
+]
+
+
+@pytest.mark.parametrize("address", [*LISTEN, "unix:/run/nginx.sock"])
+def test_addresses_of_nginx(capsys, environment, address):
+    assert cli.main(["nginx", "--debug", "--listen", address]) == 0
+    assert f"    listen {address};\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("address", [*NO_LISTEN, "80; }", "unix:/a b", "80 ssl"])
+def test_what_is_no_address_of_nginx(capsys, environment, address):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["nginx", "--debug", f"--listen={address}"])
+    assert end.value.code == 2
+    assert f"{address!r} is not a port" in capsys.readouterr().err
 
 
 def test_demo_shows_that_it_works(run, free_port):

@@ -8,12 +8,13 @@ from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse, RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 import toolboxsio as socketio
 from toolboxsio.backend.metrics import registry
-from toolboxsio.backend.page import add_page
+from toolboxsio.backend.page import PAGE, add_page
 from toolboxsio.backend.settings import Settings
 from toolboxsio.backend.socketio_server import SocketServer
 
@@ -84,6 +85,14 @@ def _api(server: SocketServer) -> FastAPI:
     @api.get("/metrics", include_in_schema=False)
     async def prometheus() -> Response:
         return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+
+    @api.get("/", include_in_schema=False)
+    async def root() -> Response:
+        if settings.debug:
+            return RedirectResponse(PAGE)
+        return JSONResponse(
+            {"name": "ToolboxAI", "socketio": settings.path, "status": "/socketio/status"}
+        )
 
     if settings.debug:
         add_page(api, settings)

@@ -111,6 +111,9 @@ def token(args: argparse.Namespace) -> int:
     except ValueError as exc:
         print(f"toolboxsio token: {exc}", file=sys.stderr)
         return 1
+    if settings.has_debug_secret:
+        hint = "SIO_JWT_SECRET is not set: signed with this machine's secret for debug mode"
+        print(f"toolboxsio token: {hint}", file=sys.stderr)
     print(text)
     return 0
 

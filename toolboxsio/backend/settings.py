@@ -13,7 +13,14 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import jwt
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from toolboxsio import SIO_PATH
@@ -68,6 +75,7 @@ class Settings(BaseSettings):
     trusted_hosts: list[str] = []
     """Values of the header Host that are served; `*.example.com` is every subdomain."""
 
+    _has_debug_secret: bool = PrivateAttr(default=False)
     jwt_secret: SecretStr | None = None
     """The secret of the tokens; with RS, PS, ES and EdDSA algorithms the public key as PEM."""
     jwt_algorithms: list[str] = ["HS256"]
@@ -192,6 +200,11 @@ class Settings(BaseSettings):
             raise ValueError(f"there is no file {script}")
         return script
 
+    @property
+    def has_debug_secret(self) -> bool:
+        """Whether the secret is that of debug mode on this machine, for none was given."""
+        return self._has_debug_secret
+
     @model_validator(mode="after")
     def _check_all(self) -> Settings:
         problems = self._problems()
@@ -202,6 +215,7 @@ class Settings(BaseSettings):
             self.__dict__["trusted_hosts"] = list(dict.fromkeys([*LOCAL_HOSTS, *own]))
         if self.debug and self.jwt_secret is None:
             self.__dict__["jwt_secret"] = SecretStr(debug_secret())
+            self._has_debug_secret = True
         return self
 
     def _problems(self) -> list[str]:

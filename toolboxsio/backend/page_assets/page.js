@@ -145,7 +145,6 @@ function start(io) {
     manager.engine.on("upgrade", showTransport);
     log("·", "connected");
     beat();
-    fetchStatus();
   });
   main.on("disconnect", (reason) => {
     log("·", `disconnected: ${reason}`);
@@ -163,11 +162,17 @@ function start(io) {
     count("attempts");
   });
 
-  main.on("connected", ({ authenticated }) =>
-    set("client", authenticated ? "authenticated" : "anonymous"),
-  );
+  // A token that was not accepted leaves the client anonymous: the page says that, too.
+  main.on("connected", ({ authenticated }) => {
+    const refused = at("token").value ? "anonymous: the token was refused" : "anonymous";
+    set("client", authenticated ? "authenticated" : refused);
+    fetchStatus();
+  });
   for (const event of ["auth_success", "token_refreshed"]) {
-    main.on(event, ({ user_id, role }) => set("client", `authenticated: ${user_id}, ${role}`));
+    main.on(event, ({ user_id, role }) => {
+      set("client", `authenticated: ${user_id}, ${role}`);
+      fetchStatus();
+    });
   }
   main.on("auth_failed", ({ error }) => set("client", `refused: ${error}`));
 
@@ -197,13 +202,15 @@ function start(io) {
       socket.emit(event, ...args);
       return answer("", "sent, without an ack");
     }
-    answer("", "waiting");
+    answer("", `waiting, ${ACK_MS / 1000} s at most`);
     try {
       const ack = await ask(socket, event, ...args);
       log("↓", `ack of ${what}`, ack);
       answer(ack?.ok === false ? "bad" : "up", json(ack, 2));
     } catch (error) {
-      answer("bad", `no ack: ${error.message}`);
+      const isLate = error.message === "operation has timed out";
+      const late = `within ${ACK_MS / 1000} s: nobody handles the event, perhaps`;
+      answer("bad", isLate ? `no ack ${late}` : `no ack: ${error.message}`);
     }
   }
 
