@@ -144,7 +144,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     @property
     def stopping(self) -> bool:
         """Whether no new session is opened on this event loop."""
-        root = getattr(self.owner, "_hub", None)
+        owner = self.owner
+        root = None if owner is None else owner._hub
         hub = None if root is None else root.here()
         return hub is not None and bool(hub.stopping)
 

@@ -357,7 +357,12 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         if not self.is_pre_connected(sid, namespace):
             sid = await self.pre_connect(sid, namespace)
         with _tables:
-            return BaseManager.connect(self, sid, namespace)
+            waiting = self.pending_connect.get(namespace, [])
+            if sid in waiting:
+                waiting.remove(sid)
+                if not waiting:
+                    del self.pending_connect[namespace]
+        return sid
 
     def is_connected(self, sid: Any, namespace: str) -> bool:
         """Mirrors: ``socketio.base_manager.BaseManager.is_connected``, in one look at each table:
@@ -366,14 +371,15 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
             return False
         if sid in self.pending_disconnect.get(namespace, ()):
             return False
-        return self._has_session(sid, namespace)
+        try:
+            return self.rooms[namespace][None][sid] is not None
+        except KeyError:
+            return False
 
     def is_pre_connected(self, sid: Any, namespace: str) -> bool:
         """Mirrors: ``socketio.base_manager.BaseManager.is_pre_connected``, in the same way."""
-        is_pending = sid in self.pending_connect.get(namespace, ())
-        return is_pending and self._has_session(sid, namespace)
-
-    def _has_session(self, sid: Any, namespace: str) -> bool:
+        if sid not in self.pending_connect.get(namespace, ()):
+            return False
         try:
             return self.rooms[namespace][None][sid] is not None
         except KeyError:
