@@ -478,7 +478,7 @@ def test_a_thread_that_emits_while_clients_come_and_go(kind):
             await sio.emit("n", n)
             await sio.emit("n", [b"x" * 100, n], room=f"room {n % 5}")
             await sio.emit("n", n, room=["room 1", "room 2"], volatile=True)
-            for sid in list(sio.manager.rooms.get("/", {}).get(None, ()))[:2]:
+            for sid, _ in list(sio.manager.get_participants("/", None))[:2]:
                 await sio.emit("n", n, to=sid, callback=print)
                 with contextlib.suppress(KeyError, ValueError):  # it is gone
                     await sio.enter_room(sid, f"room {n % 7}")
