@@ -310,7 +310,9 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
     TbxHubObject *hub = conn->hub;
     tbx_sio header;
     size_t start;
-    if (len > 0 && text[0] == '3' && !tbx_conn_count_control(conn)) {
+    /* Through ASGI nobody is refused for them: a web server goes on reading what is refused, and faster. */
+    if (len > 0 && text[0] == '3' && conn->path == TBX_PATH_DIRECT &&
+        !tbx_conn_count_control(conn)) {
         return 0; /* Python refuses it */
     }
     if (!conn->stock || conn->closing || !tbx_hub_is_fast(hub) || awaits_attachments(conn)) {

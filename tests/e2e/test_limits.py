@@ -497,9 +497,7 @@ def test_pending_acks(place: Place) -> None:
         client.gone("transport error", GONE_SECONDS)
 
 
-@pytest.mark.parametrize(
-    ("way", "what"), [("direct", PING), ("direct", PONG), ("direct", "3"), ("asgi", "3")]
-)
+@pytest.mark.parametrize(("way", "what"), [("direct", PING), ("direct", PONG), ("direct", "3")])
 def test_control_frames(place: Place, what: int | str) -> None:
     """The second is the clock's."""
     most = LIMITS["max_control_frames"]
