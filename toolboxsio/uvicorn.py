@@ -237,7 +237,7 @@ if UNFIT is not None:
     WebSocketProtocol = AutoWebSocketsProtocol  # type: ignore[misc, assignment]
 
 #: Seconds, and bytes, for all before the body of a request.
-REQUEST_SECONDS = 10.0
+REQUEST_SECONDS = 60.0
 MOST_HEADER_BYTES = 64 * 1024
 #: Bytes read at once of headers: each of them costs calls, and nobody is served meanwhile.
 HEADER_PIECE_BYTES = 16 * 1024
@@ -360,7 +360,7 @@ _Own = _TimedHttpTools if hasattr(AutoHTTPProtocol, "on_message_begin") else _Ti
 class HTTPProtocol(_Own, AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """uvicorn's HTTP protocol with an end for clients that do not come to theirs.
 
-    A request whose headers are not whole after 10 seconds is answered 408, one that has more than
+    A request whose headers are not whole after 60 seconds is answered 408, one that has more than
     64 KiB of them 431, and the connection is closed: uvicorn by itself waits, and keeps them.
     Bodies have their time.
 
