@@ -43,7 +43,7 @@ class HubServer(_UpstreamServer):  # type: ignore[misc]
         from .plan import make_plan  # which needs this class
 
         plan = make_plan(self)
-        return list(plan[0]), list(plan[6])
+        return list(plan[0]), list(plan[4])
 
     def _root_hub(self) -> Any:
         """The hub of the event loops on which there are no clients."""

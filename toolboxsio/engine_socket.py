@@ -120,7 +120,7 @@ class EngineSocket(PollingSocket):
         return queue
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in WATCHED and self.conn is not None:
+        if (name in WATCHED or name[:2] == "__") and self.conn is not None:  # __class__, say
             self.conn.stock = False
         super().__setattr__(name, value)
 

@@ -10,6 +10,7 @@ import functools
 import logging
 from typing import Any
 
+from engineio.async_socket import AsyncSocket as _UpstreamSocket
 from socketio.async_namespace import AsyncNamespace as _UpstreamNamespace
 from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.base_manager import BaseManager
@@ -77,13 +78,54 @@ def _replaced(obj: Any, stock: dict[str, Any]) -> list[str]:
     ]
 
 
-def make_plan(sio: Any) -> tuple[Any, ...]:
+_SERVER_NAMES = (
+    *("eio", "manager", "packet_class", "logger", "async_handlers", "handlers"),
+    *("namespace_handlers", "_binary_packet", "reserved_events", "_acknowledge"),
+    *dict.fromkeys((*_SERVER_METHODS, *_SEND_METHODS)),
+)
+_ENGINE_NAMES = ("handlers", "sockets", "logger", *_ENGINE_METHODS)
+_MANAGER_NAMES = (
+    *("rooms", "pending_connect", "pending_disconnect", "emit"),
+    *(*_MEMBER_METHODS, *_MANAGER_METHODS),
+)
+_PACKET_NAMES = (
+    *("_plain", "encode", "decode", "json", "json_default", "max_depth"),
+    "uses_binary_events",
+)
+
+
+def _looked_at(sio: Any) -> tuple[tuple[Any, tuple[Any, ...]], ...]:
+    """What a plan depends on: objects, dicts and classes, and the names that make_plan() reads."""
+    eio = sio.eio
+    found: list[tuple[Any, tuple[Any, ...]]] = [
+        (sio, _SERVER_NAMES),
+        (eio, _ENGINE_NAMES),
+        (sio.manager, _MANAGER_NAMES),
+        (eio.handlers, ("message",)),
+        (EngineSocket, tuple(_SOCKET_METHODS)),
+        (_UpstreamServer, tuple(_UPSTREAM_METHODS)),
+        (_UpstreamSocket, ("send",)),
+    ]
+    if isinstance(sio.packet_class, type):
+        found.append((sio.packet_class, _PACKET_NAMES))
+    for logger in dict.fromkeys((sio.logger, eio.logger)):
+        if isinstance(logger, logging.Logger):
+            logger.isEnabledFor(logging.INFO)  # which it remembers until a level is set
+            found.append((vars(logger), ("disabled", "_cache", "isEnabledFor")))
+            found.append((vars(logger)["_cache"], (logging.INFO,)))
+    return tuple(found)
+
+
+def make_plan(sio: Any, hub: Any = None) -> tuple[Any, ...]:
     """What of a server may be done in C, for csrc/conn/plan.c.
 
-    (reasons why not, how to acknowledge, how to log a failure, objects and classes whose
-    change makes the plan void, the server's tables or None; for emits the reasons why not, and the
-    tables or None; whether bytes become attachments).
+    (reasons why not, how to acknowledge, how to log a failure, the server's tables or None; for
+    emits the reasons why not, and the tables or None; whether bytes become attachments).
+
+    :param hub: watches what the plan depends on from now on: a change while it is made is seen.
     """
+    if hub is not None:
+        hub.watch(_looked_at(sio))
     eio, manager, cls = sio.eio, sio.manager, sio.packet_class
     reasons = [
         *_replaced(sio, _SERVER_METHODS),
@@ -105,7 +147,6 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
         reasons.append(f"{cls.__name__}.decode is the application's")
     if eio.handlers.get("message") != sio._handle_eio_message:
         reasons.append("the Engine.IO message handler is the application's")
-    loggers = (sio.logger, eio.logger)
     is_own = getattr(cls, "_plain", False) and loads_of(cls.json) is not None
     own_json = OwnJSON(cls.json) if is_own else None
     values = None
@@ -128,19 +169,10 @@ def make_plan(sio: Any) -> tuple[Any, ...]:
     if not emit_reasons:
         is_ours = not _replaced(manager, {"emit": AsyncManager.emit})
         emits = (eio.sockets, manager.rooms, cls.json_default, cls.max_depth, is_ours, own_json)
-    objects = [sio, eio, manager, eio.handlers]
-    for logger in loggers:
-        if isinstance(logger, logging.Logger):  # what it remembers is emptied when a level is set
-            objects += [logger, vars(logger)["_cache"]]
-    types: tuple[type, ...] = (type(sio), type(eio), type(manager), EngineSocket)
-    if isinstance(cls, type):
-        types = (*types, cls)
     return (
         tuple(reasons),
         sio._acknowledge,
         functools.partial(report, sio),
-        tuple(objects),
-        types,
         values,
         tuple(emit_reasons),
         emits,

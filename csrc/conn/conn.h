@@ -118,7 +118,7 @@ typedef struct TbxHubObject {
     PyObject *all_data;    /* owned */
     PyObject *add_catcher; /* owned: what stands for its add */
     PyObject *added;       /* owned, or NULL: what that got */
-    PyObject *make_plan;   /* owned: () -> tuple */
+    PyObject *make_plan;   /* owned: (hub) -> tuple */
     PyObject *compressors; /* owned dict: window bits -> zlib.compressobj */
     PyObject *flush_call;  /* owned: bound tbx_hub_flush */
     PyObject *tick_call;   /* owned: bound tbx_hub_tick */
@@ -156,6 +156,7 @@ typedef struct TbxHubObject {
 struct TbxConnObject {
     PyObject_HEAD TbxHubObject *hub; /* owned */
     PyObject *socket;                /* owned EngineSocket; NULL when over */
+    tbx_watch_keys socket_keys;      /* methods put into the socket's dict */
     PyObject *sid;                   /* owned str: of the Engine.IO session */
     PyObject *transport;             /* owned; NULL unless direct */
     PyObject *context;               /* owned contextvars.Context; NULL unless direct */
@@ -187,7 +188,7 @@ struct TbxConnObject {
     uint8_t path;            /* tbx_path */
     uint8_t window_bits;     /* of permessage-deflate, our side; 0: not negotiated */
     bool keeps_inflate;      /* the client's compressor keeps its window */
-    bool stock;              /* no method of the socket was replaced on the object */
+    bool stock;              /* as far as is known: see tbx_conn_is_stock */
     bool busy;               /* a packet is being handled in Python: what follows it is held */
     bool parsing;
     bool awaits_turn; /* it is in the hub's queue: what comes is held */
@@ -367,6 +368,16 @@ PyObject *tbx_call_report(TbxHubObject *hub, TbxCallObject *call, tbx_failed wha
 /* ---- conn_type.c ---- */
 
 extern PyType_Spec tbx_conn_spec;
+
+/* Whether the socket's methods are its class's. */
+static inline bool
+tbx_conn_is_stock(TbxConnObject *conn)
+{
+    if (conn->stock && !tbx_watch_keys_are_known(&conn->socket_keys)) {
+        conn->stock = tbx_watch_keys_hold(conn->hub->state, &conn->socket_keys);
+    }
+    return conn->stock;
+}
 
 /* ---- conn_rx.c ---- */
 

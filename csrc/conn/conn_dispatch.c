@@ -315,7 +315,8 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
         !tbx_conn_count_control(conn)) {
         return 0; /* Python refuses it */
     }
-    if (!conn->stock || conn->closing || !tbx_hub_is_fast(hub) || awaits_attachments(conn)) {
+    if (!tbx_conn_is_stock(conn) || conn->closing || !tbx_hub_is_fast(hub) ||
+        awaits_attachments(conn)) {
         return 0;
     }
     if (len == 1 && text[0] == '3') {
@@ -342,7 +343,7 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
             PyErr_Clear();
         }
     }
-    else if (conn->stock && !conn->closing && tbx_hub_is_fast(hub)) { /* still */
+    else if (tbx_conn_is_stock(conn) && !conn->closing && tbx_hub_is_fast(hub)) { /* still */
         status = tbx_conn_dispatch(conn, ns, &header, data);
     }
     else {
@@ -401,7 +402,7 @@ int
 tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer)
 {
     TbxHubObject *hub = conn->hub;
-    if (conn->closing || !conn->stock || conn->path == TBX_PATH_POLLING ||
+    if (conn->closing || !tbx_conn_is_stock(conn) || conn->path == TBX_PATH_POLLING ||
         conn->path == TBX_PATH_OVER || !tbx_hub_is_fast(hub)) {
         return 0;
     }

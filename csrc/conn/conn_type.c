@@ -232,7 +232,7 @@ conn_meth_dispatch(PyObject *self, PyObject *args)
     if (copy == NULL) {
         return NULL;
     }
-    int handled = conn->stock && !conn->closing && tbx_hub_is_fast(conn->hub) &&
+    int handled = tbx_conn_is_stock(conn) && !conn->closing && tbx_hub_is_fast(conn->hub) &&
                   conn->hub->plan.async_handlers; /* else Python waits for it */
     if (handled == 1) {
         handled = header_of(&header, digits, id);
@@ -455,6 +455,7 @@ conn_meth_release(PyObject *self, PyObject *Py_UNUSED(none))
     Py_CLEAR(conn->outbox);
     Py_CLEAR(conn->inflate);
     Py_CLEAR(conn->socket);
+    Py_CLEAR(conn->socket_keys.dict);
     Py_RETURN_NONE;
 }
 
@@ -520,7 +521,7 @@ conn_get_close_sent(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *
 conn_get_stock(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(CONN(self)->stock);
+    return PyBool_FromLong(tbx_conn_is_stock(CONN(self)));
 }
 
 static int
@@ -591,6 +592,7 @@ conn_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(conn->hub);
     Py_VISIT(conn->socket);
+    Py_VISIT(conn->socket_keys.dict);
     Py_VISIT(conn->sid);
     Py_VISIT(conn->transport);
     Py_VISIT(conn->context);
@@ -609,6 +611,7 @@ conn_tp_clear(PyObject *self)
     tbx_deadline_stop(&conn->beat);
     tbx_deadline_stop(&conn->life);
     Py_CLEAR(conn->socket);
+    Py_CLEAR(conn->socket_keys.dict);
     Py_CLEAR(conn->transport);
     Py_CLEAR(conn->context);
     Py_CLEAR(conn->outbox);

@@ -122,9 +122,9 @@ make_frames(emission *e, unsigned bits, const uint8_t *text, size_t len)
 
 /* Whether C may put messages for this connection. */
 static bool
-is_ready(const TbxConnObject *conn)
+is_ready(TbxConnObject *conn)
 {
-    return conn->stock && !conn->closing && conn->socket != NULL &&
+    return tbx_conn_is_stock(conn) && !conn->closing && conn->socket != NULL &&
            (conn->path == TBX_PATH_DIRECT || (conn->path == TBX_PATH_ASGI && conn->outbox != NULL));
 }
 

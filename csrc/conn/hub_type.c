@@ -154,6 +154,7 @@ hub_meth_connection(PyObject *self, PyObject *args)
     if (conn != NULL) {
         conn->hub = (TbxHubObject *)Py_NewRef(hub);
         conn->socket = Py_NewRef(socket);
+        tbx_watch_keys_set(hub->state, &conn->socket_keys, socket);
         conn->sid = Py_NewRef(sid);
         conn->max_size = hub->max_size;
         conn->stock = conn->can_write = true;
@@ -161,6 +162,20 @@ hub_meth_connection(PyObject *self, PyObject *args)
         hub->n_connections++;
     }
     return (PyObject *)conn;
+}
+
+static PyObject *
+hub_meth_watch(PyObject *self, PyObject *looked_at)
+{
+    TbxHubObject *hub = (TbxHubObject *)self;
+    if (!PyTuple_CheckExact(looked_at)) {
+        PyErr_SetString(PyExc_TypeError, "watch() takes a tuple");
+        return NULL;
+    }
+    if (tbx_watch_set(hub->state, &hub->watch, looked_at) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -598,6 +613,9 @@ static PyMethodDef hub_methods[] = {
      "are\nfor connections that are made later, times for what begins later."},
     {"connection", hub_meth_connection, METH_VARARGS,
      "connection($self, socket, sid, /)\n--\n\nThe C half of a new session."},
+    {"watch", hub_meth_watch, METH_O,
+     "watch($self, looked_at, /)\n--\n\n"
+     "Make the plan void when something of ((object, names), ...) changes."},
     {"start", hub_meth_start, METH_VARARGS,
      "start($self, coro, context, /)\n--\n\nMake a task of coro and run its first step at once."},
     {"emit", (PyCFunction)(void (*)(void))hub_meth_emit, METH_FASTCALL,

@@ -104,19 +104,17 @@ tbx_plan_refresh(TbxHubObject *hub)
 {
     tbx_plan plan, old;
     memset(&plan, 0, sizeof plan);
-    PyObject *reasons, *acknowledge, *report, *objects, *types, *values, *emit_reasons, *emits;
+    PyObject *reasons, *acknowledge, *report, *values, *emit_reasons, *emits;
     int has_attachments;
-    PyObject *made = PyObject_CallNoArgs(hub->make_plan);
+    PyObject *made = PyObject_CallOneArg(hub->make_plan, (PyObject *)hub); /* which watches first */
     if (made == NULL) {
         return -1;
     }
     int status = -1;
-    if (PyArg_ParseTuple(made, "O!OOO!O!OO!Op:plan", &PyTuple_Type, &reasons, &acknowledge, &report,
-                         &PyTuple_Type, &objects, &PyTuple_Type, &types, &values, &PyTuple_Type,
-                         &emit_reasons, &emits, &has_attachments) &&
+    if (PyArg_ParseTuple(made, "O!OOOO!Op:plan", &PyTuple_Type, &reasons, &acknowledge, &report,
+                         &values, &PyTuple_Type, &emit_reasons, &emits, &has_attachments) &&
         (values == Py_None || fill(&plan, values) == 0) &&
-        (emits == Py_None || fill_emits(&plan, emits) == 0) &&
-        tbx_watch_set(hub->state, &hub->watch, objects, types) == 0) {
+        (emits == Py_None || fill_emits(&plan, emits) == 0)) {
         plan.fast = values != Py_None;
         plan.has_attachments = has_attachments != 0;
         plan.reasons = Py_NewRef(reasons);
@@ -139,8 +137,9 @@ tbx_plan_refresh(TbxHubObject *hub)
 static void
 keep_up(TbxHubObject *hub)
 {
-    if (!tbx_watch_holds(&hub->watch) && tbx_plan_refresh(hub) < 0) {
+    if (!tbx_watch_holds(hub->state, &hub->watch) && tbx_plan_refresh(hub) < 0) {
         PyErr_WriteUnraisable((PyObject *)hub);
+        tbx_watch_clear(&hub->watch);
         hub->plan.fast = false;
         Py_CLEAR(hub->plan.sockets);
     }

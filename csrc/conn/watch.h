@@ -1,39 +1,94 @@
-/* watch.h: whether objects and classes are as they were when they were last looked at.
+/* watch.h: whether what was looked at of objects and classes is as it was then.
  *
- * What an application replaces on a server (a method on the object, or on one of its classes) shows
- * in the version that the interpreter keeps of each class, and on 3.11 of each dict; from 3.12 on the
- * interpreter tells of changes to a dict (PyDict_Watch), and any such change voids all watches.
- * Owner: the hub; all references are its own.
+ * Truth is a snapshot: of each object the values of some names in its dict and in its class. Versions say
+ * cheaply that nothing at all has changed: that which the interpreter keeps of each class, and on 3.11 of
+ * each dict; from 3.12 on the interpreter tells of changes to a dict (PyDict_Watch). Where it cannot, since
+ * all its watchers are taken, the snapshot is compared each time.
+ * Owner: the hub, or the connection; all references are its own.
  */
 #ifndef TBX_CONN_WATCH_H
 #define TBX_CONN_WATCH_H
 
 #include "py/state.h"
 
-#define TBX_WATCH_DICTS 8
-#define TBX_WATCH_TYPES 8
+#define TBX_HAS_DICT_WATCHERS (PY_VERSION_HEX >= 0x030c0000)
+#define TBX_WATCH_UNKNOWN UINT64_MAX /* a version that nothing has */
+
+#define TBX_WATCH_MAX 16
 
 typedef struct {
-    PyObject *dicts[TBX_WATCH_DICTS];        /* owned: dicts, and the __dict__ of other objects */
-    uint64_t dict_versions[TBX_WATCH_DICTS]; /* 3.11 */
-    uint64_t changes;                        /* 3.12 and later: changes of any dict until then */
-    PyObject *types[TBX_WATCH_TYPES];        /* owned */
-    unsigned type_versions[TBX_WATCH_TYPES];
+    PyObject *owner;           /* owned: an object, a dict or a class */
+    PyObject *names;           /* owned tuple: keys that were looked at */
+    PyObject **in_dict;        /* owned array of owned values, NULL where there is none; or NULL */
+    PyObject **in_class;       /* the same of the class, and its bases */
+    PyObject **dict_place;     /* where the owner's dict is; NULL: it has none */
+    PyObject *dict;            /* owned: that dict */
+    PyTypeObject **type_place; /* where its class is; NULL: it is a dict */
+    uint64_t dict_version;     /* 3.11 */
+    unsigned type_version;
+    bool is_base; /* the class need not be looked at each time */
+} tbx_watch_entry;
+
+typedef struct {
+    tbx_watch_entry *entries; /* owned */
+    Py_ssize_t n;
+    uint64_t changes; /* 3.12 and later: of any watched dict until then */
+    uint64_t made;    /* how often it was set */
+    /* What is looked at each time: the dicts and classes of the entries. A class is left out that is a
+     * base of another one, whose version changes with its own. */
+    struct {
+        PyObject **place; /* of the dict */
+#if TBX_HAS_DICT_WATCHERS
+        PyObject *dict; /* borrowed from the entry */
+#else
+        uint64_t version;
+#endif
+    } dicts[TBX_WATCH_MAX];
+    struct {
+        PyTypeObject **place;
+        unsigned version;
+    } types[TBX_WATCH_MAX];
     int n_dicts, n_types;
 } tbx_watch;
+
+/* A dict that should not have some keys. */
+typedef struct {
+    PyObject *dict;   /* owned, or NULL */
+    uint64_t version; /* 3.11: of the dict; later: of all such dicts */
+} tbx_watch_keys;
 
 /* Called once for a module state. 0 or -1 with an exception. */
 int tbx_watch_init(TbxState *state);
 void tbx_watch_free(TbxState *state);
 
-/* Watches the objects of a tuple (dicts, and others by their __dict__) and the types of another.
- * 0 or -1 with an exception. */
-int tbx_watch_set(TbxState *state, tbx_watch *w, PyObject *objects, PyObject *types);
+/* Takes a snapshot: a tuple of (object, dict or class, tuple of names). 0 or -1 with an exception. May
+ * collect, and so escapes. */
+int tbx_watch_set(TbxState *state, tbx_watch *w, PyObject *looked_at);
 
-/* True when nothing has changed since tbx_watch_set. No escapes. */
-bool tbx_watch_holds(const tbx_watch *w);
+/* True when nothing of it has changed. Escapes only where something has, or may have. */
+bool tbx_watch_holds(TbxState *state, tbx_watch *w);
 
 int tbx_watch_traverse(tbx_watch *w, visitproc visit, void *arg);
 void tbx_watch_clear(tbx_watch *w);
+
+/* Watches the dict of an object for the names of methods of a socket. */
+void tbx_watch_keys_set(TbxState *state, tbx_watch_keys *w, PyObject *object);
+/* False when it has one of them. Does not escape: its keys are names of attributes. */
+bool tbx_watch_keys_hold(TbxState *state, tbx_watch_keys *w);
+
+#if TBX_HAS_DICT_WATCHERS
+extern uint64_t tbx_watch_n_methods; /* changes of such names in any watched dict */
+#endif
+
+/* Whether they were looked at since the last change. */
+static inline bool
+tbx_watch_keys_are_known(const tbx_watch_keys *w)
+{
+#if TBX_HAS_DICT_WATCHERS
+    return w->version == tbx_watch_n_methods;
+#else
+    return w->dict == NULL || w->version == ((PyDictObject *)w->dict)->ma_version_tag;
+#endif
+}
 
 #endif

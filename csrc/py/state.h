@@ -46,8 +46,11 @@
     X(str_invm)         /* "_invm" */                                                              \
     X(str_nest_patched) /* "_nest_patched" */                                                      \
     X(str_pause_reading)                                                                           \
+    X(str_receive)                                                                                 \
+    X(str_receive_encoded) /* "_receive_encoded" */                                                \
     X(str_resume_reading)                                                                          \
     X(str_root) /* "/" */                                                                          \
+    X(str_send)                                                                                    \
     X(str_star) /* "*" */                                                                          \
     X(str_text)                                                                                    \
     X(str_type)                                                                                    \
@@ -63,8 +66,8 @@ typedef struct {
 #define X(name) PyObject *name;
     TBX_STATE_OBJECTS(X)
 #undef X
-    int dict_watcher; /* of conn/watch.c */
-    bool has_watcher;
+    int dict_watcher;              /* of conn/watch.c */
+    bool has_watcher;              /* false: the interpreter has none left */
     PyObject *keys[TBX_KEY_SLOTS]; /* owned exact str, ASCII, or NULL; see codec/json_key.h */
 } TbxState;
 

@@ -196,10 +196,12 @@ def test_cancellation(play):
     play(check)
 
 
-def test_failures(play):
+def test_failures(play, monkeypatch):
     """An exception of the first step is the task's: nobody retrieves it, and the loop tells so."""
 
     async def check(client):
+        # pytest keeps the records, and so exceptions, frames and tasks
+        monkeypatch.setattr(client.sio.logger, "propagate", False)
         told = []
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda loop, context: told.append(context["exception"]))
