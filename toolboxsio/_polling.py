@@ -118,6 +118,7 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             await super().handle_post_request(environ)
             return
         self._posts += 1
+        begun = time.time()
         try:
             if self._options.strict and self._posts > 1:
                 raise PacketError("a POST while another is being read")
@@ -138,6 +139,8 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             await self.refuse(exc)
         finally:
             self._posts -= 1
+            if self.conn is not None and self.last_ping and self.last_ping >= begun:
+                self.conn.pinged()  # clients send one request at a time: the PONG is the next
         if self.refusal is not None:
             raise type(self.refusal)(str(self.refusal))
 

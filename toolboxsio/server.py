@@ -25,6 +25,7 @@ from ._failures import FAILED_ANSWER, FAILED_HANDLER, is_failure, report
 from ._hubs import HubServer
 from ._joining import JoiningServer
 from ._load import core
+from ._loops import hub_elsewhere
 from ._reasons import common_reasons, count_paths, reasons_of
 from .engine import EngineServer, EngineSocket
 from .engine_socket import DUE_CONNECT
@@ -304,6 +305,9 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
             raise ClientDisconnectedError
         over = self.eio.create_event()
         call = PendingCall(over)
+        conn = self._connection_here(room, namespace or "/")
+        if conn is not None:
+            conn.call_begins()
         try:
             await self.emit(
                 event,
@@ -318,12 +322,23 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
         except TimeoutError:
             raise socketio.exceptions.TimeoutError from None
         finally:
+            if conn is not None:
+                conn.call_ends()
             if call.answer is None:
                 self._forget_callback(room, call)
         args = call.answer
         if args is None:
             raise ClientDisconnectedError
         return args if len(args) > 1 else args[0] if args else None
+
+    def _connection_here(self, sid: Any, namespace: str) -> Any:
+        """The C half of a client's session, when it is one of this event loop's; else None."""
+        try:
+            eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
+        except (KeyError, TypeError):
+            return None
+        conn = getattr(self.eio.sockets.get(eio_sid), "conn", None)
+        return conn if isinstance(conn, _Connection) and hub_elsewhere(conn) is None else None
 
     def _forget_callback(self, room: Any, callback: Callable[..., Any]) -> None:
         """Let go of a callback that nobody waits for any more, and of what leads to it."""

@@ -181,6 +181,7 @@ struct TbxConnObject {
     Py_ssize_t sent;    /* of the outbox: those before it are on their way */
     Py_ssize_t running; /* handlers that are not through */
     Py_ssize_t running_bytes; /* bytes of the messages that they handle */
+    Py_ssize_t n_calls;       /* calls that wait for an acknowledgement of the client */
     Py_ssize_t message_bytes; /* of the message that is being handled, attachments included */
     Py_ssize_t max_size;
     uint32_t control_second; /* of the monotonic clock, in which */
@@ -391,6 +392,10 @@ int tbx_conn_hold(TbxConnObject *conn, const uint8_t *p, size_t n);
 int tbx_conn_go_on(TbxConnObject *conn);
 /* No more handlers may begin: there are too many, or what they handle is too much. */
 bool tbx_conn_is_full(const TbxConnObject *conn);
+/* A call() begins to wait for an acknowledgement of the client, whose input may not be held for it then:
+ * its handlers may be what waits; or it waits no more. Escapes into the transport. */
+void tbx_conn_call_begins(TbxConnObject *conn);
+void tbx_conn_call_ends(TbxConnObject *conn);
 /* Whether input was read, or may be in the transport, that is not looked at yet. */
 bool tbx_conn_holds_input(const TbxConnObject *conn);
 /* ASGI and polling: what reads the client's messages goes on. Escapes. */

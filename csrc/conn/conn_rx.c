@@ -117,8 +117,9 @@ bool
 tbx_conn_is_full(const TbxConnObject *conn)
 {
     const TbxHubObject *hub = conn->hub;
-    return conn->running >= hub->max_running ||
-           (conn->running > 0 && conn->running_bytes >= hub->max_running_bytes);
+    Py_ssize_t running = conn->running - conn->n_calls; /* the others come to their end */
+    return running >= hub->max_running ||
+           (running > 0 && conn->running_bytes >= hub->max_running_bytes);
 }
 
 /* What is held may go on: nothing that it has to wait for is at work. */
@@ -542,12 +543,10 @@ tbx_conn_lost(TbxConnObject *conn)
     return conn->parsing ? 0 : settle(conn); /* the end comes after what is being handled */
 }
 
-void
-tbx_conn_call_done(TbxConnObject *conn, Py_ssize_t size)
+/* Fewer handlers count: what is held, or not read, goes on when there is room now. */
+static void
+has_room(TbxConnObject *conn, bool was_full)
 {
-    bool was_full = tbx_conn_is_full(conn);
-    conn->running--;
-    conn->running_bytes -= size;
     if (!was_full || tbx_conn_is_full(conn)) {
         return;
     }
@@ -559,6 +558,29 @@ tbx_conn_call_done(TbxConnObject *conn, Py_ssize_t size)
     else if (conn->paused) {
         tbx_conn_regulate(conn);
     }
+}
+
+void
+tbx_conn_call_done(TbxConnObject *conn, Py_ssize_t size)
+{
+    bool was_full = tbx_conn_is_full(conn);
+    conn->running--;
+    conn->running_bytes -= size;
+    has_room(conn, was_full);
+}
+
+void
+tbx_conn_call_begins(TbxConnObject *conn)
+{
+    bool was_full = tbx_conn_is_full(conn);
+    conn->n_calls++;
+    has_room(conn, was_full);
+}
+
+void
+tbx_conn_call_ends(TbxConnObject *conn)
+{
+    conn->n_calls--;
 }
 
 void

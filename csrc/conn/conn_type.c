@@ -321,6 +321,20 @@ conn_meth_done(PyObject *self, PyObject *arg)
     Py_RETURN_NONE;
 }
 
+static PyObject *
+conn_meth_call_begins(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    tbx_conn_call_begins(CONN(self));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+conn_meth_call_ends(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    tbx_conn_call_ends(CONN(self));
+    Py_RETURN_NONE;
+}
+
 /* Time that Python took for the client. */
 static PyObject *
 conn_meth_charge(PyObject *self, PyObject *arg)
@@ -680,6 +694,10 @@ static PyMethodDef conn_methods[] = {
      "begin($self, /)\n--\n\nPython has begun to run a handler of the client; for done()."},
     {"done", conn_meth_done, METH_O,
      "done($self, size, /)\n--\n\nThe handler of a message of so many bytes is through."},
+    {"call_begins", conn_meth_call_begins, METH_NOARGS,
+     "call_begins($self, /)\n--\n\nAn acknowledgement of the client is waited for."},
+    {"call_ends", conn_meth_call_ends, METH_NOARGS,
+     "call_ends($self, /)\n--\n\nIt is waited for no more."},
     {"charge", conn_meth_charge, METH_O,
      "charge($self, ns, /)\n--\n\n"
      "Account for nanoseconds of Python's work: must_wait is true when they are too many."},

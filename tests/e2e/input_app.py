@@ -26,6 +26,10 @@ def add(sio: Any, module: Any, seen: Any, web: Any, app: Any) -> Any:
             at_work.discard(name)
         return name
 
+    @sio.event
+    async def ask(sid: str, name: str) -> Any:
+        return await sio.call("question", name, to=sid, timeout=20)
+
     @sio.on("connect", namespace="/slow")
     async def connect(sid: str, environ: dict[str, Any], auth: dict[str, float]) -> None:
         await asyncio.sleep(auth["seconds"])

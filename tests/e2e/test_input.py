@@ -200,6 +200,32 @@ def test_the_next_event_begins_when_one_place_is_free(server: Server, way: str) 
 
 @each_way
 @each_loop
+def test_handlers_that_wait_for_the_client_do_not_keep_its_answers_away(
+    server: Server, way: str
+) -> None:
+    """More handlers than may be at work, each in a call() for which the client answers."""
+    beating = Beating(server, way)
+    count = 2 * OPTIONS["max_running_handlers"]
+    sender = threading.Thread(
+        target=beating.send, args=[f'42{i}["ask","{i}"]' for i in range(count)]
+    )
+    sender.start()
+
+    def questions() -> list[str]:
+        assert not beating.failed, beating.failed
+        return [str(p) for p in beating.got if '["question","' in str(p)]
+
+    wait_until("all ask", lambda: len(questions()) == count)
+    for question in questions():
+        id, name = question[2 : question.index("[")], question.split('"')[3]
+        beating.send(f'43{id}["yes {name}"]')
+    beating.until(*(f'43{i}["yes {i}"]' for i in range(count)))
+    sender.join()
+    beating.leave()
+
+
+@each_way
+@each_loop
 @pytest.mark.parametrize("kind", ["text", "attachment"])
 def test_handlers_hold_no_more_bytes_than_they_may(server: Server, way: str, kind: str) -> None:
     """Three of four events of 60 KB have to wait for the first two; none is refused."""
