@@ -135,10 +135,16 @@ call_with_args(TbxCallObject *call, PyObject *callee, PyObject *data)
 static bool
 is_generator_coroutine(PyObject *value)
 {
-    PyObject *code = PyGen_CheckExact(value) ? PyObject_GetAttrString(value, "gi_code") : NULL;
-    bool is_one = code != NULL && (((PyCodeObject *)code)->co_flags & CO_ITERABLE_COROUTINE);
-    Py_XDECREF(code);
-    PyErr_Clear();
+    if (!PyGen_CheckExact(value)) {
+        return false;
+    }
+#if PY_VERSION_HEX >= 0x030c0000
+    PyCodeObject *code = PyGen_GetCode((PyGenObject *)value);
+#else
+    PyCodeObject *code = (PyCodeObject *)Py_NewRef(((PyGenObject *)value)->gi_code);
+#endif
+    bool is_one = (code->co_flags & CO_ITERABLE_COROUTINE) != 0;
+    Py_DECREF(code);
     return is_one;
 }
 

@@ -863,6 +863,20 @@ async def tasks(stage):
 
 
 @scenario()
+async def no_task(stage):
+    """A task factory that fails: for an event, for a packet that Python handles, for the end."""
+    loop = asyncio.get_running_loop()
+    client = stage.client()
+    if client is not None:
+        for packet in ('421["e"]', "40/\xe9,", "1"):
+            loop.set_task_factory(fails)
+            client.send(packet)
+            loop.set_task_factory(None)
+            await stage.turn(3)
+    await stage.end()
+
+
+@scenario()
 async def decoded(stage):
     client = stage.client()
     if client is not None:

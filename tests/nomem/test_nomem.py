@@ -21,7 +21,9 @@ HARMLESS = re.compile(
     | PyDict_(?:GetItemWithError|DelItem|Next|AddWatcher|ClearWatcher|Watch) | PySet_Discard
     | PyObject_(?:IsTrue|Hash|RichCompareBool|GC_UnTrack|ClearWeakRefs|GenericSetAttr)
     | PySequence_Contains | PyExceptionInstance_Check | PyArg_UnpackTuple | PyMem_Free
-    | PyModule_GetState | PyType_GetModuleState | PyModuleDef_Init | PyInit__core | PyMem_New
+    | _PyType_Lookup | _PyObject_GetDictPtr | PyType_IsSubtype | PyGen_GetCode
+    | PyUnicode_CompareWithASCIIString | PyModule_GetState | PyType_GetModuleState
+    | PyModuleDef_Init | PyInit__core | PyMem_New
     | Py_(?:X?(?:INC|DEC|NEW|SET)REF | X?NewRef | CLEAR | X?SETREF | VISIT | UNUSED | TYPE | SIZE
     | IS_TYPE | EnterRecursiveCall | LeaveRecursiveCall)""",
     re.VERBOSE,

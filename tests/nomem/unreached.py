@@ -5,9 +5,12 @@ COUNT = "conn.h says so of tbx_event_find(): the event is handled, and not count
 
 LEFT = "the client is one of those that Python sends to: no client lacks the event"
 
+EXIT = "the event loop of the scenarios would end: tests/e2e/test_exits.py sees that it does"
+
 #: Sites that no scenario comes to.
 UNREACHED = {
     'py/state.c: Py_BuildValue("(sss)"': "from Python 3.12 on; 3.11 does without",
+    "conn/eager.c: PyObject_CallMethodObjArgs(hub->loop, hub->state->str_call_soon": EXIT,
 }
 
 #: Sites after whose failure something is missing that nobody is told of.
