@@ -12,6 +12,7 @@ import functools
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import CoroutineType
 from typing import Any, cast
 
 from engineio.async_socket import AsyncSocket
@@ -305,7 +306,7 @@ async def _awaited(answer: Any) -> Any:
     """What comes of an answer that can be awaited, as long as it can; None when it is cancelled, as
     with a coroutine function."""
     try:
-        while inspect.isawaitable(answer):
+        while type(answer) is CoroutineType or (answer is not None and inspect.isawaitable(answer)):
             answer = await answer
     except asyncio.CancelledError:
         return None

@@ -19,7 +19,8 @@ __all__ = ["is_arity_error", "takes", "takes_keyword"]
 Range = tuple[float, float] | None
 
 _ARITY_ERROR = re.compile(r"\(\) takes .* positional arguments? but (\d+) (?:was|were) given$")
-_signatures: WeakKeyDictionary[Any, inspect.Signature | None] = WeakKeyDictionary()
+#: Of functions, those of methods with self.
+_ranges: WeakKeyDictionary[Any, Range] = WeakKeyDictionary()
 
 
 def takes(handler: Callable[..., Any], n: int) -> int | None:
@@ -49,14 +50,26 @@ def is_arity_error(exc: TypeError, handler: Callable[..., Any], n: int) -> bool:
 
 def takes_keyword(function: Callable[..., Any], name: str) -> bool:
     """Whether a function takes an argument by name; True when the signature does not tell."""
-    signature = _signature_of(function)
+    signature = _read(function)
     if signature is None or name in signature.parameters:
         return True
     return any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
 
 def _range_of(handler: Callable[..., Any]) -> Range:
-    signature = _signature_of(handler)
+    function = getattr(handler, "__func__", handler)
+    try:
+        found = _ranges[function]
+    except KeyError:
+        found = _ranges[function] = _count(_read(function))
+    except TypeError:  # it cannot be hashed, or weakly referenced
+        found = _count(_read(function))
+    if found is not None and type(handler) is MethodType:  # self is given
+        return found[0] - 1, found[1] - 1
+    return found
+
+
+def _count(signature: inspect.Signature | None) -> Range:
     if signature is None:
         return None
     least: float = 0
@@ -71,21 +84,7 @@ def _range_of(handler: Callable[..., Any]) -> Range:
             most += 1
             if parameter.default is parameter.empty:
                 least += 1
-    if type(handler) is MethodType:  # self is given
-        return least - 1, most - 1
     return least, most
-
-
-def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
-    """Of a method: that of its function, with self."""
-    function = getattr(function, "__func__", function)
-    try:
-        if function in _signatures:
-            return _signatures[function]
-        _signatures[function] = signature = _read(function)
-    except TypeError:  # it cannot be hashed, or weakly referenced
-        return _read(function)
-    return signature
 
 
 def _read(function: Callable[..., Any]) -> inspect.Signature | None:
