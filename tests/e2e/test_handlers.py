@@ -508,19 +508,6 @@ def test_kinds_of_handlers(trio: Trio, kind: str) -> None:
     check(trio, kind, [f'421["{kind}",1,"a"]'], [f"431[{KINDS[kind]}]"])
 
 
-@pytest.mark.parametrize("kind", ["async object", "hidden"])
-def test_coroutine_functions_that_do_not_look_it(trio: Trio, kind: str) -> None:
-    """Their coroutine is taken for the answer, which JSON does not know."""
-    for server in trio:
-        server.get("/loop")
-        server.get("/errors", clear=True)
-    check(trio, kind, [f'421["{kind}"]'], [])
-    upstream, asgi, direct = (errors(server, 2) for server in trio)
-    assert upstream[0][1:3] == ["TypeError", "Object of type coroutine is not JSON serializable"]
-    assert asgi == upstream
-    assert direct == upstream
-
-
 def test_namespaces(trio: Trio) -> None:
     """Classes: methods, plain ones, cancelled and failing ones, and a trigger_event of its own."""
 
