@@ -17,6 +17,8 @@ class PendingCall:
     and :attr:`answer` is None.
     """
 
+    __name__ = "event_callback"  # of python-socketio's: who wraps emit() may look at it
+
     def __init__(self, over: asyncio.Event) -> None:
         self.answer: tuple[Any, ...] | None = None
         self._over = over

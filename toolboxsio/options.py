@@ -320,7 +320,7 @@ def check_all(given: Mapping[str, Any], taker: str, table: Mapping[str, Option])
 def parameters(cls: type, *more: type) -> set[str]:
     """The names of all parameters of these classes and those that they are derived from."""
     names = {"engineio_logger", *_IGNORED_UPSTREAM}
-    for base in (*cls.__mro__, *(base for other in more for base in other.__mro__)):
+    for base in (base for one in (cls, *more) for base in one.__mro__):
         init = vars(base).get("__init__")
         if inspect.isfunction(init):
             named = inspect.signature(init).parameters.values()

@@ -730,7 +730,7 @@ REPLACED = (
 #: Questions: that they are asked matters, not how often.
 QUESTIONS = {
     *("eio._get_socket", "manager.is_connected", "manager.sid_from_eio_sid"),
-    "manager.get_participants",
+    *("manager.get_participants", "sio._get_event_handler", "sio._get_namespace_handler"),
 }
 
 
