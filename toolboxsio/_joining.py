@@ -286,7 +286,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         if hub is not None and hub.loop.is_running():
             await hub.posts.run(JoiningServer.disconnect, self, sid, namespace, ignore_queue)
             return
-        if self.manager.is_pre_connected(sid, namespace):  # by its own connect handler, say
+        if self.manager.is_pre_connected(sid, namespace) is True:  # by its own connect handler, say
             await self._welcome(self.manager.eio_sid_from_sid(sid, namespace), sid, namespace)
         if ignore_queue:
             is_here = self.manager.is_connected(sid, namespace)

@@ -13,7 +13,11 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from ._load import core
+
 __all__ = ["Posts", "hub_elsewhere"]
+
+_Connection: Any = core.Connection if core is not None else ()
 
 #: Calls of other threads in one turn of the event loop.
 CALLS_PER_TURN = 256
@@ -111,4 +115,4 @@ class Posts:
 def hub_elsewhere(conn: Any) -> Any:
     """The hub of a session that is another event loop's; None: it may be used here, as one may that
     polls and whose loop is closed."""
-    return None if conn is None else conn.elsewhere
+    return conn.elsewhere if isinstance(conn, _Connection) else None

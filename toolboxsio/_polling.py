@@ -16,6 +16,7 @@ import engineio.exceptions
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
 from engineio.packet import NOOP
 
+from .asgi import Body
 from .errors import PacketError, TooBigError, TooLateError, text_of
 from .packet import EnginePacket, EnginePayload
 
@@ -177,13 +178,13 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             if length > most:
                 size = digits.lstrip("0") if len(digits.lstrip("0")) <= _DIGITS else "far too many"
                 raise TooBigError(f"a body of {size} bytes, max_http_buffer_size is {most}")
-        body = bytearray()
+        body, source = bytearray(), environ["wsgi.input"]
+        # What is not ASGI's may have no end of its own.
+        end = most + 1 if length is None or isinstance(source, Body) else length
         try:
             async with asyncio.timeout(self._options.message_timeout or None) as deadline:
                 self._bodies.add(deadline)
-                while len(body) <= most and (
-                    piece := await environ["wsgi.input"].read(most + 1 - len(body))
-                ):
+                while len(body) < end and (piece := await source.read(end - len(body))):
                     body += piece
         except TimeoutError:
             seconds = self._options.message_timeout

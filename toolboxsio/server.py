@@ -165,8 +165,10 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
     ) -> None:
         upstream: dict[str, Any] = dict(kwargs)
         given = {name: check(name, upstream.pop(name)) for name in OPTIONS if name in upstream}
-        known = parameters(type(self), self._engineio_server_class())
-        check_names(upstream, {*OPTIONS, *known}, "AsyncServer")
+        engine_class = self._engineio_server_class()
+        if isinstance(engine_class, type):  # else nobody knows what it takes
+            known = parameters(type(self), engine_class)
+            check_names(upstream, {*OPTIONS, *known}, "AsyncServer")
         serializer = upstream.pop("serializer", "default")
         if serializer == "default":
             serializer = Packet

@@ -79,6 +79,8 @@ class Emits:
         """The exception's name; who is not there is a KeyError or a ValueError of upstream's, as
         the empty room that was left of others decides."""
         name = type(exc).__name__
+        if name == "ClientDisconnectedError":  # ours, and a TimeoutError; upstream waits for that
+            name = "TimeoutError"
         is_absent = operation["do"] == "enter_room" and name in ("KeyError", "ValueError")
         return "not there" if is_absent else name
 

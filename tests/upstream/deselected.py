@@ -68,6 +68,11 @@ DIFFERENT: tuple[Case, ...] = (
     Case("python-engineio", f"{_SERVER}::test_custom_json", _OWN_JSON),
     Case("python-socketio", f"{_SERVER}::test_custom_json", _OWN_JSON),
     Case("python-socketio", f"{_SERVER}::test_handle_connect_with_auth_none", _CALLED_ONCE),
+    Case(
+        "python-socketio",
+        f"{_SERVER}::test_handle_connect_with_auth_none_type_error",
+        _CALLED_ONCE,
+    ),
     Case("python-socketio", f"{_SERVER}::test_handle_legacy_disconnect", _CALLED_ONCE),
     Case("python-socketio", f"{_SERVER}::test_handle_legacy_disconnect_async", _CALLED_ONCE),
     Case(
