@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import os
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -40,12 +41,15 @@ class Posts:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self._pid = os.getpid()
         self._calls: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._is_due = False
 
     def post(self, function: Callable[..., Any], *args: Any) -> bool:
-        """Let the event loop call a function; False: it is closed, or too many wait for one that
-        does not run."""
+        """Let the event loop call a function; False: it is closed, too many wait for one that does
+        not run, or it runs in the process that this one was forked from."""
+        if os.getpid() != self._pid:  # there is_running() stays as it was at the fork
+            return False
         if self.loop.is_closed() or (len(self._calls) >= MAX_CALLS and not self.loop.is_running()):
             return False
         self._calls.append((function, args))
