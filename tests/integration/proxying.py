@@ -90,12 +90,16 @@ def proxying(
     more: str = "",
     **settings: str,
 ) -> Iterator[Proxy]:
-    """nginx while the block runs, with what is printed for the options and settings of a server."""
+    """nginx while the block runs, with what is printed for the options and settings of a server.
+
+    :param listen: what is added to `listen` by hand, as " ssl" is.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         proxy = Proxy(port, folder)
         log = ["--access-log", str(proxy.access_log)]
-        text = printed("--listen", f"{HOST}:{port}{listen}", *log, *options, **settings)
+        text = printed("--listen", f"{HOST}:{port}", *log, *options, **settings)
+        text = text.replace(f"listen {HOST}:{port};", f"listen {HOST}:{port}{listen};")
         output = folder / "output"
         with output.open("w") as out:
             process = subprocess.Popen(configure(folder, text, more), stdout=out, stderr=out)
