@@ -34,7 +34,7 @@ OPTIONS = {
     "max_payload_packets": 16,
 }
 
-POLICY, TOO_BIG, PROTOCOL, NOT_UTF8 = 1008, 1009, 1002, 1007
+NORMAL, POLICY, TOO_BIG, PROTOCOL, NOT_UTF8 = 1000, 1008, 1009, 1002, 1007
 
 
 @dataclass(frozen=True)
