@@ -15,11 +15,15 @@ from typing import Any
 
 from emits_handlers import sizes
 
+from toolboxsio.redis import MAX_DEPARTED
+
 #: Bytes of the paddings of ticks: compressed, and not; every tenth tick has an attachment.
 PADDINGS = ("", "", "", "padding " * 200)
 OTHER = "/other"
 #: Tables of a manager that are not about clients.
 OWN = ("redis_options", "_counts")
+#: What it may remember of clients that have gone, whatever their number.
+BOUNDS = {"_departed": MAX_DEPARTED}
 
 
 class Faults:
@@ -227,7 +231,11 @@ def add_routes(sio: Any, web: Any, emitter: Emitter) -> None:
                 "environs": len(sio.environ),
                 "half packets": len(sio._binary_packet),
                 "callbacks": sum(len(table) for table in sio.manager.callbacks.values()),
-                "manager": {n: size for n, size in sizes(sio.manager).items() if n not in OWN},
+                "manager": {
+                    name: size
+                    for name, size in sizes(sio.manager).items()
+                    if name not in OWN and size > BOUNDS.get(name, 0)
+                },
                 "rooms": sum(len(rooms) for rooms in sio.manager.rooms.values()),
             },
             "tasks": len(asyncio.all_tasks()),
