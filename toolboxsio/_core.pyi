@@ -53,7 +53,7 @@ class Hub:
         loop: asyncio.AbstractEventLoop | None,
         make_plan: Callable[[Hub], tuple[Any, ...]],
         limits: dict[str, float],
-        root: Hub = ...,
+        root: Hub | None = None,
     ) -> Hub: ...
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None: ...

@@ -110,8 +110,15 @@ hub_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"loop", "make_plan", "limits", "root", NULL};
     PyObject *loop, *make_plan, *limits, *root = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|O!:Hub", names, &loop, &make_plan,
-                                     &PyDict_Type, &limits, type, &root)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOO!|O:Hub", names, &loop, &make_plan,
+                                     &PyDict_Type, &limits, &root)) {
+        return NULL;
+    }
+    if (root == Py_None) {
+        root = NULL;
+    }
+    if (root != NULL && !Py_IS_TYPE(root, type)) {
+        PyErr_SetString(PyExc_TypeError, "root must be a Hub or None");
         return NULL;
     }
     TbxHubObject *hub = (TbxHubObject *)type->tp_alloc(type, 0);

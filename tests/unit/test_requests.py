@@ -8,6 +8,7 @@ import pytest
 import socketio
 
 import toolboxsio
+from tests.e2e.machine import SLOWNESS
 
 POLLING = b"EIO=4&transport=polling"
 
@@ -105,7 +106,7 @@ COSTS = {
     "packets": (lambda app, n: post(app, [b"\x1e".join([b"4"] * n)]), 490_000),
 }
 #: More than is to be spent on a request in one turn of the loop, on a slow machine.
-SLOW_SECONDS = 0.05
+SLOW_SECONDS = 0.05 * SLOWNESS
 
 
 @pytest.mark.parametrize("name", COSTS)
