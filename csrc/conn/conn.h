@@ -313,7 +313,8 @@ tbx_hub_root(TbxHubObject *hub)
     return hub->root != NULL ? hub->root : hub;
 }
 
-/* That of the server's hubs which belongs to the running event loop, else the root. New reference. */
+/* That of the server's hubs which belongs to the running event loop, else the root. New reference; NULL
+ * with an exception. */
 TbxHubObject *tbx_hub_here(TbxHubObject *hub);
 /* Makes it one of the root's. */
 void tbx_hub_join(TbxHubObject *root, TbxHubObject *hub);

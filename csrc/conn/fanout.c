@@ -503,7 +503,9 @@ tbx_hub_emit(TbxHubObject *hub, PyObject *const *args)
     if (is_volatile < 0) {
         return NULL;
     }
-    hub = tbx_hub_here(hub);
+    if ((hub = tbx_hub_here(hub)) == NULL) {
+        return NULL;
+    }
     emission e = {
         .hub = hub, .ns = args[2], .skip = args[4], .new_id = args[5], .is_volatile = is_volatile};
     PyObject *result = emit_to(&e, args[3], NULL, args[0], args[1]);
@@ -523,7 +525,9 @@ tbx_hub_emit_directly(TbxHubObject *hub, PyObject *const *args)
         Py_RETURN_NOTIMPLEMENTED;
     }
     PyObject *result = Py_NotImplemented;
-    hub = tbx_hub_here(hub);
+    if ((hub = tbx_hub_here(hub)) == NULL) {
+        return NULL;
+    }
     if (tbx_hub_sends(hub) && hub->plan.manager_emits) {
         emission e = {.hub = hub,
                       .ns = ns,

@@ -262,6 +262,9 @@ hub_meth_emit_encoded(PyObject *self, PyObject *args)
     text.args++; /* between the brackets */
     text.args_len = (size_t)args_len - 2;
     TbxHubObject *here = tbx_hub_here((TbxHubObject *)self);
+    if (here == NULL) {
+        return NULL;
+    }
     PyObject *result = tbx_hub_emit_text(here, &text, ns, room, skip, is_volatile != 0);
     Py_DECREF(here);
     return result;
@@ -397,7 +400,7 @@ static PyObject *
 hub_meth_here(PyObject *self, PyObject *Py_UNUSED(none))
 {
     TbxHubObject *here = tbx_hub_here((TbxHubObject *)self);
-    if (here->root == NULL) {
+    if (here != NULL && here->root == NULL) {
         Py_DECREF(here);
         Py_RETURN_NONE;
     }

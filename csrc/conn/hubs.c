@@ -10,7 +10,10 @@ TbxHubObject *
 tbx_hub_here(TbxHubObject *hub)
 {
     PyObject *loop = PyObject_CallNoArgs(hub->state->get_running_loop);
-    PyErr_Clear();
+    if (loop == NULL && !PyErr_ExceptionMatches(PyExc_RuntimeError)) {
+        return NULL;
+    }
+    PyErr_Clear();    /* no loop runs here */
     Py_XDECREF(loop); /* it runs: compared, not used */
     if (loop != NULL && loop == hub->loop) {
         return (TbxHubObject *)Py_NewRef(hub);
@@ -66,7 +69,7 @@ tbx_conn_elsewhere(TbxConnObject *conn)
     PyObject *loop = PyObject_CallNoArgs(hub->state->get_running_loop);
     bool is_here = loop != NULL && loop == hub->loop;
     Py_XDECREF(loop);
-    PyErr_Clear();
+    PyErr_Clear(); /* who cannot know posts to the hub, which asks again */
     if (is_here || hub->loop == NULL) {
         Py_RETURN_NONE;
     }
