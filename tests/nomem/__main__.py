@@ -210,6 +210,7 @@ def variants(site, hits, thorough):
 def fail_site(trial, site, hits, thorough):
     """Runs of a scenario in which a site fails: how many."""
     n = 0
+    trial.theatre.forked()
     is_tolerated = any(site.is_like(key) for key in TOLERATED)
     for skip, stays in variants(site, hits, thorough):
 

@@ -24,6 +24,7 @@ from test_refleak import BAD, GOOD, PUBLISHED, hook
 
 import toolboxsio
 from toolboxsio import _core
+from toolboxsio._loops import Posts
 
 #: What differs from run to run.
 VARYING = re.compile(r'"sid":"[^"]*"|\d{4}-\d\d-\d\dT[^\'"]*|0x[0-9a-f]+|\b[eE]\d+\b')
@@ -615,6 +616,21 @@ async def published(stage):
     return None
 
 
+@scenario()
+async def posted(stage):
+    """An event that another thread has encoded: for each path, and for who has gone."""
+    clients = [stage.client(), stage.client(bits=15)]
+    hub, manager = stage.do(stage.sio.eio.hub), stage.sio.manager
+    if hub is not None:
+        recipients = [("sid", client.eio_sid) for client in clients if client] + [("sid", "gone")]
+        for parts in ([f'251-["e",{PLACE}]', b"1" * 3000], ['2["\ud800"]']):
+            stage.do(manager._send_posted, hub, recipients, parts, False)
+        for wrong in (([()], ["2"]), ([], []), ([], [b"2"]), ((), ["2"])):
+            stage.do(hub.send_parts, *wrong, False)
+        await stage.turn()
+    await stage.end()
+
+
 def fresh_hub(stage):
     """A hub that has done nothing yet, in the place of the server's, whose timer ends."""
     for handle in list(asyncio.get_running_loop()._scheduled):
@@ -730,7 +746,8 @@ async def kept_clients(stage):
     client = stage.client()
     if client is not None:
         stage.do(client.conn.pause_writing)
-        await stage.emit("e", "x" * 2500)
+        for _ in range(2):
+            await stage.emit("e", "x" * 2500)
         await stage.turn()
         stage.do(client.conn.resume_writing)
     await stage.end()
@@ -901,6 +918,8 @@ async def leave(client):
     client.inbox.put_nowait(None)
     async with asyncio.timeout(5):
         await client.task
+    for _ in range(TURNS):  # what its end has posted
+        await asyncio.sleep(0)
 
 
 @scenario(max_running_handlers=2)
@@ -976,6 +995,36 @@ async def polling(stage):
     await stage.end()
 
 
+@scenario()
+async def polling_on_a_closed_loop(stage):
+    """A session goes on here whose event loop is closed."""
+    from toolboxsio.engine import EngineSocket
+    from toolboxsio.packet import EnginePacket
+
+    eio = stage.sio.eio
+    root = stage.do(eio.hub)
+    loop = asyncio.new_event_loop()
+    loop.close()
+    hub = root and stage.do(stage.sio._make_hub, loop, root)
+    socket = EngineSocket(eio, "p2")
+    socket.connected = True
+    conn = hub and stage.do(hub.connection, socket, "p2")
+    if conn is not None:
+        socket.conn = conn
+        stage.do(socket.follow_loop)
+        try:
+            await socket.send(EnginePacket(4, data="x"))
+        except Exception as exc:
+            stage.tell(exc)
+        await stage.turn()
+        queue = socket.queue
+        stage.seen.append([queue.get_nowait().encode() for _ in range(queue.qsize())])
+        stage.do(conn.release)
+    if hub is not None:
+        root.part(hub)
+    await stage.end()
+
+
 # --- running --------------------------------------------------------------------------------------
 
 
@@ -1023,6 +1072,13 @@ class Theatre:
             self.stage.tell(exc)
             self.stage.clients.clear()
         return self.stage.outcome()
+
+    def forked(self):
+        """In a process of its own: a hub takes no calls of the one that it was forked from."""
+        root = self.stage and self.stage.sio._hub
+        if root is not None:
+            for hub in root.hubs():
+                hub.posts = Posts(hub.loop)
 
     def take_told(self):
         """What was said of failures since the last time."""
