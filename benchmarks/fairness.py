@@ -5,7 +5,7 @@ beside a flood of floods.py, on a server that was started for it. They are the l
 flood is a process below its priority on the same core, and the server has the other core. A round
 trip counts from when the event was due; all that were due during the flood count, also those that
 are answered after its end. The worst of ours may be three times the worst of python-socketio
-beside the same flood, and not more than MOST_MS; below NOISE_MS nothing is told apart.
+beside the same flood, and not more than MAX_MS; below NOISE_MS nothing is told apart.
 """
 
 import json
@@ -29,7 +29,7 @@ QUICK_SECONDS = 0.5
 QUIET = 0.3  # seconds that are measured without a flood
 AFTER = 0.1  # and after the flood
 SILENCE = 90  # seconds after which a server that answers nothing has failed
-MOST_MS = 250
+MAX_MS = 250
 TIMES = 3
 NOISE_MS = 25
 FIGURES = ("p50_ms", "p99_ms", "worst_ms", "quiet_p99_ms", "quiet_worst_ms", "handled")
@@ -205,9 +205,9 @@ def bound(base, is_ours=True):
     :param is_ours: whether that it takes long can be our doing.
     """
     if base is None:
-        return MOST_MS
+        return MAX_MS
     allowed = max(TIMES * base, NOISE_MS)
-    return min(allowed, MOST_MS) if is_ours else max(allowed, MOST_MS)
+    return min(allowed, MAX_MS) if is_ours else max(allowed, MAX_MS)
 
 
 def verdicts(record):
