@@ -22,7 +22,6 @@ from .test_handlers import (  # noqa: F401 (collected here, with the servers bel
     test_call_in_a_handler,
     test_context,
     test_context_of_an_upgraded_connection,
-    test_coroutine_functions_that_do_not_look_it,
     test_disconnected_in_its_handler,
     test_failing_callbacks,
     test_failures,
