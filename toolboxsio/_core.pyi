@@ -3,6 +3,8 @@ from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextvars import Context
 from typing import Any, final
 
+from ._interface import MakePlan, SessionInterface, WebServerInterface
+
 def dumps(obj: Any, json_default: Callable[[Any], Any] | None, max_depth: int, /) -> str: ...
 def loads(doc: str | bytes | bytearray, max_depth: int, /) -> Any: ...
 def encode_packet(
@@ -51,7 +53,7 @@ class Hub:
     def __new__(
         cls,
         loop: asyncio.AbstractEventLoop | None,
-        make_plan: Callable[[Hub], tuple[Any, ...]],
+        make_plan: MakePlan,
         limits: dict[str, float],
         root: Hub | None = None,
     ) -> Hub: ...
@@ -84,7 +86,7 @@ class Hub:
         /,
     ) -> Any: ...
     def watch(self, looked_at: tuple[tuple[Any, tuple[Any, ...]], ...], /) -> None: ...
-    def connection(self, socket: Any, sid: str, /) -> Connection: ...
+    def connection(self, socket: SessionInterface, sid: str, /) -> Connection: ...
     def set_limits(self, limits: dict[str, float], /) -> None: ...
     def start(self, coro: Coroutine[Any, Any, Any], context: Context, /) -> None: ...
     def emit_directly(
@@ -156,7 +158,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def must_wait(self) -> bool: ...
     @property
-    def server(self) -> Any: ...
+    def server(self) -> WebServerInterface | None: ...
     @property
     def close_sent(self) -> bool: ...
     @property
@@ -167,7 +169,7 @@ class Connection(asyncio.BufferedProtocol):
         self,
         transport: Any,
         context: Context,
-        server: Any,
+        server: WebServerInterface | None,
         max_size: int,
         window_bits: int,
         may_inflate: bool,

@@ -319,11 +319,12 @@ class EngineSocket(PollingSocket):
             await self._give_up()
             self._hang_up()
 
-    def _too_slow(self, waiting: int) -> None:
-        """More output waits than may; called by the connection, which drops all of it.
-
-        The application's handler runs later: an emit may be at work for other clients.
-        """
+    def _backlog(self, waiting: int, is_over: bool) -> None:
+        """More output waits than may. What is done runs later: an emit may be at work."""
+        if not is_over:
+            owner = self.server.owner
+            asyncio.get_running_loop().call_soon(owner._decide_slow, self, waiting)
+            return
         most = getattr(self.server.owner, "max_backlog", 0)
         text = (
             f"{self.sid}: Client is too slow, {waiting} bytes wait for it, max_backlog is {most},"
@@ -334,11 +335,6 @@ class EngineSocket(PollingSocket):
 
     def _start_drop(self) -> None:
         self.server.hub().start(self._drop(), copy_context())
-
-    def _slow(self, waiting: int) -> None:
-        """More output waits than may, and slow clients are kept; called by the connection."""
-        owner = self.server.owner
-        asyncio.get_running_loop().call_soon(owner._decide_slow, self, waiting)
 
     async def _drop(self) -> None:
         await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)

@@ -232,15 +232,9 @@ answered(TbxCallObject *call, PyObject *answer)
     if (call->has_id) {
         status = tbx_conn_answer(conn, call->ns, call->id, answer);
         if (status == 0) {
-            PyObject *number = PyLong_FromUnsignedLongLong(call->id);
-            PyObject *coro = NULL;
-            if (number != NULL) {
-                PyObject *acknowledge = Py_NewRef(conn->hub->plan.acknowledge);
-                coro = PyObject_CallFunctionObjArgs(acknowledge, conn->sid, call->ns, number,
-                                                    answer, NULL);
-                Py_DECREF(acknowledge);
-                Py_DECREF(number);
-            }
+            unsigned long long id = call->id;
+            PyObject *coro = tbx_call_python(conn->hub->state, conn->hub->plan.acknowledge,
+                                             TBX_PY_ACKNOWLEDGE, conn->sid, call->ns, id, answer);
             call->phase = TBX_PHASE_ANSWER;
             call->swallows = false;
             PyObject *inner = coro ? await_of(coro) : NULL;
@@ -296,10 +290,9 @@ tbx_call_report(TbxHubObject *hub, TbxCallObject *call, tbx_failed what)
     PyObject *report = Py_NewRef(hub->plan.report ? hub->plan.report : Py_None);
     bool has_task = call != NULL && !call->ordered && what != TBX_FAILED_START;
     PyObject *done =
-        call != NULL
-            ? PyObject_CallFunction(report, "OiOOOi", exc, (int)what, or_none(call->name),
-                                    or_none(call->ns), or_none(call->sid), has_task)
-            : PyObject_CallFunction(report, "OiOOO", exc, (int)what, Py_None, Py_None, Py_None);
+        tbx_call_python(hub->state, report, TBX_PY_REPORT, exc, (int)what,
+                        or_none(call ? call->name : NULL), or_none(call ? call->ns : NULL),
+                        or_none(call ? call->sid : NULL), has_task ? Py_True : Py_False);
     if (done == NULL) {
         PyErr_WriteUnraisable(report);
     }

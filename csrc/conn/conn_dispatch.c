@@ -296,9 +296,9 @@ read_json(TbxHubObject *hub, const uint8_t *text, size_t len)
     if (hub->plan.json == Py_None) {
         return tbx_json_decode(hub->state, text, len, hub->plan.max_depth, &err);
     }
-    PyObject *json = Py_NewRef(hub->plan.json);
+    PyObject *json = Py_NewRef(hub->plan.json); /* to decode allocates */
     PyObject *str = PyUnicode_DecodeUTF8((const char *)text, (Py_ssize_t)len, "surrogatepass");
-    PyObject *data = str != NULL ? PyObject_CallMethod(json, "loads", "O", str) : NULL;
+    PyObject *data = str != NULL ? tbx_call_python(hub->state, json, TBX_PY_LOADS, str) : NULL;
     Py_XDECREF(str);
     Py_DECREF(json);
     return data;
@@ -385,7 +385,8 @@ tbx_conn_lane(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len
         return -1;
     }
     PyObject *socket = Py_XNewRef(conn->socket); /* NULL: over meanwhile */
-    PyObject *coro = socket ? PyObject_CallMethod(socket, "_receive_lane", "O", encoded) : NULL;
+    PyObject *coro =
+        socket ? tbx_call_python(conn->hub->state, socket, TBX_PY_MESSAGE, encoded) : NULL;
     Py_DECREF(encoded);
     if (coro == NULL) {
         int status = socket != NULL ? -1 : 0;

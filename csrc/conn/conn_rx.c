@@ -102,9 +102,7 @@ void
 tbx_conn_resume_reader(TbxConnObject *conn)
 {
     if (conn->socket != NULL) {
-        PyObject *socket = Py_NewRef(conn->socket);
-        PyObject *done = PyObject_CallMethod(socket, "_resume_reading", NULL);
-        Py_DECREF(socket);
+        PyObject *done = tbx_call_python(conn->hub->state, conn->socket, TBX_PY_RESUME);
         if (done == NULL) {
             PyErr_WriteUnraisable((PyObject *)conn);
             tbx_conn_end_later(conn);
@@ -176,9 +174,7 @@ tbx_conn_end(TbxConnObject *conn)
         return 0;
     }
     conn->over_begun = conn->closing = true;
-    PyObject *socket = Py_NewRef(conn->socket);
-    PyObject *coro = PyObject_CallMethod(socket, "_connection_over", NULL);
-    Py_DECREF(socket);
+    PyObject *coro = tbx_call_python(conn->hub->state, conn->socket, TBX_PY_OVER);
     int status = coro != NULL ? tbx_conn_start_lane(conn, coro) : -1;
     if (status < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) { /* the timer tries again */
         conn->over_begun = false;
@@ -193,14 +189,14 @@ refuse(TbxConnObject *conn, unsigned code, const char *reason)
 {
     conn->deaf = conn->lost = true;
     tbx_conn_fail(conn, code, reason, strlen(reason));
-    PyObject *socket = Py_XNewRef(conn->socket);
-    PyObject *done =
-        socket != NULL ? PyObject_CallMethod(socket, "_broken", "Is", code, reason) : NULL;
-    if (done == NULL && socket != NULL) {
-        PyErr_WriteUnraisable(socket);
+    if (conn->socket != NULL) {
+        PyObject *done =
+            tbx_call_python(conn->hub->state, conn->socket, TBX_PY_BROKEN, code, reason);
+        if (done == NULL) {
+            PyErr_WriteUnraisable((PyObject *)conn);
+        }
+        Py_XDECREF(done);
     }
-    Py_XDECREF(done);
-    Py_XDECREF(socket);
 }
 
 bool

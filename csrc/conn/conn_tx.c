@@ -227,9 +227,8 @@ tbx_conn_give_up(TbxConnObject *conn)
     Py_ssize_t waiting = tbx_conn_backlog(conn);
     bool was_deaf = conn->deaf, was_closing = conn->closing;
     conn->deaf = conn->closing = conn->close_sent = true; /* nothing is put any more */
-    PyObject *socket = Py_NewRef(conn->socket);
-    PyObject *done = PyObject_CallMethod(socket, "_too_slow", "n", waiting);
-    Py_DECREF(socket);
+    PyObject *done =
+        tbx_call_python(conn->hub->state, conn->socket, TBX_PY_BACKLOG, waiting, Py_True);
     if (done == NULL) { /* what is put next tries again */
         PyErr_WriteUnraisable((PyObject *)conn);
         conn->deaf = was_deaf || conn->lost;
@@ -257,9 +256,8 @@ tbx_conn_check_backlog(TbxConnObject *conn)
     }
     if (!conn->is_slow) { /* told once, until it has caught up */
         conn->is_slow = true;
-        PyObject *socket = Py_NewRef(conn->socket);
-        PyObject *done = PyObject_CallMethod(socket, "_slow", "n", waiting);
-        Py_DECREF(socket);
+        PyObject *done =
+            tbx_call_python(conn->hub->state, conn->socket, TBX_PY_BACKLOG, waiting, Py_False);
         if (done == NULL) {
             PyErr_WriteUnraisable((PyObject *)conn);
             conn->is_slow = false;
@@ -367,13 +365,11 @@ close_transport(TbxConnObject *conn)
 static void
 interrupt_reader(TbxConnObject *conn)
 {
-    PyObject *socket = Py_NewRef(conn->socket);
-    PyObject *done = PyObject_CallMethod(socket, "_interrupt", "O", Py_True);
+    PyObject *done = tbx_call_python(conn->hub->state, conn->socket, TBX_PY_INTERRUPT, Py_True);
     if (done == NULL) {
-        PyErr_WriteUnraisable(socket);
+        PyErr_WriteUnraisable((PyObject *)conn);
     }
     Py_XDECREF(done);
-    Py_DECREF(socket);
 }
 
 /* The session ends while input of a peer that has left is still to be handled: it is not any more. */

@@ -51,13 +51,11 @@ static void
 leave_server(TbxConnObject *conn)
 {
     if (conn->server != NULL) {
-        PyObject *server = Py_NewRef(conn->server);
-        PyObject *done = PyObject_CallMethod(server, "left", "O", conn);
+        PyObject *done = tbx_call_python(conn->hub->state, conn->server, TBX_PY_LEFT, conn);
         if (done == NULL) {
-            PyErr_WriteUnraisable(server);
+            PyErr_WriteUnraisable((PyObject *)conn);
         }
         Py_XDECREF(done);
-        Py_DECREF(server);
     }
 }
 
@@ -102,9 +100,7 @@ conn_meth_shutdown(PyObject *self, PyObject *Py_UNUSED(none))
 {
     TbxConnObject *conn = CONN(self);
     if (conn->socket != NULL && !conn->closing) {
-        PyObject *socket = Py_NewRef(conn->socket);
-        PyObject *done = PyObject_CallMethod(socket, "_server_stops", NULL);
-        Py_DECREF(socket);
+        PyObject *done = tbx_call_python(conn->hub->state, conn->socket, TBX_PY_STOP);
         if (done != NULL) {
             Py_DECREF(done);
             Py_RETURN_NONE;

@@ -164,9 +164,7 @@ fire(TbxConnObject *conn, tbx_due_kind kind)
             conn->is_partial = true; /* a message has come in the shadow of this one */
             tbx_deadline_set(hub, &conn->life, TBX_DUE_MESSAGE, -1);
         }
-        PyObject *socket = Py_NewRef(conn->socket);
-        PyObject *done = PyObject_CallMethod(socket, "_deadline", "i", (int)kind);
-        Py_DECREF(socket);
+        PyObject *done = tbx_call_python(hub->state, conn->socket, TBX_PY_DEADLINE, (int)kind);
         Py_XDECREF(done);
     }
     if (PyErr_Occurred()) {

@@ -206,7 +206,8 @@ find_connection(TbxHubObject *hub, PyObject *eio_sid)
     PyObject *socket = sockets != NULL && PyUnicode_CheckExact(eio_sid)
                            ? Py_XNewRef(PyDict_GetItemWithError(sockets, eio_sid))
                            : NULL;
-    PyObject *conn = socket != NULL ? PyObject_GetAttr(socket, hub->state->str_conn) : NULL;
+    PyObject *conn =
+        socket != NULL ? PyObject_GetAttr(socket, hub->state->py_names[TBX_PY_CONN]) : NULL;
     PyErr_Clear();
     bool is_ours = conn != NULL && Py_IS_TYPE(conn, (PyTypeObject *)hub->state->ConnectionType) &&
                    ((TbxConnObject *)conn)->hub == hub && ((TbxConnObject *)conn)->socket == socket;

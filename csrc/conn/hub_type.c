@@ -339,13 +339,12 @@ tbx_hub_drain(TbxHubObject *hub, PyObject *sockets)
     if (PyList_GET_SIZE(sockets) == 0) {
         return;
     }
-    PyObject *first = Py_NewRef(PyList_GET_ITEM(sockets, 0));
-    PyObject *done = PyObject_CallMethodOneArg(first, hub->state->str_drain_soon, sockets);
+    PyObject *first = PyList_GET_ITEM(sockets, 0);
+    PyObject *done = tbx_call_python(hub->state, first, TBX_PY_DRAIN, sockets);
     if (done == NULL) {
-        PyErr_WriteUnraisable(first);
+        PyErr_WriteUnraisable((PyObject *)hub);
     }
     Py_XDECREF(done);
-    Py_DECREF(first);
 }
 
 void

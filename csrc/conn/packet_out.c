@@ -68,7 +68,7 @@ put_array_of(TbxState *state, tbx_buf *out, PyObject *json, PyObject *event, PyO
              PyObject *attachments)
 {
     PyObject *list = make_list(state, event, value, attachments);
-    PyObject *text = list != NULL ? PyObject_CallMethod(json, "dumps", "O", list) : NULL;
+    PyObject *text = list != NULL ? tbx_call_python(state, json, TBX_PY_DUMPS, list) : NULL;
     PyObject *bytes =
         text != NULL ? PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass") : NULL;
     Py_XDECREF(list);

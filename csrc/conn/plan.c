@@ -106,7 +106,8 @@ tbx_plan_refresh(TbxHubObject *hub)
     memset(&plan, 0, sizeof plan);
     PyObject *reasons, *acknowledge, *report, *values, *emit_reasons, *emits;
     int has_attachments;
-    PyObject *made = PyObject_CallOneArg(hub->make_plan, (PyObject *)hub); /* which watches first */
+    /* which watches first */
+    PyObject *made = tbx_call_python(hub->state, hub->make_plan, TBX_PY_MAKE_PLAN, hub);
     if (made == NULL) {
         return -1;
     }

@@ -1,8 +1,6 @@
 /* state.c: making and unmaking the module's state (contract in state.h). */
 #include "py/state.h"
 
-#include <stddef.h>
-
 /* The attribute of a module of the standard library; new reference. */
 static PyObject *
 import_attr(const char *module_name, const char *name)
@@ -16,65 +14,52 @@ import_attr(const char *module_name, const char *name)
     return attr;
 }
 
-typedef struct {
-    size_t offset; /* of the field */
-    const char *text;
-} constant;
-
-#define TEXT(field, text)                                                                          \
-    {                                                                                              \
-        offsetof(TbxState, field), text                                                            \
-    }
-
-static const constant names[] = {
-    TEXT(str_placeholder, "_placeholder"),
-    TEXT(str_num, "num"),
-    TEXT(str_ok, "ok"),
-    TEXT(str_ts, "ts"),
-    TEXT(str_add, "add"),
-    TEXT(str_bytes, "bytes"),
-    TEXT(str_call_soon, "call_soon"),
-    TEXT(str_call_later, "call_later"),
-    TEXT(str_cancel, "cancel"),
-    TEXT(str_close, "close"),
-    TEXT(str_conn, "conn"),
-    TEXT(str_context, "context"),
-    TEXT(str_drain_soon, "_drain_soon"),
-    TEXT(str_fwdm, "_fwdm"),
-    TEXT(str_loop, "loop"),
-    TEXT(str_name, "name"),
-    TEXT(str_create_task, "create_task"),
-    TEXT(str_data, "data"),
-    TEXT(str_get_task_factory, "get_task_factory"),
-    TEXT(str_invm, "_invm"),
-    TEXT(str_nest_patched, "_nest_patched"),
-    TEXT(str_pause_reading, "pause_reading"),
-    TEXT(str_receive, "receive"),
-    TEXT(str_receive_encoded, "_receive_encoded"),
-    TEXT(str_resume_reading, "resume_reading"),
-    TEXT(str_root, "/"),
-    TEXT(str_send, "send"),
-    TEXT(str_star, "*"),
-    TEXT(str_text, "text"),
-    TEXT(str_type, "type"),
-    TEXT(str_websocket_receive, "websocket.receive"),
-    TEXT(str_websocket_send, "websocket.send"),
-    TEXT(str_throw, "throw"),
-    TEXT(str_trigger_event, "trigger_event"),
-    TEXT(str_write, "write"),
-};
-
 static int
 intern_names(TbxState *state)
 {
+    const struct {
+        PyObject **place;
+        const char *text;
+    } names[] = {
+#define X(name, text) {&state->str_##name, text},
+        TBX_STATE_NAMES(X)
+#undef X
+#define X(id, protocol, name, args) {&state->py_names[TBX_PY_##id], #name},
+            TBX_METHODS(X)
+#undef X
+    };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        PyObject *name = PyUnicode_InternFromString(names[i].text);
-        if (name == NULL) {
+        if ((*names[i].place = PyUnicode_InternFromString(names[i].text)) == NULL) {
             return -1;
         }
-        *(PyObject **)((char *)state + names[i].offset) = name;
     }
     return 0;
+}
+
+PyObject *(tbx_call_python)(TbxState *state, PyObject *object, tbx_py_name name, ...)
+{
+    static const char *const formats[] = {
+#define X(id, protocol, method, args) args,
+        TBX_INTERFACE(X)
+#undef X
+    };
+    PyObject *key = state->py_names[name];
+    PyObject *callee = NULL, *result = NULL;
+    va_list values;
+    Py_INCREF(object);
+    va_start(values, name);
+    PyObject *args = Py_VaBuildValue(formats[name], values);
+    va_end(values);
+    if (args != NULL) {
+        callee = key != NULL ? PyObject_GetAttr(object, key) : Py_NewRef(object);
+    }
+    if (callee != NULL) {
+        result = PyObject_Call(callee, args, NULL);
+    }
+    Py_XDECREF(callee);
+    Py_XDECREF(args);
+    Py_DECREF(object);
+    return result;
 }
 
 /* What conn/ needs of asyncio. */
@@ -119,6 +104,12 @@ tbx_state_traverse(TbxState *state, visitproc visit, void *arg)
 #define X(name) Py_VISIT(state->name);
     TBX_STATE_OBJECTS(X)
 #undef X
+#define X(name, text) Py_VISIT(state->str_##name);
+    TBX_STATE_NAMES(X)
+#undef X
+    for (int i = 0; i < TBX_PY_NAMES; i++) {
+        Py_VISIT(state->py_names[i]);
+    }
     for (size_t i = 0; i < TBX_KEY_SLOTS; i++) {
         Py_VISIT(state->keys[i]);
     }
@@ -131,6 +122,12 @@ tbx_state_clear(TbxState *state)
 #define X(name) Py_CLEAR(state->name);
     TBX_STATE_OBJECTS(X)
 #undef X
+#define X(name, text) Py_CLEAR(state->str_##name);
+    TBX_STATE_NAMES(X)
+#undef X
+    for (int i = 0; i < TBX_PY_NAMES; i++) {
+        Py_CLEAR(state->py_names[i]);
+    }
     for (size_t i = 0; i < TBX_KEY_SLOTS; i++) {
         Py_CLEAR(state->keys[i]);
     }

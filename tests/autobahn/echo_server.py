@@ -46,7 +46,7 @@ class Echo:
     def _deadline(self, kind: int) -> None:
         """Nothing is late: there is no session."""
 
-    def _too_slow(self, waiting: int) -> None:
+    def _backlog(self, waiting: int, is_over: bool) -> None:
         print(f"dropped a client: {waiting} bytes wait for it", flush=True)
         asyncio.get_running_loop().call_soon(self.conn.abort)
 

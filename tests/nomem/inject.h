@@ -73,6 +73,10 @@ void *tbx_uncounted(void *block);
 
 #ifndef TBX_NOMEM_SELF
 
+/* ---- calls of Python, each of which may fail in its own way ---- */
+
+#define tbx_call_python(...) TBX_TRY("tbx_call_python", tbx_call_python, NULL, __VA_ARGS__)
+
 /* ---- memory without exceptions ---- */
 
 #define malloc(size) tbx_counted(TBX_MEMORY("malloc", malloc, size))
@@ -108,6 +112,7 @@ void *tbx_uncounted(void *block);
 
 #if PY_VERSION_HEX < 0x030d0000 /* where PY_SSIZE_T_CLEAN makes these macros */
 #undef Py_BuildValue
+#undef Py_VaBuildValue
 #undef PyObject_CallMethod
 #undef PyObject_CallFunction
 #undef PyArg_ParseTuple
@@ -116,6 +121,7 @@ void *tbx_uncounted(void *block);
 #else
 #define TBX_SIZED(name) name
 #endif
+#define Py_VaBuildValue(...) TBX_AFTER("Py_VaBuildValue", TBX_SIZED(Py_VaBuildValue), __VA_ARGS__)
 #define Py_BuildValue(...) TBX_AFTER("Py_BuildValue", TBX_SIZED(Py_BuildValue), __VA_ARGS__)
 #define PyObject_CallMethod(...)                                                                   \
     TBX_TRY("PyObject_CallMethod", TBX_SIZED(PyObject_CallMethod), NULL, __VA_ARGS__)

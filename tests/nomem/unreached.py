@@ -20,7 +20,7 @@ UNREACHED = {
 #: Sites after whose failure something is missing that nobody is told of.
 TOLERATED = {
     "conn/hubs.c: get_running_loop); bool is_here": POSTED,
-    "conn/fanout.c: PyObject_GetAttr(socket, hub->state->str_conn)": LEFT,
+    "conn/fanout.c: PyObject_GetAttr(socket, hub->state->py_names[TBX_PY_CONN])": LEFT,
     "conn/conn_rx.c: PyUnicode_DecodeUTF8((const char *)message->data + 2": REASON,
     "conn/conn_rx.c: PyUnicodeDecodeError_GetReason(exc)": REASON,
     "conn/conn_rx.c: PyUnicode_AsUTF8(reason)": REASON,
