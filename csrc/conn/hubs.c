@@ -106,8 +106,8 @@ tbx_hub_take(TbxHubObject *hub, TbxConnObject *conn)
     conn->hub = (TbxHubObject *)Py_NewRef(hub);
     old->n_connections--;
     hub->n_connections++;
-    Py_DECREF(old);
     move_deadline(hub, &conn->beat);
     move_deadline(hub, &conn->life);
+    Py_DECREF(old); /* it has the heads of the lists that the deadlines were in */
     return 0;
 }
