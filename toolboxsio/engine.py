@@ -119,8 +119,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         driver = engineio.async_drivers.asgi
         if self._async is driver._async:
             self._async = {**driver._async, "translate_request": translate_request}
-        self._logged_at = {}
-        self._stops, self._ends = {}, {}
+        for name in ("_logged_at", "_stops", "_ends"):  # kept when an option is set
+            self.__dict__.setdefault(name, {})
         if "_sequence" not in self.__dict__:  # built as upstream's
             self._sequence = [self.__dict__.pop("sequence_number", 0)]
 

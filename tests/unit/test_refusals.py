@@ -39,3 +39,12 @@ async def test_an_exception_without_a_text(way, caplog, monkeypatch):
     assert record.getMessage().partition(": ")[2].startswith("Packet refused: ValueError (")
     if way is Messages:
         await asyncio.wait_for(session.task, 5)
+
+
+async def test_errors_are_logged_again_after_an_option_was_set(caplog, monkeypatch):
+    monkeypatch.setattr(toolboxsio.engine, "LOG_SECONDS", 1e-9)
+    sio = server()
+    sio.eio._log_error_once("first", "key")
+    sio.max_backlog = 1000
+    sio.eio._log_error_once("second", "key")
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
