@@ -226,7 +226,8 @@ OPTIONS: Mapping[str, Option] = _table(
         8 * MIB,
         _count,
         "bytes of the messages that these handle, attachments included, before no more is read;"
-        " one handler may always be at work; 8 MiB.",
+        " one handler may always be at work, and handlers that wait in ``call()`` for an answer of"
+        " the client may hold 32 times as much; 8 MiB.",
     ),
     Option(
         "max_control_frames",

@@ -117,7 +117,8 @@ tbx_conn_is_full(const TbxConnObject *conn)
     const TbxHubObject *hub = conn->hub;
     Py_ssize_t running = conn->running - conn->n_calls; /* the others come to their end */
     return running >= hub->max_running ||
-           (running > 0 && conn->running_bytes >= hub->max_running_bytes);
+           (running > 0 && conn->running_bytes >= hub->max_running_bytes) ||
+           (conn->running > 1 && conn->running_bytes / TBX_CALLS_FACTOR >= hub->max_running_bytes);
 }
 
 /* What is held may go on: nothing that it has to wait for is at work. */
@@ -539,15 +540,16 @@ tbx_conn_lost(TbxConnObject *conn)
     return conn->parsing ? 0 : settle(conn); /* the end comes after what is being handled */
 }
 
-/* Fewer handlers count: what is held, or not read, goes on when there is room now. */
+/* Fewer handlers count: what is held, or not read, goes on when there is room now. Whether there was none
+ * before does not matter: the limits may have been changed. */
 static void
-has_room(TbxConnObject *conn, bool was_full)
+has_room(TbxConnObject *conn)
 {
-    if (!was_full || tbx_conn_is_full(conn)) {
-        return;
+    if (tbx_conn_is_full(conn) || (conn->parsing && conn->path == TBX_PATH_DIRECT)) {
+        return; /* what parses looks at it in the end */
     }
     if (has_input(conn)) { /* which comes before what is still in the transport */
-        if (!conn->parsing && may_go_on(conn)) {
+        if (may_go_on(conn)) {
             tbx_conn_await_turn(conn);
         }
     }
@@ -559,18 +561,16 @@ has_room(TbxConnObject *conn, bool was_full)
 void
 tbx_conn_call_done(TbxConnObject *conn, Py_ssize_t size)
 {
-    bool was_full = tbx_conn_is_full(conn);
     conn->running--;
     conn->running_bytes -= size;
-    has_room(conn, was_full);
+    has_room(conn);
 }
 
 void
 tbx_conn_call_begins(TbxConnObject *conn)
 {
-    bool was_full = tbx_conn_is_full(conn);
     conn->n_calls++;
-    has_room(conn, was_full);
+    has_room(conn);
 }
 
 void

@@ -529,6 +529,85 @@ async def test_reading_pauses_while_many_handlers_run(limit):
     await until(lambda: client.conn.running == 0)
 
 
+@pytest.mark.parametrize("kind", [Client, Messages])
+async def test_input_that_waits_goes_on_after_the_limit_was_raised(kind):
+    sio = echoing(max_running_handlers=2)
+    client = kind(sio)
+    gate = asyncio.Event()
+
+    @sio.on("long")
+    async def long(sid):
+        await gate.wait()
+
+    packets = ["40", '42["long"]', '42["long"]', '42["e",1]']
+    if kind is Client:
+        client.send(*packets)
+    else:
+        await client.exchange(*packets)
+    assert client.conn.running == 2
+    sio.max_running_handlers = 10
+    gate.set()
+    await until(lambda: sio.seen)
+    if kind is Client:
+        assert client.transport.names()[-1] == "resume_reading"
+    else:
+        await client.end()
+
+
+async def test_what_handlers_hold_while_they_call_is_bounded():
+    """Input is read on for the answers, but not without an end."""
+    sio = echoing(max_running_bytes=1000)
+    client = joined(sio)
+    answers = []
+
+    @sio.on("ask")
+    async def ask(sid, data):
+        answers.append(await sio.call("question", to=sid))
+
+    packet = '42["ask","' + 488 * "x" + '"]'
+    assert len(packet) == 500
+    client.send(*[packet] * 63)  # less than 32 times as much
+    assert client.conn.running == 63
+    assert client.transport.names().count("pause_reading") == 0
+    client.send(packet, packet)
+    assert client.conn.running == 64
+    assert client.transport.names().count("pause_reading") == 1
+    one = joined(sio, eio_sid="e2")
+    one.send(packet.replace("x", 40 * "x"))
+    assert one.conn.message_bytes > 32 * 500
+    one.send("431[7]")  # one may always be at work
+    await until(lambda: answers == [7])
+
+
+async def test_the_end_of_a_call_looks_at_no_other():
+    """With very many of them it would take long."""
+
+    class Table(dict):
+        def items(self):
+            raise AssertionError("it is walked")
+
+        __iter__ = keys = values = items
+
+    sio = echoing()
+    client = joined(sio)
+    tables = sio.manager.callbacks
+    tables.update({client.sid: Table({0: iter([7])}), "another": Table({0: iter([7])})})
+    with pytest.raises(toolboxsio.exceptions.TimeoutError):
+        await sio.call("question", to=client.sid, timeout=0.01)
+    assert [len(table) for table in tables.values()] == [1, 1]
+
+
+async def test_a_call_that_exceeds_max_pending_acks_ends_at_once():
+    sio = echoing(max_pending_acks=1)
+    client = joined(sio)
+    first = asyncio.create_task(sio.call("question", to=client.sid))
+    await until(lambda: client.taken())
+    with pytest.raises(toolboxsio.exceptions.TimeoutError):
+        await asyncio.wait_for(sio.call("question", to=client.sid), 5)
+    with pytest.raises(toolboxsio.exceptions.TimeoutError):
+        await asyncio.wait_for(first, 5)
+
+
 async def test_no_more_handlers_begin_in_one_read():
     sio = echoing(max_running_handlers=5)
     client = joined(sio)
