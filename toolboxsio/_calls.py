@@ -21,6 +21,7 @@ class PendingCall:
 
     def __init__(self, over: asyncio.Event) -> None:
         self.answer: tuple[Any, ...] | None = None
+        self.places: list[tuple[Any, int]] = []  # of the manager's table: (client or room, id)
         self._over = over
         self._is_emitted = False
         self._asked = 0

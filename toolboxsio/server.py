@@ -6,7 +6,6 @@ What touches python-socketio's internals stands here; each such place names the 
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import sys
 import time
@@ -327,7 +326,7 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
             if conn is not None:
                 conn.call_ends()
             if call.answer is None:
-                self._forget_callback(room, call)
+                self._forget_callback(call)
         args = call.answer
         if args is None:
             raise ClientDisconnectedError
@@ -342,25 +341,27 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
         conn = getattr(self.eio.sockets.get(eio_sid), "conn", None)
         return conn if isinstance(conn, _Connection) and hub_elsewhere(conn) is None else None
 
-    def _forget_callback(self, room: Any, callback: Callable[..., Any]) -> None:
+    def _forget_callback(self, callback: PendingCall) -> None:
         """Let go of a callback that nobody waits for any more, and of what leads to it."""
-        tables = self.manager.callbacks
-        gone = set()
-        for owner in [room] if isinstance(room, str) and room in tables else list(tables):
-            for id in [id for id, found in tables[owner].items() if found is callback]:
-                del tables[owner][id]
-                gone.add((owner, id))
-            if list(tables[owner]) == [0] and not any(
-                owner in rooms.get(None, ()) for rooms in list(self.manager.rooms.values())
+        manager = self.manager
+        tables = manager.callbacks
+        places = callback.places
+        if not isinstance(manager, AsyncManager):  # nobody has noted them
+            places = [
+                (owner, id)
+                for owner, table in list(tables.items())
+                for id, found in list(table.items())
+                if found is callback
+            ]
+        for owner, id in places:
+            table = tables.get(owner, {})
+            table.pop(id, None)
+            if (
+                len(table) == 1
+                and 0 in table
+                and not any(owner in rooms.get(None, ()) for rooms in list(manager.rooms.values()))
             ):  # a client of another server
                 del tables[owner]
-        # Pub/sub managers: what a client here answers to. (host_id, room, namespace, id)
-        host = getattr(self.manager, "host_id", None)
-        for table in list(tables.values()):
-            for id, found in list(table.items()):
-                args = found.args if isinstance(found, functools.partial) else ()
-                if len(args) == 4 and args[0] == host and (args[1], args[3]) in gone:
-                    del table[id]
 
     async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
         """Let a client join a namespace.

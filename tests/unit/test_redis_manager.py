@@ -5,7 +5,6 @@ import base64
 import contextlib
 import functools
 import gc
-import itertools
 import json
 import logging
 import re
@@ -25,6 +24,7 @@ import toolboxsio
 from tests.e2e.machine import free_port
 from tests.e2e.redis_process import RedisProcess
 from toolboxsio import _redis_publisher
+from toolboxsio._calls import PendingCall
 from toolboxsio.redis import AsyncRedisManager, is_available
 
 pytestmark = pytest.mark.timeout(60)
@@ -1049,11 +1049,11 @@ async def test_a_call_that_is_given_up_takes_no_callback_of_another_server():
     sio = toolboxsio.AsyncServer(client_manager=AsyncRedisManager("redis://localhost:1"))
     manager = sio.manager
 
-    def nobody():
-        """Who has given up."""
-
-    own = functools.partial(manager._return_callback, manager.host_id, "room", "/", 5)
-    other = functools.partial(manager._return_callback, "another", "room", "/", 5)
-    manager.callbacks["room"] = {0: itertools.count(8), 5: nobody, 6: own, 7: other}
-    sio._forget_callback("room", nobody)
-    assert list(manager.callbacks["room"]) == [0, 7]
+    call = PendingCall(asyncio.Event())
+    id = manager._generate_ack_id("room", call)
+    for host_id in (manager.host_id, "another"):
+        back = functools.partial(manager._return_callback, host_id, "room", "/", id)
+        last = manager._generate_ack_id("client", back)
+    sio._forget_callback(call)
+    assert list(manager.callbacks) == ["client"]
+    assert list(manager.callbacks["client"]) == [0, last]
