@@ -348,6 +348,16 @@ def _handler(cls: type) -> Callable[[str], Any]:
     return lambda kind: asyncio.run(receive(kind))
 
 
+def _options_of(cls: type) -> Callable[[dict[str, Any]], Any]:
+    """What the options of a server that is built with these ones are then."""
+
+    def build(options: dict[str, Any]) -> Any:
+        sio = cls(async_mode="asgi", **options)
+        return [sio.eio.ping_interval, sio.eio.ping_timeout, sio.async_handlers]
+
+    return build
+
+
 class _UnreadEnd(Exception):
     """The answer came before the end of the request's body was received."""
 
@@ -460,6 +470,7 @@ ACTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "json_of": (_json_of(socketio.AsyncServer), _json_of(toolboxsio.AsyncServer)),
     "request": (_request(socketio), _request(toolboxsio)),
     "server": (_server(socketio.AsyncServer), _server(toolboxsio.AsyncServer)),
+    "options": (_options_of(socketio.AsyncServer), _options_of(toolboxsio.AsyncServer)),
     "handler": (_handler(socketio.AsyncServer), _handler(toolboxsio.AsyncServer)),
     "reconstruct": (_reconstruct(Theirs), _reconstruct(Ours)),
     "engine_encode": (_engine_encode(EngineTheirs), _engine_encode(EnginePacket)),

@@ -167,6 +167,12 @@ def _is_undefined(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bo
     return action == "auth" and given.endswith(b"\xd4\0\0") and ours.value == [None]
 
 
+def _is_unknown_option(action: str, given: Any, theirs: Outcome, ours: Outcome) -> bool:
+    if action != "options" or theirs.error is not None or type(ours.error) is not TypeError:
+        return False
+    return any(f"no option {name!r}" in str(ours.error) for name in given)
+
+
 def _is_json_of(given: str) -> Callable[..., bool]:
     return lambda action, actual, theirs, ours: action == "json_of" and actual == given
 
@@ -329,6 +335,16 @@ DIFFERENCES = (
         "undefined as the data of a CONNECT packet of msgpack is None",
         _is_undefined,
         (("auth", bytes.fromhex("83a47479706500a36e7370a12fa464617461d40000")),),
+    ),
+    Difference(
+        "unknown-options",
+        "an option that does not exist is a TypeError",
+        _is_unknown_option,
+        (
+            ("options", {"ping_intervall": 5}),
+            ("options", {"ping_timeout": 5, "async_handler": False}),
+            ("options", {"max_backlogs": 1}),
+        ),
     ),
     Difference(
         "own-json",
