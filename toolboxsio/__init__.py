@@ -18,6 +18,7 @@ from . import plan as _plan  # noqa: F401 (what it finds is upstream's and ours)
 from ._load import ACCELERATED
 from ._load import core as _core_module
 from ._pure import ack as _pure_ack
+from ._run import run
 from .asgi import SIO_PATH, ASGIApp
 from .errors import ClientDisconnectedError, PacketError
 from .manager import AsyncManager
@@ -46,6 +47,7 @@ __all__ = [
     "install",
     "json",
     "packet",
+    "run",
     "status",
     "uninstall",
 ]

@@ -106,7 +106,10 @@ def why_not_direct(receive: Any, send: Any) -> list[str]:
     ]
     if not hasattr(protocol, "hand_over"):
         ws = name_of(type(protocol))
-        reasons.append(f"ws= of uvicorn is {ws}, not toolboxsio.uvicorn:WebSocketProtocol")
+        reasons.append(
+            f"ws= of uvicorn is {ws}, not toolboxsio.uvicorn:WebSocketProtocol, which"
+            " `toolboxsio run` and toolboxsio.run() set"
+        )
     elif not reasons:
         reasons.append(protocol.refusal or "the extensions of the ASGI scope were replaced")
     return reasons

@@ -1,4 +1,4 @@
-"""The command line: `toolboxsio serve | token | nginx | bench | doctor`."""
+"""The command line: `toolboxsio run | serve | token | nginx | bench | doctor`."""
 
 import argparse
 import ctypes
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import toolboxsio
+from toolboxsio import _run
 from toolboxsio.bench.command import add_arguments as add_bench_arguments
 from toolboxsio.doctor import doctor
 
@@ -42,6 +43,17 @@ def bench(args: argparse.Namespace) -> int:
     return command.main(args)
 
 
+def serve_with_uvicorn(arguments: Sequence[str]) -> int:
+    """Run uvicorn's command line, which ends the process; 1: there is no uvicorn."""
+    try:
+        command = _run.command()
+    except ImportError as exc:
+        print(f"toolboxsio run: {exc}", file=sys.stderr)
+        return 1
+    code: int = command.main(list(arguments), prog_name="toolboxsio run")
+    return code
+
+
 def listen_address(text: str) -> str:
     """What `listen` of nginx takes, as far as it is an address."""
     if re.fullmatch(r"unix:/[^\s;{}]+", text):
@@ -68,6 +80,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="toolboxsio", description=text)
     parser.add_argument("--version", action="version", version=toolboxsio.__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    # only for the list of commands: main() leaves its arguments to uvicorn
+    commands.add_parser("run", help="serve an application with uvicorn, on the direct path")
 
     command = commands.add_parser("serve", help="serve the ToolboxAI application")
     add_settings(command)
@@ -113,6 +128,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = build_parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["run"]:
+        return serve_with_uvicorn(arguments[1:])
+    args = build_parser().parse_args(arguments)
     code: int = args.run(args)
     return code

@@ -11,7 +11,7 @@ OPTIONAL = ("uvicorn", "uvloop", "fastapi", "redis", "hiredis")
 
 
 def direct() -> str:
-    """Whether connections can leave ASGI, and with which option of uvicorn."""
+    """Whether connections can leave ASGI, and how."""
     if core is None:
         return f"no: {REASON}"
     try:
@@ -20,7 +20,8 @@ def direct() -> str:
         return f"no: {exc}"
     if UNFIT is not None:
         return f"no: {UNFIT}"
-    return f"uvicorn with ws={WebSocketProtocol.__module__}:{WebSocketProtocol.__name__}"
+    ws = f"{WebSocketProtocol.__module__}:{WebSocketProtocol.__name__}"
+    return f"`toolboxsio run main:app`, toolboxsio.run(app), or uvicorn with ws={ws}"
 
 
 def redis() -> str:

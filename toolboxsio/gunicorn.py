@@ -7,18 +7,18 @@ from typing import Any, ClassVar
 
 from uvicorn_worker import UvicornWorker as _UvicornWorker
 
-from .uvicorn import WebSocketProtocol
+from ._run import protocols
 
 __all__ = ["UvicornWorker"]
 
 
 class UvicornWorker(_UvicornWorker):  # type: ignore[misc, unused-ignore]
-    """uvicorn's worker with `ws=toolboxsio.uvicorn.WebSocketProtocol`.
+    """uvicorn's worker with ``http`` and ``ws`` as :func:`toolboxsio.run` sets them.
 
-    Other options of uvicorn are set as there: in ``CONFIG_KWARGS`` of a subclass.
+    Options of uvicorn are set as there: in ``CONFIG_KWARGS`` of a subclass.
     """
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         **_UvicornWorker.CONFIG_KWARGS,
-        "ws": WebSocketProtocol,
+        **protocols(),
     }

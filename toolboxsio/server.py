@@ -484,8 +484,9 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
         """Tell how the packets of a client are handled.
 
         ``{"path": str, "fast": bool, "reasons": [str, ...]}``: the way to the client ("direct",
-        "asgi", "polling", "upstream"; "over" when it has gone), whether its events are dispatched
-        in C, and each reason why they are not, or why the way is not direct.
+        under :func:`toolboxsio.run` for example, "asgi", "polling", "upstream"; "over" when it has
+        gone), whether its events are dispatched in C, and each reason why they are not, or why the
+        way is not direct.
 
         :raises KeyError: when there is no such client.
         """

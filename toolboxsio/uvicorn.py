@@ -1,5 +1,6 @@
 """uvicorn's WebSocket protocol, from which a Socket.IO connection takes its transport.
 
+``toolboxsio.run(app)`` and ``toolboxsio run main:app`` set both classes. By hand it is
 ``uvicorn.run(app, ws="toolboxsio.uvicorn:WebSocketProtocol")``, or
 ``uvicorn main:app --ws toolboxsio.uvicorn:WebSocketProtocol``; uvicorn 0.35 takes only the class.
 
@@ -364,5 +365,5 @@ class HTTPProtocol(_Own, AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     64 KiB of them 431, and the connection is closed: uvicorn by itself waits, and keeps them.
     Bodies have their time.
 
-    ``uvicorn.run(app, http=toolboxsio.uvicorn.HTTPProtocol)``
+    ``toolboxsio.run(app)``, or ``uvicorn.run(app, http=toolboxsio.uvicorn.HTTPProtocol)``
     """

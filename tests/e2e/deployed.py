@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import json
 import os
+from collections.abc import Callable
 from typing import Any
 
 import toolboxsio as socketio
@@ -16,6 +18,11 @@ sio = socketio.AsyncServer(async_mode="asgi", shutdown_timeout=1 * SLOWNESS)
 @sio.event
 async def where(sid: str) -> list[Any]:
     return [sio.acceleration(sid)["path"], os.getpid()]
+
+
+@sio.event
+async def about(sid: str) -> list[Any]:
+    return [sio.acceleration(sid), sio.status()["acceleration"]["paths"]]
 
 
 @sio.event
@@ -40,6 +47,14 @@ async def disconnect(sid: str, reason: str) -> None:
 
 
 app = socketio.ASGIApp(sio)
+
+
+def _say(text: str) -> Callable[[], None]:
+    return functools.partial(print, text, flush=True)
+
+
+#: The application with something to do at its start and its end.
+with_lifespan = socketio.ASGIApp(sio, on_startup=_say("begun"), on_shutdown=_say("ended"))
 
 
 async def wrapped(scope: Any, receive: Any, send: Any) -> None:

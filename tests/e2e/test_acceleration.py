@@ -17,7 +17,7 @@ from .web import DIRECT, LOOPS, on_hypercorn, on_uvicorn
 pytestmark = pytest.mark.timeout(60)
 
 HERE = __name__
-OURS = "not toolboxsio.uvicorn:WebSocketProtocol"
+OURS = "not toolboxsio.uvicorn:WebSocketProtocol, which `toolboxsio run` and toolboxsio.run() set"
 
 
 def wrapping_send(app: Any) -> Any:

@@ -1,4 +1,6 @@
-"""`uvicorn deployed:app --ws toolboxsio.uvicorn:WebSocketProtocol` as it is deployed."""
+"""`uvicorn deployed:app --ws toolboxsio.uvicorn:WebSocketProtocol`, and `toolboxsio run
+deployed:app`, as they are deployed.
+"""
 
 import asyncio
 import contextlib
@@ -10,7 +12,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +31,18 @@ MOST_CLIENTS = 200  # until each worker has had one
 
 
 class Uvicorn:
-    """A process of the command line."""
+    """A process of the command line: `python` with these arguments.
 
-    def __init__(self, log: Path, app: str, ws: str, *options: str) -> None:
+    :param env: of the environment, beside what the tests themselves run in.
+    """
+
+    def __init__(self, log: Path, *arguments: str, **env: str) -> None:
         self.log = log
-        paths = [str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")]
-        command = [sys.executable, "-m", "uvicorn", f"deployed:{app}", *options]
-        command += ["--ws", ws]
+        paths = [env.pop("PYTHONPATH", ""), str(HERE), str(ROOT), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, **env, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
         with log.open("w") as out:
             self.process = subprocess.Popen(
-                command,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+                [sys.executable, *arguments], stdout=out, stderr=subprocess.STDOUT, env=environment
             )
 
     def said(self) -> str:
@@ -52,20 +53,37 @@ class Uvicorn:
 
 
 @contextlib.contextmanager
-def uvicorn(
-    tmp_path: Path,
-    *options: str,
-    app: str = "app",
-    workers: int = 1,
-    ws: str = "toolboxsio.uvicorn:WebSocketProtocol",
-) -> Iterator[Uvicorn]:
-    server = Uvicorn(tmp_path / "log", app, ws, *options)
+def started(log: Path, *arguments: str, workers: int = 1, **env: str) -> Iterator[Uvicorn]:
+    """Such a process, that serves, while the block runs."""
+    server = Uvicorn(log, *arguments, **env)
     try:
         server.wait_for("Uvicorn running on")
         server.wait_for("Application startup complete", workers)
         yield server
     finally:
         stop(server.process)
+
+
+def uvicorn(
+    tmp_path: Path,
+    *options: str,
+    app: str = "app",
+    workers: int = 1,
+    ws: str = "toolboxsio.uvicorn:WebSocketProtocol",
+) -> contextlib.AbstractContextManager[Uvicorn]:
+    command = ["-m", "uvicorn", f"deployed:{app}", *options, "--ws", ws]
+    return started(tmp_path / "log", *command, workers=workers)
+
+
+def toolboxsio_run(
+    tmp_path: Path, *options: str, app: str = "app", workers: int = 1, **env: str
+) -> contextlib.AbstractContextManager[Uvicorn]:
+    command = ["-m", "toolboxsio", "run", f"deployed:{app}", *options]
+    return started(tmp_path / "log", *command, workers=workers, **env)
+
+
+Serve = Callable[..., contextlib.AbstractContextManager[Uvicorn]]
+BOTH = [(uvicorn, "asyncio"), (uvicorn, "uvloop"), (toolboxsio_run, "uvloop")]
 
 
 def where(client: ClientConnection) -> list[Any]:
@@ -80,8 +98,8 @@ def where(client: ClientConnection) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_tls(tmp_path: Path, free_port: Any, loop: str) -> None:
+@pytest.mark.parametrize(("serve", "loop"), BOTH)
+def test_tls(tmp_path: Path, free_port: Any, serve: Serve, loop: str) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     key, chain = tmp_path / "key.pem", tmp_path / "chain.pem"
@@ -104,15 +122,15 @@ def test_tls(tmp_path: Path, free_port: Any, loop: str) -> None:
             await client.send('429["where"]')
             assert str(await client.recv()).startswith("439[")
 
-    with uvicorn(tmp_path, "--port", str(port), *options):
+    with serve(tmp_path, "--port", str(port), *options):
         asyncio.run(talk())
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_unix_socket(tmp_path: Path, loop: str) -> None:
+@pytest.mark.parametrize(("serve", "loop"), BOTH)
+def test_unix_socket(tmp_path: Path, serve: Serve, loop: str) -> None:
     path = str(tmp_path / "s")
     with (
-        uvicorn(tmp_path, "--uds", path, "--loop", loop),
+        serve(tmp_path, "--uds", path, "--loop", loop),
         unix_connect(path, f"ws://localhost{PATH}") as client,
     ):
         assert where(client)[0] == "direct"
@@ -127,10 +145,11 @@ def test_a_middleware_is_not_bypassed(tmp_path: Path, free_port: Any) -> None:
         assert where(client)[0] == "asgi"
 
 
-def test_workers(tmp_path: Path, free_port: Any) -> None:
+@pytest.mark.parametrize("serve", [uvicorn, toolboxsio_run])
+def test_workers(tmp_path: Path, free_port: Any, serve: Serve) -> None:
     port = free_port()
     with (
-        uvicorn(tmp_path, "--port", str(port), "--workers", "2", workers=2) as server,
+        serve(tmp_path, "--port", str(port), "--workers", "2", workers=2) as server,
         contextlib.ExitStack() as clients,
     ):
         workers: set[int] = set()
@@ -145,12 +164,12 @@ def test_workers(tmp_path: Path, free_port: Any) -> None:
         assert server.process.pid not in workers
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_graceful_shutdown(tmp_path: Path, free_port: Any, loop: str) -> None:
+@pytest.mark.parametrize(("serve", "loop"), BOTH)
+def test_graceful_shutdown(tmp_path: Path, free_port: Any, serve: Serve, loop: str) -> None:
     """Clients are told 1012, their disconnect handlers run, and the process ends."""
     port = free_port()
     with (
-        uvicorn(tmp_path, "--port", str(port), "--loop", loop) as server,
+        serve(tmp_path, "--port", str(port), "--loop", loop) as server,
         connect(f"ws://127.0.0.1:{port}{PATH}") as client,
     ):
         assert where(client)[0] == "direct"

@@ -14,6 +14,7 @@ import pytest
 from .harness import HERE, ROOT, stop
 from .machine import SLOWNESS
 from .raw import WebSocket, Wire
+from .test_run import has_limit_of_headers
 
 pytestmark = pytest.mark.timeout(60 * SLOWNESS)
 
@@ -91,6 +92,11 @@ def test_workers_of_an_application(kind: str) -> None:
         sids = wire.sids
     assert all(at_connect == now and way == path for at_connect, now, way in answers)
     assert len(sids) == len(set(sids)) == 2 * len(answers)
+
+
+def test_gunicorn_has_both_protocols() -> None:
+    with gunicorn("-k", WORKER) as port:
+        assert has_limit_of_headers(port)
 
 
 @pytest.mark.parametrize(("path", "loop"), SERVERS)

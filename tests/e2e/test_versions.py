@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import connect
 
 from toolboxsio import _versions, doctor
 
 from .harness import HERE, ROOT
 from .machine import SLOWNESS
+from .test_deployments import PATH, started, where
 
 pytestmark = pytest.mark.timeout(200 * SLOWNESS)
 
@@ -29,8 +31,9 @@ OLD = {
 class Installed:
     """An interpreter whose first choice is an old version of one distribution."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        version, needed = OLD[name]
+    def __init__(self, name: str, folder: Path, version: str = "") -> None:
+        too_old, needed = OLD[name]
+        version = version or too_old
         self.name = name
         self.text = f"{name} {version} is too old, {needed} or newer is needed"
         pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder)]
@@ -88,6 +91,38 @@ def test_too_old_for_the_direct_path(old: Installed) -> None:
     code, lines = old.doctor()
     assert code == 0
     assert (lines["accelerated"], lines["direct path"]) == ("yes", f"no: {old.text}")
+
+
+def paths_of_workers(old: Installed, log: Path, port: int, *options: str) -> tuple[set[str], str]:
+    """The paths of clients of `toolboxsio run` with two workers, and what it has logged."""
+    command = ["-m", "toolboxsio", "run", "deployed:app", "--port", str(port), *options]
+    command += ["--workers", "2"]
+    with started(log, *command, workers=2, **old.env) as server:
+        paths = set()
+        for _ in range(4):
+            with connect(f"ws://127.0.0.1:{port}{PATH}") as client:
+                paths.add(where(client)[0])
+        return paths, server.said()
+
+
+@pytest.mark.parametrize("old", ["uvicorn"], indirect=True)
+def test_run_on_a_uvicorn_that_is_too_old(old: Installed, tmp_path: Path, free_port: Any) -> None:
+    paths, said = paths_of_workers(old, tmp_path / "log", free_port())
+    assert paths == {"asgi"}
+    assert said.count("toolboxsio") == 0
+    assert said.count(f"WebSockets go through ASGI: {old.text}") == 1
+
+
+def test_run_on_the_oldest_uvicorn(tmp_path: Path, free_port: Any) -> None:
+    """It takes classes, and its command line only names of its own."""
+    old = Installed("uvicorn", tmp_path, ".".join(map(str, _versions.NEEDED["uvicorn"])))
+    paths, said = paths_of_workers(old, tmp_path / "log", free_port())
+    assert paths == {"direct"}
+    assert "go through ASGI" not in said
+    paths, _ = paths_of_workers(old, tmp_path / "log", free_port(), "--ws", "wsproto")
+    assert paths == {"asgi"}
+    done = old.run("-m", "toolboxsio", "run", "--help")
+    assert "(toolboxsio.uvicorn:WebSocketProtocol)" in "".join(done.stdout.split())
 
 
 @pytest.mark.parametrize("old", ["redis"], indirect=True)

@@ -6,5 +6,5 @@ from toolboxsio import cli
 from toolboxsio.backend import commands
 
 if __name__ == "__main__":
-    commands.WebSocketProtocol = "websockets-sansio"  # type: ignore[assignment, misc]
+    commands.protocols = lambda: {"ws": "websockets-sansio"}  # type: ignore[attr-defined]
     sys.exit(cli.main())

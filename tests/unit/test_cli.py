@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import toolboxsio
-from toolboxsio import cli
+from toolboxsio import _run, cli
 from toolboxsio.backend import Application, Settings
 from toolboxsio.backend.tokens import InvalidToken, Tokens
 
@@ -24,7 +24,7 @@ def test_module_and_script_are_the_same(run):
     texts = [run(sys.executable, "-m", "toolboxsio", "--help").stdout]
     texts.append(run(f"{sys.prefix}/bin/toolboxsio", "--help").stdout)
     assert texts[0] == texts[1]
-    assert all(name in texts[0] for name in ("serve", "bench", "doctor"))
+    assert all(name in texts[0] for name in ("run", "serve", "bench", "doctor"))
 
 
 def test_help_is_text(run):
@@ -45,6 +45,39 @@ def test_serve_without_the_extra_names_it(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert cli.main(["serve"]) == 1
     assert "toolboxsio[backend]" in capsys.readouterr().err
+
+
+def test_run_without_uvicorn_names_the_extra(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    assert cli.main(["run", "main:app", "--port", "80"]) == 1
+    assert "toolboxsio run: uvicorn cannot be imported" in (told := capsys.readouterr().err)
+    assert "pip install 'toolboxsio[uvicorn]'" in told
+    with pytest.raises(ImportError, match=r"toolboxsio\[uvicorn\]"):
+        toolboxsio.run("main:app")
+
+
+def test_help_of_run_says_what_is_set(run):
+    command = (sys.executable, "-m", "toolboxsio", "run", "--help")
+    done = run(*command)
+    assert done.returncode == 0
+    text = " ".join(done.stdout.split())
+    assert text.startswith("Usage: toolboxsio run [OPTIONS] APP Serve APP")
+    assert "--http and --ws are toolboxsio's" in text
+    for name in ("HTTPProtocol", "WebSocketProtocol"):
+        assert f"[default: (toolboxsio.uvicorn:{name})]" in text
+    assert "--reload-dir" in text
+    plain = " ".join(run(*command, TOOLBOXSIO_PURE="1").stdout.split())
+    assert "Usage: toolboxsio run [OPTIONS] APP Serve APP" in plain
+    assert "toolboxsio's" not in plain
+    assert "toolboxsio.uvicorn" not in plain
+
+
+def test_run_leaves_the_command_of_uvicorn_as_it_was():
+    uvicorn = pytest.importorskip("uvicorn")
+    before = [vars(parameter).copy() for parameter in uvicorn.main.params]
+    assert _run.command().params is not uvicorn.main.params
+    assert [vars(parameter) for parameter in uvicorn.main.params] == before
+    assert "Serve APP" not in (uvicorn.main.help or "")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """toolboxsio/doctor.py."""
 
 import platform
+import re
 import sys
 from importlib.metadata import version
 
@@ -10,10 +11,12 @@ from toolboxsio import _core, doctor
 
 def test_report_of_an_accelerated_installation(capsys):
     assert doctor.doctor() == 0
-    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    lines = dict(re.split("  +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["toolboxsio"] == toolboxsio.__version__
     assert lines["accelerated"] == "yes"
     assert lines["extension"] == _core.__file__
+    assert "toolboxsio run main:app" in lines["direct path"]
+    assert "ws=toolboxsio.uvicorn:WebSocketProtocol" in lines["direct path"]
     assert lines["SIMD"] == _core.simd()
     assert lines["Python"].endswith(platform.python_version())
     assert lines["python-socketio"] == version("python-socketio")

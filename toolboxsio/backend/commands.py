@@ -15,13 +15,14 @@ import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from toolboxsio._run import protocols
 from toolboxsio.backend.app import create_app
 from toolboxsio.backend.logs import log_config
 from toolboxsio.backend.nginx import configuration
 from toolboxsio.backend.settings import PREFIX, Settings, explain
 from toolboxsio.backend.tokens import Tokens
 from toolboxsio.backend.workers import NOT_STARTED, supervise
-from toolboxsio.uvicorn import HTTPProtocol, WebSocketProtocol
+from toolboxsio.uvicorn import HTTPProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -80,13 +81,14 @@ def serve(args: argparse.Namespace) -> int:
                 settings, [*command, "--loop", args.loop, "--log-level", args.log_level]
             )
     app = create_app(settings)
+    # also without the extension the headers of a request have an end
+    classes = {"http": HTTPProtocol, **protocols()}
     config = uvicorn.Config(
         app,
+        **classes,
         host=settings.host,
         port=settings.port,
         loop=args.loop,
-        http=HTTPProtocol,
-        ws=WebSocketProtocol,
         # at debug it tells headers and frames, and tokens with them
         log_level="info" if args.log_level == "debug" else args.log_level,
         log_config=log_config(args.log_level),

@@ -51,7 +51,11 @@ async def talk(url: str) -> None:
     status = await asyncio.to_thread(get, f"{url}/socketio/status")
     print("status      ", status)
     await client.disconnect()
-    if answer["ok"] is not True or status["connected"] != 1:
+    if (
+        answer["ok"] is not True
+        or status["connected"] != 1
+        or status["acceleration"]["paths"] != {"direct": 1}
+    ):
         raise SystemExit("demo: the answers are not what they should be")
 
 
@@ -69,6 +73,7 @@ def main() -> int:
         asyncio.run(talk(url))
         token = f"{shlex.quote(sys.executable)} -m toolboxsio token --sub u-1"
         print(f"page         {url}/socketio/debug (a token for it: {token})")
+        print("yours        toolboxsio run main:app serves an application of your own like this")
         end = "Ctrl-C ends it" if seconds is None else f"for {seconds} s"
         print(f"It works. Serving on {url} (Socket.IO at {socketio.SIO_PATH}), {end}.", flush=True)
         server.wait(None if seconds is None else float(seconds))
