@@ -348,24 +348,8 @@ def describe(table: Mapping[str, Option] = OPTIONS) -> str:
 installed: dict[str, Any] = {}
 
 
-class OptionAttribute:
-    """An option as an attribute of a server; an assigned value is checked and takes effect."""
-
-    def __init__(self, option: Option) -> None:
-        self.option = option
-        self.__doc__ = option.doc
-
-    def __get__(self, server: Any, owner: type | None = None) -> Any:
-        if server is None:
-            return self.option.default
-        return vars(server).get(self.option.name, self.option.default)
-
-    def __set__(self, server: Any, value: Any) -> None:
-        server._set_options({self.option.name: value})
-
-
 class OptionAttributes:
-    """Each option as an attribute of a server."""
+    """Each option as an attribute of a server; an assigned value is checked and takes effect."""
 
     json_default: Callable[[Any], Any] | None
     slow_client: SlowClient
@@ -386,9 +370,15 @@ class OptionAttributes:
     upgrade_timeout: float
     message_timeout: float | None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in OPTIONS:
+            self._set_options({name: value})
+        else:
+            super().__setattr__(name, value)
+
     def _set_options(self, given: Mapping[str, Any]) -> None:
         raise NotImplementedError
 
 
 for _option in OPTIONS.values():
-    setattr(OptionAttributes, _option.name, OptionAttribute(_option))
+    setattr(OptionAttributes, _option.name, _option.default)
