@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from types import CoroutineType
-from typing import Any, cast
+from typing import Any
 
 from engineio.async_socket import AsyncSocket
 from engineio.exceptions import SocketIsClosedError
@@ -26,30 +25,78 @@ from ._failures import FAILED_HANDLER, is_failure, report
 from ._load import core
 from ._loops import hub_elsewhere
 from ._signatures import is_arity_error, takes
-from .engine_socket import EngineSocket
+from .engine import EngineServer
+from .engine_socket import DUE_CONNECT, EngineSocket
+from .errors import PacketError
 from .manager import AsyncManager
 
 _Connection: Any = core.Connection if core is not None else ()
 _trigger_in_namespace = _UpstreamNamespace.trigger_event
 _trigger_in_server = _UpstreamServer._trigger_event
 
-__all__ = ["JoiningServer"]
+__all__ = ["Attendance", "JoiningServer"]
 
 _FAILED: tuple[Any, ...] = ()  # of a connect handler
+
+
+#: Events that connections cause.
+_CONNECTIONS = ("connect", "disconnect")
+
+
+class Attendance:
+    """A handler is at work, for a session when one is given: the end of the server waits for it."""
+
+    __slots__ = ("_conn", "_size", "_task", "_tasks")
+
+    def __init__(self, sio: Any, eio_sid: str | None = None) -> None:
+        conn = getattr(sio.eio.sockets.get(eio_sid), "conn", None) if eio_sid else None
+        self._conn = conn if isinstance(conn, _Connection) else None
+        self._tasks = sio.attending
+        task = asyncio.current_task()
+        self._task = None if task in self._tasks else task
+
+    def __enter__(self) -> None:
+        self._size = 0 if self._conn is None else self._conn.begin()
+        if self._task is not None:
+            self._tasks.add(self._task)
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._task is not None:
+            self._tasks.discard(self._task)
+        if self._conn is not None:
+            self._conn.done(self._size)
 
 
 class JoiningServer(_UpstreamServer):  # type: ignore[misc]
     """The part of :class:`toolboxsio.AsyncServer` that lets clients come and go."""
 
+    strict: bool
+    max_namespaces: int
+
     async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
         """Let a client join a namespace.
 
         Mirrors: ``socketio.async_server.AsyncServer._handle_connect``.
+
+        :raises PacketError: when it is in too many.
         """
         namespace = namespace or "/"
-        manager, sid, socket = self.manager, None, self.eio.sockets.get(eio_sid)
+        eio, manager = self.eio, self.manager
+        socket = eio.sockets.get(eio_sid)
+        if getattr(eio, "stopping", False) is True:
+            return
+        if socket is None and isinstance(eio, EngineServer):
+            return  # ended a second time while handlers are told of the first: it would never leave
+        sid = None
         if self._is_known(namespace):
+            if not self._may_ask(eio_sid, namespace, socket):
+                return
             sid = await manager.pre_connect(eio_sid, namespace)
+        elif self.strict:
+            reason = {"message": "Invalid namespace"}
+            packet = self.packet_class(CONNECT_ERROR, data=reason, namespace=namespace)
+            await self._send_packet(eio_sid, packet)
+            return
         if sid is None:
             await self._answer(eio_sid, CONNECT_ERROR, namespace, "Unable to connect")
             return
@@ -78,6 +125,25 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
             return
         if isinstance(socket, AsyncSocket) and (socket.closing or socket.closed):  # gone meanwhile
             await self._handle_disconnect(eio_sid, namespace, self.reason.TRANSPORT_CLOSE)
+        elif isinstance(socket, EngineSocket) and socket.conn is not None:
+            socket.conn.relax(DUE_CONNECT)
+
+    def _may_ask(self, eio_sid: str, namespace: str, socket: Any) -> bool:
+        """Whether a client's wish to join a namespace is answered.
+
+        :raises PacketError: when it is in too many.
+        """
+        manager, most = self.manager, self.max_namespaces
+        joined = self._namespaces_of(eio_sid)
+        if self.strict and namespace in joined:
+            sid = manager.sid_from_eio_sid(eio_sid, namespace)
+            if sid and sid not in manager.pending_disconnect.get(namespace, ()):
+                return False  # the official client may ask twice before it has the answer
+        if len(joined) >= most and namespace not in joined and isinstance(manager, AsyncManager):
+            raise PacketError(f"{most + 1} namespaces, max_namespaces is {most}")
+        if self.strict and isinstance(socket, EngineSocket):
+            socket.ask_for(namespace, joined, 4 * most)
+        return True
 
     def _is_known(self, namespace: str) -> bool:
         """Whether clients may ask for a namespace."""
@@ -93,18 +159,25 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         await self.manager.connect(sid, namespace)
 
     async def _answer(self, eio_sid: str, kind: int, namespace: str, data: Any) -> None:
+        packet = self.packet_class(kind, data, namespace)
+        conn = getattr(self.eio.sockets.get(eio_sid), "conn", None)
+        if isinstance(conn, _Connection) and conn.sends:
+            conn.send("4" + packet.encode())
+            return
         with suppress(SocketIsClosedError):
-            await self._send_packet(eio_sid, self.packet_class(kind, data, namespace))
+            await self._send_packet(eio_sid, packet)
 
     async def _ask(
         self, eio_sid: str, sid: str, namespace: str, data: Any
     ) -> tuple[Any, ...] | None:
         """Call the connect handler; (what the client is told,) when it does not want the client."""
-        environ = self.environ[eio_sid]
-        reason = _Refused().error_args
+        args = (sid, self.environ[eio_sid], data or None)
         try:
-            with self.attend(eio_sid):
-                answer = await self._call_connect(sid, namespace, environ, data)
+            with Attendance(self, eio_sid):
+                try:
+                    answer = await self._trigger_event("connect", namespace, *args)
+                except TypeError as exc:
+                    answer = await self._ask_again(exc, namespace, args)
         except _Refused as exc:
             return (exc.error_args,)
         except ConnectionRefusedError:
@@ -114,87 +187,60 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
                 raise
             report(self, exc, FAILED_HANDLER, "connect", namespace, sid)
             return _FAILED
-        return (reason,) if answer is False else None
+        return (_Refused().error_args,) if answer is False else None
 
-    async def _call_connect(self, sid: str, namespace: str, environ: Any, data: Any) -> Any:
-        """Call the connect handler: without ``auth`` when it takes none and there is none."""
-        args = (sid, environ, data or None)
-        handler, given = self._find_handler("connect", namespace, args)
-        if data or handler is None:
-            return await self._trigger_event("connect", namespace, *args)
-        n = takes(handler, len(given))
-        if n is not None:
-            return await self._trigger_event("connect", namespace, *args[: 3 + n - len(given)])
+    async def _ask_again(self, exc: TypeError, namespace: str, args: tuple[Any, ...]) -> Any:
+        """Call the connect handler without ``auth``, when there is none and that was too much."""
+        handler, given, _ = self._find_handler("connect", namespace, args)
+        n = len(given)
+        is_told = args[2] or handler is None or takes(handler, n) == n
+        if is_told or not is_arity_error(exc, handler, n):
+            raise exc
         try:
-            return await self._trigger_event("connect", namespace, *args)
-        except TypeError as exc:
-            if not is_arity_error(exc, handler, len(given)):
-                raise
-            try:
-                return await self._trigger_event("connect", namespace, sid, environ)
-            except TypeError as second:
-                raise (exc if is_arity_error(second, handler, len(given) - 1) else second) from None
+            return await self._trigger_event("connect", namespace, *args[:2])
+        except TypeError as second:
+            raise (exc if is_arity_error(second, handler, n - 1) else second) from None
 
     async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
-        """Call a handler, and wait for what it returns as long as that can be awaited.
-
-        Mirrors: ``socketio.async_server.AsyncServer._trigger_event``.
-        """
-        return await _awaited(await self._call_handler(event, namespace, *args))
-
-    async def _call_handler(self, event: str, namespace: str, *args: Any) -> Any:
-        """Call the handler of an event.
+        """Call the handler of an event, and wait for what it returns as long as that can be
+        awaited.
 
         Mirrors: ``socketio.async_server.AsyncServer._trigger_event``; a disconnect handler that
-        takes no reason gets none, and none is called twice.
+        takes no reason gets none, a connect handler no ``auth`` of None, and none is called twice.
         """
-        handler, given = None, args
-        if event == "disconnect" and _UpstreamServer._trigger_event is _trigger_in_server:
-            handler, given = self._find_handler(event, namespace, args)
+        if event not in _CONNECTIONS or _UpstreamServer._trigger_event is not _trigger_in_server:
+            return await _awaited(await super()._trigger_event(event, namespace, *args))
+        handler, given, trigger = self._find_handler(event, namespace, args)
         if handler is None:
-            return await super()._trigger_event(event, namespace, *args)
-        n = takes(handler, len(given))
+            return self.not_handled if trigger is None else await trigger(event, *given)
+        n: int | None = len(given)
+        if event == "disconnect" or given[-1] is None:
+            n = takes(handler, len(given))
         try:
             return await _awaited(handler(*given[:n]))
         except TypeError as exc:
-            if n is not None or not is_arity_error(exc, handler, len(given)):
+            is_told = n is not None or event == "connect"
+            if is_told or not is_arity_error(exc, handler, len(given)):
                 raise
-        return handler(*given[:-1])
+        return await _awaited(handler(*given[:-1]))
 
     def _find_handler(
         self, event: str, namespace: str, args: tuple[Any, ...]
-    ) -> tuple[Any, tuple[Any, ...]]:
+    ) -> tuple[Any, tuple[Any, ...], Any]:
         """What handles a connect or disconnect event, and its arguments; None: nothing does, or
-        something of which nothing is known."""
+        something of which nothing is known but its ``trigger_event``, the third."""
         handler, given = self._get_event_handler(event, namespace, args)
         if handler is not None:
-            return handler, given
+            return handler, given, None
         owner, given = self._get_namespace_handler(namespace, args)
         trigger = getattr(owner, "trigger_event", None)
         is_stock = getattr(trigger, "__func__", None) is _trigger_in_namespace
-        return getattr(owner, f"on_{event}", None) if is_stock else None, given
+        return getattr(owner, f"on_{event}", None) if is_stock else None, given, trigger
 
     @functools.cached_property
     def attending(self) -> set[asyncio.Task[Any]]:
         """The tasks in which handlers are at work, but those that C has started."""
         return set()
-
-    @contextmanager
-    def attend(self, eio_sid: str | None = None) -> Iterator[None]:
-        """A handler is at work, for a session when one is given: the end waits for it."""
-        task = asyncio.current_task()
-        conn = getattr(self.eio.sockets.get(eio_sid), "conn", None) if eio_sid else None
-        size = conn.begin() if isinstance(conn, _Connection) else 0
-        is_first = task is not None and task not in self.attending
-        if is_first:
-            self.attending.add(cast("asyncio.Task[Any]", task))
-        try:
-            yield
-        finally:
-            if is_first:
-                self.attending.discard(cast("asyncio.Task[Any]", task))
-            if isinstance(conn, _Connection):
-                conn.done(size)
 
     async def _handle_disconnect(
         self, eio_sid: str, namespace: str | None, reason: str | None = None
@@ -229,7 +275,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
     async def _tell(self, sid: str, namespace: str, reason: str) -> None:
         """Call the disconnect handler, and forget the client whatever comes of it."""
         try:
-            with self.attend():
+            with Attendance(self):
                 await self._trigger_event("disconnect", namespace, sid, reason)
         finally:
             await self.manager.disconnect(sid, namespace, ignore_queue=True)

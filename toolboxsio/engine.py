@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import secrets
 import time
 import urllib.parse
+from binascii import b2a_base64
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from inspect import CO_COROUTINE
+from types import FunctionType
 from typing import Any, cast
 
 import engineio.async_drivers.asgi
@@ -30,6 +34,9 @@ from .asgi import Body, refuse_websocket, skip_body, translate_request
 from .engine_socket import DUE_CONNECT, WATCHED, EngineSocket
 from .errors import PacketError, text_of
 from .packet import EnginePacket, EnginePayload
+
+_trigger_event = _UpstreamServer._trigger_event
+_generate_id = _UpstreamServer.generate_id
 
 __all__ = ["EngineServer", "EngineSocket", "is_send_replaced"]
 
@@ -56,6 +63,9 @@ MAX_QUERY_CHARACTERS = 65536
 MAX_PARAMETERS = 100
 MAX_PARAMETER_CHARACTERS = 8192
 
+#: From base64 to what a URL may hold.
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
 #: Elements of a header that is a list.
 MAX_LIST_ELEMENTS = 100
 
@@ -71,6 +81,14 @@ def _parse_query(text: str) -> dict[str, list[str]] | None:
     if len(own) > MAX_PARAMETERS or sum(map(len, own)) > MAX_PARAMETER_CHARACTERS:
         return None
     return urllib.parse.parse_qs("&".join(own))
+
+
+def _is_coroutine_function(handler: Any) -> bool:
+    """The same as ``inspect.iscoroutinefunction``, at once for functions and methods."""
+    function = getattr(handler, "__func__", handler)
+    if type(function) is FunctionType and function.__code__.co_flags & CO_COROUTINE:
+        return True
+    return inspect.iscoroutinefunction(handler)
 
 
 def _is_websocket(environ: dict[str, Any]) -> bool:
@@ -149,10 +167,6 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         hub = None if root is None else root.here()
         return hub is not None and bool(hub.stopping)
 
-    def awaits_attachments(self, sid: str) -> bool:
-        """Whether a client has announced binary attachments that are not here yet."""
-        return self.owner is not None and sid in self.owner._binary_packet
-
     async def send(self, sid: str, data: Any) -> None:
         """Send a message to a client. Mirrors: ``engineio.async_server.AsyncServer.send``."""
         await self.send_packet(sid, self.packet_class(MESSAGE, data=data))
@@ -160,17 +174,28 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     async def _trigger_event(self, event: str, *args: Any, **kwargs: Any) -> Any:
         """Call an event handler.
 
-        Mirrors: ``engineio.async_server.AsyncServer._trigger_event`` for messages that are not
-        handled in a task of their own: there a refused packet ends the connection.
+        Mirrors: ``engineio.async_server.AsyncServer._trigger_event``; a packet that the handler of
+        messages refuses ends the connection.
         """
         handler = self.handlers.get(event)
-        if (
-            event != "message"
-            or kwargs.get("run_async")
-            or not inspect.iscoroutinefunction(handler)
-        ):
+        if kwargs.get("run_async") or not _is_coroutine_function(handler):
             return await super()._trigger_event(event, *args, **kwargs)
-        return await self.run_handler(args[0], handler(*args))
+        if event == "message":
+            return await self.run_handler(args[0], handler(*args))
+        if _UpstreamServer._trigger_event is not _trigger_event:
+            return await super()._trigger_event(event, *args, **kwargs)
+        try:
+            try:
+                return await handler(*args)
+            except TypeError:
+                if event != "disconnect":
+                    raise
+                return await handler(*args[:1])  # which may take no reason
+        except asyncio.CancelledError:
+            return None
+        except BaseException:
+            self.logger.exception(f"{event} async handler error")
+            return False if event == "connect" else None
 
     async def run_handler(self, sid: str, handling: Awaitable[Any]) -> Any:
         """Wait for a message handler; what it raises ends here."""
@@ -202,6 +227,18 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
                 "maxPayload": self.max_http_buffer_size,
             },
         )
+
+    def generate_id(self) -> str:
+        """Generate an id of a session.
+
+        Mirrors: ``engineio.base_server.BaseServer.generate_id``.
+        """
+        if _UpstreamServer.generate_id is not _generate_id:
+            return cast("str", super().generate_id())
+        number = self._sequence[0]
+        self._sequence[0] = (number + 1) & 0xFFFFFF
+        raw = secrets.token_bytes(12) + number.to_bytes(3, "big")
+        return b2a_base64(raw, newline=False).translate(_URL_SAFE).decode()
 
     # --- the log ---
 

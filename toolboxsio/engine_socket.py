@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
@@ -56,6 +57,13 @@ _LONGEST_SAID = 100
 _UPGRADE_FAILED = "the upgrade has failed"
 
 _AsgiWebSocket = engineio.async_drivers.asgi.WebSocket
+
+
+def _is_coming_or_going(encoded: str | bytes) -> bool:
+    """Whether a message is a CONNECT or DISCONNECT, and not one that Engine.IO takes for JSON."""
+    if not isinstance(encoded, str):
+        return False
+    return encoded[:2] in ("40", "41") and encoded[2:3] in "/{"  # or the end
 
 
 async def _gone(*_: Any) -> Any:
@@ -112,12 +120,9 @@ class EngineSocket(PollingSocket):
             session={},
         )
 
-    def __getattr__(self, name: str) -> Any:
-        if name != "queue":
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        queue = self.server.create_queue()
-        self.__dict__["queue"] = queue
-        return queue
+    @functools.cached_property
+    def queue(self) -> Any:
+        return self.server.create_queue()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if (name in WATCHED or name[:2] == "__") and self.conn is not None:  # __class__, say
@@ -375,8 +380,14 @@ class EngineSocket(PollingSocket):
 
         Mirrors: the loop of ``engineio.async_socket.AsyncSocket._websocket_handler``.
         """
+        hub = self.conn.hub
         try:
-            await self._receive_encoded(encoded)
+            if _is_coming_or_going(encoded) and hub.is_fast and self.conn.stock:
+                server = self.server  # nobody else looks at the packet
+                handling = server.owner._handle_eio_message(self.sid, encoded[1:])
+                await server.run_handler(self.sid, handling)
+            else:
+                await self._receive_encoded(encoded)
         except engineio.exceptions.UnknownPacketError:
             pass
         except engineio.exceptions.SocketIsClosedError:
@@ -384,13 +395,14 @@ class EngineSocket(PollingSocket):
             self._hang_up()
         except Exception:
             self.server.logger.exception("Unknown receive error")
-        if not self.server.hub().is_fast:
+        if not hub.is_fast:
             await asyncio.sleep(0)  # what this has started comes before the next message
         self._watch_attachments()
 
     def _watch_attachments(self) -> None:
         """A deadline for each attachment, as for each message."""
-        awaits = self.server.awaits_attachments(self.sid)
+        owner = self.server.owner
+        awaits = owner is not None and self.sid in owner._binary_packet
         if self.conn is None:
             return
         if awaits:

@@ -22,12 +22,11 @@ from ._adopt import adopt_manager
 from ._calls import PendingCall
 from ._failures import FAILED_ANSWER, FAILED_HANDLER, is_failure, report
 from ._hubs import HubServer
-from ._joining import JoiningServer
+from ._joining import Attendance, JoiningServer
 from ._load import core
 from ._loops import hub_elsewhere
 from ._reasons import common_reasons, count_paths, reasons_of
 from .engine import EngineServer, EngineSocket
-from .engine_socket import DUE_CONNECT
 from .errors import ClientDisconnectedError, PacketError, TooBigError, text_of
 from .manager import AsyncManager, is_nobody
 from .options import (
@@ -363,44 +362,6 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
             ):  # a client of another server
                 del tables[owner]
 
-    async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
-        """Let a client join a namespace.
-
-        Mirrors: ``socketio.async_server.AsyncServer._handle_connect``.
-
-        :raises PacketError: when it is in too many.
-        """
-        namespace = namespace or "/"
-        if getattr(self.eio, "stopping", False) is True:
-            return
-        manager, socket = self.manager, self.eio.sockets.get(eio_sid)
-        if socket is None and isinstance(self.eio, EngineServer):
-            return  # ended a second time while handlers are told of the first: it would never leave
-        is_known = self._is_known(namespace)
-        if core is not None and is_known:
-            sid = manager.sid_from_eio_sid(eio_sid, namespace)
-            if self.strict and sid and sid not in manager.pending_disconnect.get(namespace, ()):
-                return  # the official client may ask twice before it has the answer
-            if not sid and self._is_in_too_many(eio_sid):
-                n = self.max_namespaces
-                raise PacketError(f"{n + 1} namespaces, max_namespaces is {n}")
-            if self.strict and isinstance(socket, EngineSocket):
-                joined = self._namespaces_of(eio_sid)
-                socket.ask_for(namespace, joined, 4 * self.max_namespaces)
-        elif self.strict and not is_known:
-            reason = {"message": "Invalid namespace"}
-            packet = self.packet_class(CONNECT_ERROR, data=reason, namespace=namespace)
-            await self._send_packet(eio_sid, packet)
-            return
-        await super()._handle_connect(eio_sid, namespace, data)
-        conn = getattr(socket, "conn", None)
-        if conn is not None and manager.sid_from_eio_sid(eio_sid, namespace):
-            conn.relax(DUE_CONNECT)
-
-    def _is_in_too_many(self, eio_sid: str) -> bool:
-        is_ours = isinstance(self.manager, AsyncManager)
-        return is_ours and len(self._namespaces_of(eio_sid)) >= self.max_namespaces
-
     def _let_go_of(self, sid: str) -> bool:
         """End the session of a client that acknowledges nothing; False when it is not here."""
         n = self.max_pending_acks
@@ -432,7 +393,7 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
         what, has_failed = FAILED_HANDLER, True
         is_own_task = self.async_handlers
         try:
-            with self.attend(eio_sid):
+            with Attendance(self, eio_sid):
                 answer = await server._trigger_event(data[0], namespace, sid, *data[1:])
                 what = FAILED_ANSWER
                 if answer is not self.not_handled and id is not None:

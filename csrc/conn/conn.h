@@ -509,6 +509,10 @@ PyObject *tbx_hub_emit(TbxHubObject *hub, PyObject *const *args);
  * volatile. NotImplemented, too, when the manager has to see it. */
 PyObject *tbx_hub_emit_directly(TbxHubObject *hub, PyObject *const *args);
 
+/* Whether a packet for the client may be put here and now, past the methods on its way in Python.
+ * Escapes. */
+bool tbx_conn_sends(TbxConnObject *conn);
+
 /* Sends an encoded packet, a list of its text and its attachments, to recipients, a list of (sid, eio_sid):
  * as tbx_hub_emit. On the hub's event loop. */
 PyObject *tbx_hub_send_parts(TbxHubObject *hub, PyObject *recipients, PyObject *parts,

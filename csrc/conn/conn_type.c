@@ -489,6 +489,12 @@ conn_get_elsewhere(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+conn_get_sends(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(tbx_conn_sends(CONN(self)));
+}
+
+static PyObject *
 conn_get_backlog(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromSsize_t(tbx_conn_backlog(CONN(self)));
@@ -719,6 +725,8 @@ static PyGetSetDef conn_getset[] = {
     {"hub", conn_get_hub, NULL, "That of its event loop.", NULL},
     {"elsewhere", conn_get_elsewhere, NULL,
      "Its hub when it may not be used on the running event loop, else None.", NULL},
+    {"sends", conn_get_sends, NULL,
+     "Whether send() may stand for all methods that a packet passes in Python.", NULL},
     {"backlog", conn_get_backlog, NULL, "Bytes that wait for the client.", NULL},
     {"draining", conn_get_draining, NULL, "Whether a message is being sent (ASGI).", NULL},
     {"is_behind", conn_get_is_behind, NULL,

@@ -128,6 +128,19 @@ is_ready(TbxConnObject *conn)
            (conn->path == TBX_PATH_DIRECT || (conn->path == TBX_PATH_ASGI && conn->outbox != NULL));
 }
 
+bool
+tbx_conn_sends(TbxConnObject *conn)
+{
+    if (!tbx_hub_sends(conn->hub) || !is_ready(conn)) {
+        return false;
+    }
+    TbxHubObject *here = tbx_hub_here(conn->hub);
+    bool is_here = here == conn->hub;
+    PyErr_Clear();
+    Py_XDECREF(here);
+    return is_here;
+}
+
 /* Puts a packet and its attachments. 0, or -1 with an exception. Escapes. */
 static int
 put_packet(emission *e, TbxConnObject *conn, const uint8_t *text, size_t len, PyObject **frames,

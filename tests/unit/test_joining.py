@@ -1,0 +1,146 @@
+"""Joining and leaving: what an application has put in the place of a method is called."""
+
+import asyncio
+
+import engineio
+import engineio.async_socket
+import pytest
+import socketio
+from connections import Client, server, until
+
+from toolboxsio.engine import EngineServer, EngineSocket
+
+OWNERS = {
+    "sio": lambda client: client.sio,
+    "eio": lambda client: client.sio.eio,
+    "manager": lambda client: client.sio.manager,
+    "socket": lambda client: client.socket,
+    "EngineSocket": lambda client: EngineSocket,
+    "EngineServer": lambda client: EngineServer,
+    "upstream's socket": lambda client: engineio.async_socket.AsyncSocket,
+    "upstream's engine": lambda client: engineio.AsyncServer,
+    "upstream's server": lambda client: socketio.AsyncServer,
+    "upstream's manager": lambda client: socketio.AsyncManager,
+}
+#: How often each is called by a client that joins and leaves.
+CALLS = {
+    ("sio", "_handle_eio_message"): 2,
+    ("sio", "_dispatch"): 2,
+    ("sio", "_handle_connect"): 1,
+    ("sio", "_handle_disconnect"): 1,
+    ("sio", "_trigger_event"): 2,
+    ("sio", "_send_packet"): 1,
+    ("eio", "_trigger_event"): 2,
+    ("eio", "generate_id"): 1,
+    ("eio", "send"): 1,
+    ("eio", "send_packet"): 1,
+    ("manager", "pre_connect"): 1,
+    ("manager", "connect"): 1,
+    ("manager", "basic_enter_room"): 2,
+    ("manager", "basic_leave_room"): 2,
+    ("manager", "pre_disconnect"): 1,
+    ("manager", "disconnect"): 1,
+    ("manager", "basic_disconnect"): 1,
+    ("socket", "receive"): 2,
+    ("socket", "send"): 1,
+    ("EngineSocket", "_receive_encoded"): 2,
+    ("EngineSocket", "receive"): 2,
+    ("EngineSocket", "send"): 1,
+    ("EngineServer", "_trigger_event"): 2,
+    ("upstream's socket", "send"): 1,
+    ("upstream's socket", "receive"): 2,
+    ("upstream's engine", "generate_id"): 1,
+    ("upstream's server", "_trigger_event"): 2,
+    ("upstream's server", "_send_packet"): 1,
+    ("upstream's manager", "basic_enter_room"): 2,
+    ("upstream's manager", "basic_leave_room"): 2,
+    ("upstream's manager", "pre_disconnect"): 1,
+}
+
+
+def counting(called, method):
+    """A method that counts its calls."""
+    if asyncio.iscoroutinefunction(method):
+
+        async def counted(*args, **kwargs):
+            called.append(args)
+            return await method(*args, **kwargs)
+
+    else:
+
+        def counted(*args, **kwargs):
+            called.append(args)
+            return method(*args, **kwargs)
+
+    return counted
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize(("owner", "name"), CALLS)
+async def test_a_method_of_the_application(monkeypatch, owner, name, is_late):
+    client = Client(server())
+    called = []
+
+    def replace():
+        place = OWNERS[owner](client)
+        monkeypatch.setattr(place, name, counting(called, getattr(place, name)))
+        if name == "_handle_eio_message":
+            client.sio.eio.on("message", place._handle_eio_message)
+
+    if is_late:  # others have joined without it
+        Client(client.sio, "e0").join()
+    replace()
+    client.join()
+    client.send("41")
+    await until(lambda: client.sio.manager.sid_from_eio_sid("e1", "/") is None)
+    assert len(called) == CALLS[owner, name]
+
+
+@pytest.mark.parametrize("event", ["connect", "disconnect"])
+async def test_upstreams_engine_calls_handlers_of_sessions(monkeypatch, event):
+    client = Client(server())
+    called = []
+    method = engineio.AsyncServer._trigger_event
+    monkeypatch.setattr(engineio.AsyncServer, "_trigger_event", counting(called, method))
+    if event == "connect":
+        await client.sio.eio._handle_connect({}, "polling")
+    else:
+        client.conn.connection_lost(None)
+    assert [args[1] for args in called] == [event]
+
+
+@pytest.mark.parametrize("has_reason", [False, True])
+async def test_a_disconnect_handler_of_engineio_may_take_no_reason(has_reason):
+    client = Client(server())
+    called = []
+    if has_reason:
+
+        async def disconnect(sid, reason):
+            called.append((sid, reason))
+    else:
+
+        async def disconnect(sid):
+            called.append((sid,))
+
+    client.sio.eio.on("disconnect", disconnect)
+    client.conn.connection_lost(None)
+    assert called == [("e1", "transport close")[: 1 + has_reason]]
+
+
+async def test_a_trigger_of_the_application_calls_a_handler_that_takes_no_auth():
+    asked, called = [], []
+
+    class Server(type(server())):
+        async def _trigger_event(self, event, namespace, *args):
+            asked.append((event, len(args)))
+            return await self.handlers[namespace][event](*args)
+
+    sio = Server(async_mode="asgi")
+
+    @sio.event
+    async def connect(sid, environ):
+        called.append(sid)
+
+    sid = Client(sio).join()
+    assert called == [sid]
+    assert asked == [("connect", 3), ("connect", 2)]
