@@ -228,24 +228,24 @@ next_name(TbxHubObject *hub)
     return name;
 }
 
-/* Makes the task; *step becomes the call that runs its first step. New references. */
+/* Makes the task; *step becomes the call that runs its first step. New references. Nothing that may collect
+ * stands before the catchers: another thread, which would run then, may have put its own in their place
+ * since they were looked for. */
 static PyObject *
 make(TbxHubObject *hub, PyObject *coro, PyObject *context, PyObject **step)
 {
     TbxState *state = hub->state;
     PyObject *task = NULL;
     PyObject *name = next_name(hub);
-    PyObject *args = PyTuple_Pack(1, coro);
     *step = NULL;
-    if (name == NULL || args == NULL ||
-        PyDict_SetItem(hub->task_kwargs, state->str_context, context) < 0 ||
+    if (name == NULL || PyDict_SetItem(hub->task_kwargs, state->str_context, context) < 0 ||
         PyDict_SetItem(hub->task_kwargs, state->str_name, name) < 0) {
         goto done;
     }
     int was_enabled = PyGC_Disable();
     if (PyDict_SetItem(hub->loop_dict, state->str_call_soon, hub->catcher) == 0) {
         if (PyDict_SetItem(hub->all_dict, state->str_add, hub->add_catcher) == 0) {
-            task = PyObject_Call(state->Task, args, hub->task_kwargs);
+            task = PyObject_VectorcallDict(state->Task, &coro, 1, hub->task_kwargs);
             if (PyDict_DelItem(hub->all_dict, state->str_add) < 0) {
                 Py_CLEAR(task);
             }
@@ -275,7 +275,6 @@ make(TbxHubObject *hub, PyObject *coro, PyObject *context, PyObject **step)
         Py_CLEAR(task);
     }
 done:
-    Py_XDECREF(args);
     Py_XDECREF(name);
     return task;
 }

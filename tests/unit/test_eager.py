@@ -8,10 +8,11 @@ import asyncio
 import contextvars
 import gc
 import sys
+import threading
 
 import pytest
 import uvloop
-from connections import Client, server, until
+from connections import Client, frame, server, until
 
 WORD = contextvars.ContextVar("WORD", default="unset")
 CHOICES = ["asyncio", "uvloop"]
@@ -242,3 +243,93 @@ def test_the_end(play):
         assert ends == [end]
 
     play(check)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="asyncio begins tasks at once")
+def test_two_threads_make_a_task_at_the_same_time():
+    """A collection while one makes its task lets the other come half way through its own."""
+    begin, half_way, go_on, over = (threading.Event() for _ in range(4))
+    seen, failed, waits = [], [], []
+
+    class Loop(asyncio.SelectorEventLoop):
+        def get_debug(self):
+            if waits:
+                waits.clear()
+                half_way.set()
+                go_on.wait(5)
+            return super().get_debug()
+
+    def client_of(name):
+        sio = server()
+
+        @sio.event
+        async def e(sid):
+            seen.append(name)
+
+        client = Client(sio)
+        client.join()
+        return client
+
+    async def other():
+        client = client_of("other")
+        while True:
+            begin.wait()
+            begin.clear()
+            if over.is_set():
+                return
+            waits.append(True)
+            try:
+                client.send('42["e"]')
+            except Exception as exc:
+                failed.append(exc)
+            half_way.set()
+
+    def run_other():
+        loop = Loop()
+        loop.run_until_complete(other())
+        loop.close()
+
+    def on_collection(phase, info):
+        if armed and threading.current_thread() is threading.main_thread():
+            armed.clear()
+            begin.set()
+            half_way.wait(5)
+
+    async def one():
+        client = client_of("one")
+        data = frame('42["e"]')
+        for more in range(20):
+            client.conn.get_buffer(-1)[: len(data)] = data
+            go_on.clear()
+            half_way.clear()
+            kept = [(i,) for i in range(3000)]  # no tuple is taken from those that were set free
+            armed.append(True)
+            gc.set_threshold(gc.get_count()[0] + more, 10**6, 10**6)
+            client.conn.buffer_updated(len(data))
+            gc.set_threshold(10**6)
+            was_hit = not armed
+            armed.clear()
+            half_way.clear()
+            go_on.set()
+            if was_hit:
+                await asyncio.to_thread(half_way.wait, 5)
+            kept.clear()
+        await until(lambda: seen.count("one") == 20)
+
+    armed = []
+    thresholds = gc.get_threshold()
+    thread = threading.Thread(target=run_other)
+    thread.start()
+    gc.callbacks.append(on_collection)
+    try:
+        gc.set_threshold(10**6)
+        asyncio.run(one())
+    finally:
+        gc.callbacks.remove(on_collection)
+        gc.set_threshold(*thresholds)
+        over.set()
+        begin.set()
+        go_on.set()
+        thread.join()
+    assert failed == []
+    assert "other" in seen
