@@ -97,6 +97,7 @@ COSTS = {
     "parameters": (lambda app, n: ask(app, POLLING + b"&a=1" * n), 16_000),
     "sessions in the query": (lambda app, n: ask(app, POLLING + b"&sid=1" * n), 10_000),
     "escapes in the query": (lambda app, n: ask(app, POLLING + b"&sid=" + b"%41" * n), 21_000),
+    "escapes in a name": (lambda app, n: ask(app, POLLING + b"&" + b"%" * n), 64_000),
     "encodings": (lambda app, n: ask(app, headers=[(b"accept-encoding", b"x," * n)]), 32_000),
     "connection": (lambda app, n: ask(app, headers=[(b"connection", b"x," * n)]), 32_000),
     "origin": (lambda app, n: ask(app, headers=[(b"origin", b"x\n" * n)]), 32_000),
