@@ -113,9 +113,12 @@ class BuildLoadgen(Command):
         made.replace(target)
 
 
+# The one of the two for the version of Python: see csrc/conn/eager.h.
+unused = "csrc/conn/eager_py311.c" if sys.version_info >= (3, 12) else "csrc/conn/eager_py312.c"
+
 core = Extension(
     "toolboxsio._core",
-    files("csrc/**/*.c"),
+    [name for name in files("csrc/**/*.c") if name != unused],
     include_dirs=["csrc"],
     depends=files("csrc/**/*.h"),
     optional=not (flag("REQUIRE_EXT") or flag("DEV") or flag("DEBUG")),

@@ -10,7 +10,7 @@
  * queue of those that wait for a turn own them, the lists of deadlines do not, and a Connection leaves
  * them when it is over. Threads: a hub and its connections are used on the thread of their event loop
  * alone, but for what only reads; the root on any: what may run Python may let another thread run.
- * Escapes: handlers are called by call_type.c and eager.c; an application's
+ * Escapes: handlers are called by call_type.c and the eager_*.c; an application's
  * JSON, json_default and keys wherever data is read, written or compared; the event loop, the transport
  * and toolboxsio's own Python anywhere. Until Python 3.11 what allocates may collect, and so escapes too.
  * A Connection that is entered again while it reads keeps the bytes (`held`) until it is through.
@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/histogram.h"
 #include "codec/json_enc.h"
+#include "conn/eager.h"
 #include "conn/watch.h"
 #include "wire/sio.h"
 #include "wire/ws_message.h"
@@ -107,23 +108,14 @@ typedef struct TbxHubObject {
     struct TbxHubObject *next_hub; /* owned: the next of the server's; the root owns the first */
     PyObject *loop;                /* owned; None: it is the root */
     PyObject *posts;               /* owned, or NULL: calls of other threads, which Python keeps */
-    PyObject *loop_dict;           /* owned; NULL: tasks are started by the loop */
-    PyObject *call_soon;           /* owned: the loop's */
-    PyObject *catcher;             /* owned: what stands for it while a task is made */
-    PyObject *caught;              /* owned, or NULL: what the catcher got */
-    PyObject *task_kwargs; /* owned dict: loop, context and name of the task that is made; 3.11 */
-    uint64_t n_named;      /* tasks that have a name with a number */
-    PyObject *tasks;       /* owned set: tasks that wait, which the loop holds weakly */
-    PyObject *all_dict;    /* owned: the dict of the interpreter's set of tasks */
-    PyObject *all_data;    /* owned */
-    PyObject *add_catcher; /* owned: what stands for its add */
-    PyObject *added;       /* owned, or NULL: what that got */
-    PyObject *make_plan;   /* owned: (hub) -> tuple */
-    PyObject *compressors; /* owned dict: window bits -> zlib.compressobj */
-    PyObject *flush_call;  /* owned: bound tbx_hub_flush */
-    PyObject *tick_call;   /* owned: bound tbx_hub_tick */
-    PyObject *raise_call;  /* owned: bound, raises what it is given */
-    PyObject *timer;       /* owned TimerHandle, or NULL */
+    PyObject *tasks;               /* owned set: tasks that wait, which the loop holds weakly */
+    tbx_eager *eager;              /* owned */
+    PyObject *make_plan;           /* owned: (hub) -> tuple */
+    PyObject *compressors;         /* owned dict: window bits -> zlib.compressobj */
+    PyObject *flush_call;          /* owned: bound tbx_hub_flush */
+    PyObject *tick_call;           /* owned: bound tbx_hub_tick */
+    PyObject *raise_call;          /* owned: bound, raises what it is given */
+    PyObject *timer;               /* owned TimerHandle, or NULL */
     double timer_due;
     tbx_watch watch;
     tbx_plan plan;
@@ -345,15 +337,13 @@ void tbx_conn_await_pong(TbxConnObject *conn);
 /* Cancels the timer when nothing is due any more. Escapes into the event loop. */
 void tbx_hub_rest(TbxHubObject *hub);
 
-/* ---- eager.c ---- */
+/* ---- task.c ---- */
 
 /* Makes an asyncio.Task of coro in context and runs its first step at once, as if the loop had come
  * to it; what ends the process, the loop raises. 0, or -1 with an error of the loop. Escapes. */
 int tbx_task_start(TbxHubObject *hub, PyObject *coro, PyObject *context);
-/* What stands for loop.call_soon, and for the add of the set of all tasks, while a task is made. */
-PyObject *tbx_task_catch(TbxHubObject *hub, PyObject *const *args, Py_ssize_t n_args,
-                         PyObject *names);
-PyObject *tbx_task_catch_add(TbxHubObject *hub, PyObject *task);
+/* Sees to it that a task which is not through is held, which the loop does not do. 0 or -1. */
+int tbx_task_keep(TbxHubObject *hub, PyObject *coro, PyObject *task);
 int tbx_task_init(TbxHubObject *hub);
 /* The task of a call is through: nobody has to hold it any more. */
 void tbx_task_forget(TbxCallObject *call);
@@ -361,6 +351,13 @@ void tbx_task_forget(TbxCallObject *call);
 /* ---- call_type.c ---- */
 
 extern PyType_Spec tbx_call_spec;
+
+/* The call that a coroutine is, or NULL. */
+static inline TbxCallObject *
+tbx_call_of(TbxHubObject *hub, PyObject *coro)
+{
+    return Py_IS_TYPE(coro, (PyTypeObject *)hub->state->CallType) ? (TbxCallObject *)coro : NULL;
+}
 
 /* A new Call, all fields but conn, kind and phase empty; or NULL. */
 TbxCallObject *tbx_call_new(TbxConnObject *conn, tbx_call_kind kind);

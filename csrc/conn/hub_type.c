@@ -39,18 +39,6 @@ hub_meth_raise(PyObject *Py_UNUSED(self), PyObject *exc)
     return NULL;
 }
 
-static PyObject *
-hub_meth_catch(PyObject *self, PyObject *const *args, Py_ssize_t n_args, PyObject *names)
-{
-    return tbx_task_catch((TbxHubObject *)self, args, n_args, names);
-}
-
-static PyObject *
-hub_meth_catch_add(PyObject *self, PyObject *task)
-{
-    return tbx_task_catch_add((TbxHubObject *)self, task);
-}
-
 /* Reads the numbers. 0 or -1 with an exception. */
 static int
 read_limits(TbxHubObject *hub, PyObject *limits)
@@ -135,8 +123,6 @@ hub_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         (hub->pump_call = PyObject_GetAttrString((PyObject *)hub, "_pump")) == NULL ||
         (hub->tick_call = PyObject_GetAttrString((PyObject *)hub, "_tick")) == NULL ||
         (hub->raise_call = PyObject_GetAttrString((PyObject *)hub, "_raise")) == NULL ||
-        (hub->catcher = PyObject_GetAttrString((PyObject *)hub, "_catch")) == NULL ||
-        (hub->add_catcher = PyObject_GetAttrString((PyObject *)hub, "_catch_add")) == NULL ||
         (hub->compressors = PyDict_New()) == NULL || (hub->events.numbers = PyDict_New()) == NULL ||
         tbx_task_init(hub) < 0) {
         Py_DECREF(hub);
@@ -525,16 +511,7 @@ hub_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(hub->next_hub);
     Py_VISIT(hub->loop);
     Py_VISIT(hub->posts);
-    Py_VISIT(hub->loop_dict);
-    Py_VISIT(hub->call_soon);
-    Py_VISIT(hub->catcher);
-    Py_VISIT(hub->caught);
-    Py_VISIT(hub->task_kwargs);
     Py_VISIT(hub->tasks);
-    Py_VISIT(hub->all_dict);
-    Py_VISIT(hub->all_data);
-    Py_VISIT(hub->add_catcher);
-    Py_VISIT(hub->added);
     Py_VISIT(hub->make_plan);
     Py_VISIT(hub->compressors);
     Py_VISIT(hub->flush_call);
@@ -551,7 +528,10 @@ hub_tp_traverse(PyObject *self, visitproc visit, void *arg)
     for (TbxConnObject *conn = hub->turns; conn != NULL; conn = conn->next_turn) {
         Py_VISIT(conn);
     }
-    int status = tbx_watch_traverse(&hub->watch, visit, arg);
+    int status = hub->eager != NULL ? tbx_eager_traverse(hub->eager, visit, arg) : 0;
+    if (status == 0) {
+        status = tbx_watch_traverse(&hub->watch, visit, arg);
+    }
     return status != 0 ? status : tbx_plan_traverse(&hub->plan, visit, arg);
 }
 
@@ -577,16 +557,10 @@ hub_tp_clear(PyObject *self)
     Py_CLEAR(hub->next_hub); /* the root is needed to the end */
     Py_CLEAR(hub->loop);
     Py_CLEAR(hub->posts);
-    Py_CLEAR(hub->loop_dict);
-    Py_CLEAR(hub->call_soon);
-    Py_CLEAR(hub->catcher);
-    Py_CLEAR(hub->caught);
-    Py_CLEAR(hub->task_kwargs);
     Py_CLEAR(hub->tasks);
-    Py_CLEAR(hub->all_dict);
-    Py_CLEAR(hub->all_data);
-    Py_CLEAR(hub->add_catcher);
-    Py_CLEAR(hub->added);
+    if (hub->eager != NULL) {
+        tbx_eager_clear(hub->eager);
+    }
     Py_CLEAR(hub->make_plan);
     Py_CLEAR(hub->compressors);
     Py_CLEAR(hub->flush_call);
@@ -610,6 +584,7 @@ hub_tp_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     hub_tp_clear(self);
     tbx_event_stats_free(&((TbxHubObject *)self)->events);
+    PyMem_Free(((TbxHubObject *)self)->eager);
     Py_CLEAR(((TbxHubObject *)self)->root);
     type->tp_free(self);
     Py_DECREF(type);
@@ -670,8 +645,6 @@ static PyMethodDef hub_methods[] = {
     {"_pump", hub_meth_pump, METH_NOARGS, NULL},
     {"_tick", hub_meth_tick, METH_NOARGS, NULL},
     {"_raise", hub_meth_raise, METH_O, NULL},
-    {"_catch", (PyCFunction)(void (*)(void))hub_meth_catch, METH_FASTCALL | METH_KEYWORDS, NULL},
-    {"_catch_add", hub_meth_catch_add, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -62,40 +62,19 @@ PyObject *(tbx_call_python)(TbxState *state, PyObject *object, tbx_py_name name,
     return result;
 }
 
-/* What conn/ needs of asyncio. */
-static int
-import_asyncio(TbxState *state)
-{
-    bool has_eager_start = PY_VERSION_HEX >= 0x030c0000;
-    if ((state->CancelledError = import_attr("asyncio", "CancelledError")) == NULL ||
-        (state->Task = import_attr("asyncio", "Task")) == NULL ||
-        (state->task_loop_name = Py_BuildValue("(s)", "loop")) == NULL ||
-        (state->get_running_loop = import_attr("asyncio", "get_running_loop")) == NULL) {
-        return -1;
-    }
-    if (has_eager_start) {
-        state->current_tasks = Py_NewRef(Py_None);
-        state->all_tasks = Py_NewRef(Py_None);
-        state->task_names = Py_BuildValue("(sss)", "loop", "context", "eager_start");
-    }
-    else {
-        state->current_tasks = import_attr("asyncio.tasks", "_current_tasks");
-        state->all_tasks = import_attr("asyncio.tasks", "_all_tasks");
-        state->task_names = Py_NewRef(Py_None);
-    }
-    return state->current_tasks && state->all_tasks && state->task_names ? 0 : -1;
-}
-
 int
 tbx_state_init(TbxState *state)
 {
     if ((state->JSONDecodeError = import_attr("json", "JSONDecodeError")) == NULL ||
         (state->detect_encoding = import_attr("json", "detect_encoding")) == NULL ||
         (state->b64decode = import_attr("base64", "b64decode")) == NULL ||
-        intern_names(state) < 0) {
+        (state->CancelledError = import_attr("asyncio", "CancelledError")) == NULL ||
+        (state->Task = import_attr("asyncio", "Task")) == NULL ||
+        (state->task_loop_name = Py_BuildValue("(s)", "loop")) == NULL ||
+        (state->get_running_loop = import_attr("asyncio", "get_running_loop")) == NULL) {
         return -1;
     }
-    return import_asyncio(state);
+    return intern_names(state);
 }
 
 int

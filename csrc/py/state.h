@@ -19,11 +19,8 @@
     X(CallType)                                                                                    \
     X(CancelledError)   /* asyncio.CancelledError */                                               \
     X(Task)             /* asyncio.Task */                                                         \
-    X(current_tasks)    /* asyncio.tasks._current_tasks, up to 3.11, else None */                  \
-    X(all_tasks)        /* asyncio.tasks._all_tasks, up to 3.11, else None */                      \
     X(get_running_loop) /* asyncio.get_running_loop */                                             \
-    X(task_names)       /* of the arguments of Task(coro, ...); 3.12 */                            \
-    X(task_loop_name)   /* the same of Task(coro, loop=...) */
+    X(task_loop_name)   /* of the arguments of Task(coro, loop) */
 
 /* Interned strings: attributes and keys of others. Those of this package are in interface.h. */
 #define TBX_STATE_NAMES(X)                                                                         \

@@ -121,6 +121,7 @@ void *tbx_uncounted(void *block);
 #else
 #define TBX_SIZED(name) name
 #endif
+#define PyCMethod_New(...) TBX_NEW(PyCMethod_New, __VA_ARGS__)
 #define Py_VaBuildValue(...) TBX_AFTER("Py_VaBuildValue", TBX_SIZED(Py_VaBuildValue), __VA_ARGS__)
 #define Py_BuildValue(...) TBX_AFTER("Py_BuildValue", TBX_SIZED(Py_BuildValue), __VA_ARGS__)
 #define PyObject_CallMethod(...)                                                                   \
@@ -167,6 +168,7 @@ void *tbx_uncounted(void *block);
 #define PyObject_GetAttrString(...) TBX_NEW(PyObject_GetAttrString, __VA_ARGS__)
 #define PyObject_Str(...) TBX_NEW(PyObject_Str, __VA_ARGS__)
 #define PyObject_Vectorcall(...) TBX_NEW(PyObject_Vectorcall, __VA_ARGS__)
+#define PyObject_VectorcallDict(...) TBX_NEW(PyObject_VectorcallDict, __VA_ARGS__)
 #define PySequence_List(...) TBX_NEW(PySequence_List, __VA_ARGS__)
 #define PySet_New(...) TBX_NEW(PySet_New, __VA_ARGS__)
 #define PyTuple_New(...) TBX_NEW(PyTuple_New, __VA_ARGS__)

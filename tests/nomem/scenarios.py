@@ -677,16 +677,24 @@ async def no_plan(stage):
 async def catchers(stage):
     """What the hub puts in the place of the loop's call_soon, called by others."""
     hub = fresh_hub(stage)
+    loop = asyncio.get_running_loop()
+
+    def get_debug():  # which the constructor of a task calls
+        del loop.get_debug
+        stage.do(loop.call_soon, stage.heard.append, "caught")
+        for task in others:
+            stage.do(asyncio.tasks._all_tasks.add, task)
+        return False
 
     async def nothing():
         stage.heard.append("done")
 
+    others = [asyncio.create_task(nothing()) for _ in range(2)]
     if hub is not None:
-        stage.do(hub._catch, stage.heard.append, "caught")
-        task = asyncio.create_task(nothing())
-        stage.do(hub._catch_add, task)
         coro = nothing()
+        loop.get_debug = get_debug
         stage.do(hub.start, coro, copy_context())
+        vars(loop).pop("get_debug", None)
         await stage.turn()
         coro.close()
     await stage.end()

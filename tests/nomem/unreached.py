@@ -13,8 +13,7 @@ EXIT = "the event loop of the scenarios would end: tests/e2e/test_exits.py sees 
 
 #: Sites that no scenario comes to.
 UNREACHED = {
-    'py/state.c: Py_BuildValue("(sss)"': "from Python 3.12 on; 3.11 does without",
-    "conn/eager.c: PyObject_CallMethodObjArgs(hub->loop, hub->state->str_call_soon": EXIT,
+    "conn/task.c: PyObject_CallMethodObjArgs(hub->loop, hub->state->str_call_soon": EXIT,
 }
 
 #: Sites after whose failure something is missing that nobody is told of.

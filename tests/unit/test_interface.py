@@ -24,7 +24,8 @@ OTHERS = {
     *("get_write_buffer_size", "abort", "write_eof", "is_closed"),  # transports and event loops
     *("compress", "flush", "decompress", "eof"),  # zlib
     *("discard", "add_done_callback"),  # a set, a task
-    *("_flush", "_pump", "_tick", "_raise", "_catch", "_catch_add"),  # the hub's own, in C
+    *("_current_tasks", "_all_tasks"),  # asyncio.tasks
+    *("_flush", "_pump", "_tick", "_raise"),  # the hub's own, in C
 }
 
 #: Private names in the module state: of bidict, nest_asyncio and packets, and what is watched.
