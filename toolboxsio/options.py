@@ -227,7 +227,7 @@ OPTIONS: Mapping[str, Option] = _table(
         _count,
         "bytes of the messages that these handle, attachments included, before no more is read;"
         " one handler may always be at work, and handlers that wait in ``call()`` for an answer of"
-        " the client may hold 32 times as much; 8 MiB.",
+        " the client may hold 32 times as much, or as ``max_http_buffer_size``; 8 MiB.",
     ),
     Option(
         "max_control_frames",

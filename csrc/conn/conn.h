@@ -247,8 +247,8 @@ typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DON
 #define TBX_EMITS_MAX 256              /* in a turn of the loop, before their task lets it turn */
 #define TBX_EMITTED_MAX (256 * 1024)   /* bytes put by them */
 #define TBX_HELD_MAX (64 * 1024)       /* bytes of input that wait before reading pauses */
-#define TBX_CALLS_FACTOR 32            /* of max_running_bytes, while handlers wait in call() */
-#define TBX_EVENTS_MAX 1000            /* events that are counted by themselves */
+#define TBX_CALLS_FACTOR 32 /* of max_running_bytes, or max_size, where handlers call() */
+#define TBX_EVENTS_MAX 1000 /* events that are counted by themselves */
 
 /* ---- hub_type.c, plan.c ---- */
 

@@ -116,9 +116,16 @@ tbx_conn_is_full(const TbxConnObject *conn)
 {
     const TbxHubObject *hub = conn->hub;
     Py_ssize_t running = conn->running - conn->n_calls; /* the others come to their end */
-    return running >= hub->max_running ||
-           (running > 0 && conn->running_bytes >= hub->max_running_bytes) ||
-           (conn->running > 1 && conn->running_bytes / TBX_CALLS_FACTOR >= hub->max_running_bytes);
+    if (running >= hub->max_running ||
+        (running > 0 && conn->running_bytes >= hub->max_running_bytes)) {
+        return true;
+    }
+    if (conn->n_calls <= 0 || conn->running < 2) {
+        return false;
+    }
+    Py_ssize_t max = hub->max_running_bytes;
+    max = max > conn->max_size ? max : conn->max_size;
+    return conn->running_bytes / TBX_CALLS_FACTOR >= max;
 }
 
 /* What is held may go on: nothing that it has to wait for is at work. */
