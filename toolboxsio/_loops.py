@@ -89,7 +89,13 @@ class Posts:
         function: Callable[..., Coroutine[Any, Any, Any]],
         args: tuple[Any, ...],
     ) -> None:
-        task = self.loop.create_task(function(*args))
+        coro = function(*args)
+        try:
+            task = self.loop.create_task(coro)
+        except Exception as exc:  # of the application's task factory, say
+            coro.close()
+            result.set_exception(exc)
+            return
 
         def settle(task: asyncio.Task[Any]) -> None:
             with contextlib.suppress(concurrent.futures.InvalidStateError):  # nobody waits any more
