@@ -106,7 +106,13 @@ class _Configurable(socketio.packet.Packet):  # type: ignore[misc]
             own["json_default"] = staticmethod(hook)
         if core is None and "json_default" in own:
             own["json"] = _STOCK_JSON if hook is None else _HookedJSON(hook)
-        return type("ConfiguredPacket", (cls,), own)
+        base: Any = cls
+        former = vars(cls).get("_configured")
+        known = {"_configured", "_plain", *_OF_CLASSES}
+        if former is not None and vars(cls).keys() <= {*former, *known}:  # in its place, not on top
+            own = {name: vars(cls)[name] for name in former} | own
+            base = cls.__base__
+        return type("ConfiguredPacket", (base,), {**own, "_configured": tuple(own)})
 
 
 def dump_text(module: Any, value: Any) -> str:

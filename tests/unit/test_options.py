@@ -354,3 +354,15 @@ def test_the_packets_of_a_request(monkeypatch):
     assert packets(sio, 3) == 3
     with pytest.raises(ValueError, match=r"^4 packets in a request, max_payload_packets is 3$"):
         packets(sio, 4)
+
+
+def test_a_server_whose_options_are_set_often_keeps_one_class():
+    sio = toolboxsio.AsyncServer(async_mode="asgi")
+    sio.json_default = str
+    depth = len(sio.packet_class.__mro__)
+    for number in range(1, 10):
+        sio.max_attachments = number
+        sio.json_max_depth = 10 * number
+    assert len(sio.packet_class.__mro__) == depth
+    cls = sio.packet_class
+    assert (cls.json_default, cls.max_attachments, cls.max_depth) == (str, 9, 90)
