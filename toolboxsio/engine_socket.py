@@ -124,11 +124,6 @@ class EngineSocket(PollingSocket):
     def queue(self) -> Any:
         return self.server.create_queue()
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if (name in WATCHED or name[:2] == "__") and self.conn is not None:  # __class__, say
-            self.conn.stock = False
-        super().__setattr__(name, value)
-
     def follow_loop(self) -> None:
         """A session that polls goes on here when its event loop is closed: some web servers of
         tests have a loop for each request."""
@@ -757,8 +752,8 @@ class EngineSocket(PollingSocket):
     async def _connection_over(self) -> None:
         """The WebSocket is closed; called by the connection, once."""
         server = self.conn.server
-        task = asyncio.current_task()
-        if server is not None and task is not None:
+        task = None if server is None else asyncio.current_task()
+        if task is not None:
             server.tasks.add(task)  # uvicorn waits for them
             task.add_done_callback(server.tasks.discard)
         try:

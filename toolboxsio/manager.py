@@ -277,7 +277,9 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
 
     def _end_calls(self, sid: Any) -> None:
         """A client goes: nobody waits for its answers any more."""
-        waiting = self.callbacks.get(sid, {})
+        waiting = self.callbacks.get(sid)
+        if not waiting:
+            return
         for id in [id for id, found in waiting.items() if isinstance(found, PendingCall)]:
             waiting.pop(id).remove_client()
 
@@ -291,7 +293,9 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
 
     def namespaces_of(self, eio_sid: str) -> list[str]:
         """The namespaces that a session is in; in upstream's order, unless there are very many."""
-        names = self.__dict__.get("_session_namespaces", {}).get(eio_sid, ())
+        names = self.__dict__.get("_session_namespaces", {}).get(eio_sid)
+        if not names:
+            return []
         if len(names) > 1 and len(self.rooms) <= _MOST_LOOKED_AT:
             names = [name for name in list(self.rooms) if name in names]
         return [name for name in list(names) if self.sid_from_eio_sid(eio_sid, name)]
@@ -332,15 +336,10 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
     def basic_leave_room(self, sid: Any, namespace: str, room: Any) -> None:
         """Mirrors: ``socketio.base_manager.BaseManager.basic_leave_room``."""
         with _tables:
-            everybody = self.rooms.get(namespace, {}).get(None, {}) if room is None else {}
-            eio_sid = everybody.get(sid)
+            if room is None:
+                self._forget_session(sid, namespace)
             super().basic_leave_room(sid, namespace, room)
-            namespaces = self.__dict__.get("_session_namespaces", {}).get(eio_sid)
-            if namespaces is not None:
-                namespaces.pop(namespace, None)
-                if not namespaces:
-                    del self.__dict__["_session_namespaces"][eio_sid]
-            rooms = self._rooms_of(namespace, sid)
+            rooms = None if room is None or room == sid else self._rooms_of(namespace, sid)
             if rooms is not None:
                 rooms.pop(room, None)
                 if not rooms:
@@ -348,6 +347,16 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
                     del table[namespace][sid]
                     if not table[namespace]:
                         del table[namespace]
+
+    def _forget_session(self, sid: Any, namespace: str) -> None:
+        """The session of a client is in a namespace no more."""
+        sessions = self.__dict__.get("_session_namespaces", {})
+        eio_sid = self.rooms.get(namespace, {}).get(None, {}).get(sid)
+        namespaces = sessions.get(eio_sid)
+        if namespaces is not None:
+            namespaces.pop(namespace, None)
+            if not namespaces:
+                del sessions[eio_sid]
 
     def basic_disconnect(self, sid: Any, namespace: str, **kwargs: Any) -> None:
         """Mirrors: ``socketio.base_manager.BaseManager.basic_disconnect``."""

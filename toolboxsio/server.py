@@ -607,9 +607,10 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
         :raises PacketError: strict: when the client has not asked for the namespace either.
         :raises ValueError: when there is no header of a packet.
         """
+        if not isinstance(data, str) or len(data) < _LARGE:
+            return False
         cls = self.packet_class
-        is_plain = getattr(cls, "_plain", False) and cls.decode is _DECODE
-        if not is_plain or not isinstance(data, str) or len(data) < _LARGE:
+        if not getattr(cls, "_plain", False) or cls.decode is not _DECODE:
             return False
         packet_type, namespace = core.packet_head(data)  # type: ignore[union-attr]
         if packet_type not in (EVENT, ACK):
@@ -682,7 +683,7 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
         if packet_type in (EVENT, BINARY_EVENT) and data[0] in self.reserved_events:
             raise PacketError(f'reserved event name "{data[0]}"')
         if packet_type in (CONNECT, DISCONNECT):
-            if _is_undefined(data):  # the official client has no auth
+            if data is not None and _is_undefined(data):  # the official client has no auth
                 data = None
             if self.strict:
                 _refuse_data(packet_type, data)

@@ -148,7 +148,7 @@ typedef struct TbxHubObject {
 struct TbxConnObject {
     PyObject_HEAD TbxHubObject *hub; /* owned */
     PyObject *socket;                /* owned EngineSocket; NULL when over */
-    tbx_watch_keys socket_keys;      /* methods put into the socket's dict */
+    tbx_watch_keys socket_keys;      /* its class, and methods put into its dict */
     PyObject *sid;                   /* owned str: of the Engine.IO session */
     PyObject *transport;             /* owned; NULL unless direct */
     PyObject *context;               /* owned contextvars.Context; NULL unless direct */
@@ -369,7 +369,7 @@ PyObject *tbx_call_report(TbxHubObject *hub, TbxCallObject *call, tbx_failed wha
 
 extern PyType_Spec tbx_conn_spec;
 
-/* Whether the socket's methods are its class's. */
+/* Whether the socket's methods are those of the class that it began with. */
 static inline bool
 tbx_conn_is_stock(TbxConnObject *conn)
 {

@@ -464,8 +464,8 @@ conn_meth_release(PyObject *self, PyObject *Py_UNUSED(none))
     conn->path = TBX_PATH_OVER;
     Py_CLEAR(conn->outbox);
     Py_CLEAR(conn->inflate);
+    tbx_watch_keys_clear(&conn->socket_keys);
     Py_CLEAR(conn->socket);
-    Py_CLEAR(conn->socket_keys.dict);
     Py_RETURN_NONE;
 }
 
@@ -608,7 +608,6 @@ conn_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(conn->hub);
     Py_VISIT(conn->socket);
-    Py_VISIT(conn->socket_keys.dict);
     Py_VISIT(conn->sid);
     Py_VISIT(conn->transport);
     Py_VISIT(conn->context);
@@ -617,7 +616,7 @@ conn_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(conn->inflate);
     Py_VISIT(conn->spare);
     Py_VISIT(conn->shared);
-    return 0;
+    return tbx_watch_keys_traverse(&conn->socket_keys, visit, arg);
 }
 
 static int
@@ -626,8 +625,8 @@ conn_tp_clear(PyObject *self)
     TbxConnObject *conn = CONN(self);
     tbx_deadline_stop(&conn->beat);
     tbx_deadline_stop(&conn->life);
+    tbx_watch_keys_clear(&conn->socket_keys);
     Py_CLEAR(conn->socket);
-    Py_CLEAR(conn->socket_keys.dict);
     Py_CLEAR(conn->transport);
     Py_CLEAR(conn->context);
     Py_CLEAR(conn->outbox);

@@ -434,17 +434,43 @@ tbx_watch_clear(tbx_watch *w)
 void
 tbx_watch_keys_set(TbxState *state, tbx_watch_keys *w, PyObject *object)
 {
-    Py_XSETREF(w->dict, PyObject_GenericGetDict(object, NULL));
+    w->object = object;
+    w->type = (PyTypeObject *)Py_NewRef(Py_TYPE(object));
+    w->dict = PyObject_GenericGetDict(object, NULL);
     PyErr_Clear(); /* it has none */
     w->version = TBX_WATCH_UNKNOWN;
     if (w->dict != NULL) {
+        w->place = _PyObject_GetDictPtr(object);
         follow(state, w->dict);
     }
+}
+
+int
+tbx_watch_keys_traverse(tbx_watch_keys *w, visitproc visit, void *arg)
+{
+    Py_VISIT(w->type);
+    Py_VISIT(w->dict);
+    return 0;
+}
+
+void
+tbx_watch_keys_clear(tbx_watch_keys *w)
+{
+    w->object = NULL;
+    w->place = NULL;
+    Py_CLEAR(w->type);
+    Py_CLEAR(w->dict);
 }
 
 bool
 tbx_watch_keys_hold(TbxState *state, tbx_watch_keys *w)
 {
+    if (w->object == NULL) {
+        return true;
+    }
+    if (!Py_IS_TYPE(w->object, w->type) || (w->place != NULL && *w->place != w->dict)) {
+        return false;
+    }
     if (w->dict == NULL) {
         return true;
     }

@@ -51,10 +51,13 @@ typedef struct {
     int n_dicts, n_types;
 } tbx_watch;
 
-/* A dict that should not have some keys. */
+/* An object that should keep its class, and whose dict should not have some keys. */
 typedef struct {
-    PyObject *dict;   /* owned, or NULL */
-    uint64_t version; /* 3.11: of the dict; later: of all such dicts */
+    PyObject *object;   /* borrowed from who clears this before it lets go of it; or NULL */
+    PyTypeObject *type; /* owned: its class */
+    PyObject **place;   /* where its dict is; NULL: it has none */
+    PyObject *dict;     /* owned: that dict, or NULL */
+    uint64_t version;   /* 3.11: of the dict; later: of all such dicts */
 } tbx_watch_keys;
 
 /* Called once for a module state. 0 or -1 with an exception. */
@@ -71,9 +74,12 @@ bool tbx_watch_holds(TbxState *state, tbx_watch *w);
 int tbx_watch_traverse(tbx_watch *w, visitproc visit, void *arg);
 void tbx_watch_clear(tbx_watch *w);
 
-/* Watches the dict of an object for the names of methods of a socket. */
+/* Watches the class of an object, and its dict for the names of methods of a socket. */
 void tbx_watch_keys_set(TbxState *state, tbx_watch_keys *w, PyObject *object);
-/* False when it has one of them. Does not escape: its keys are names of attributes. */
+int tbx_watch_keys_traverse(tbx_watch_keys *w, visitproc visit, void *arg);
+void tbx_watch_keys_clear(tbx_watch_keys *w);
+/* False when it has one of them, or the class or the dict is another one. Does not escape: the keys are
+ * names of attributes. */
 bool tbx_watch_keys_hold(TbxState *state, tbx_watch_keys *w);
 
 #if TBX_HAS_DICT_WATCHERS
@@ -85,10 +91,12 @@ static inline bool
 tbx_watch_keys_are_known(const tbx_watch_keys *w)
 {
 #if TBX_HAS_DICT_WATCHERS
-    return w->version == tbx_watch_n_methods;
+    bool is_known = w->version == tbx_watch_n_methods;
 #else
-    return w->dict == NULL || w->version == ((PyDictObject *)w->dict)->ma_version_tag;
+    bool is_known = w->dict == NULL || w->version == ((PyDictObject *)w->dict)->ma_version_tag;
 #endif
+    return w->object == NULL || (is_known && Py_IS_TYPE(w->object, w->type) &&
+                                 (w->place == NULL || *w->place == w->dict));
 }
 
 #endif
