@@ -10,6 +10,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Awaitable, Callable
+from operator import attrgetter
 from typing import Any, cast
 
 import engineio.exceptions
@@ -25,6 +26,7 @@ __all__ = [
     "PollingSocket",
     "is_replaced",
     "is_send_replaced",
+    "is_session_replaced",
     "wants_websocket",
 ]
 
@@ -41,6 +43,15 @@ _UPSTREAM_METHODS = {
     name: _UpstreamSocket.__dict__[name]
     for name in ("handle_post_request", "send", *SESSION_METHODS)
 }
+
+
+_get_session_methods = attrgetter(*SESSION_METHODS)
+_session_methods = _get_session_methods(_UpstreamSocket)
+
+
+def is_session_replaced() -> bool:
+    """Whether the application has replaced one of ``SESSION_METHODS``."""
+    return bool(_get_session_methods(_UpstreamSocket) != _session_methods)
 
 
 def is_replaced(name: str) -> bool:
@@ -81,6 +92,7 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
     conn: Any
     server: Any
     refusal: PacketError | None
+    opening: EnginePacket | None = None  # sent when the WebSocket is there
     _polls = 0  # requests that are being handled
     _posts = 0
 
@@ -235,6 +247,9 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
 
     async def poll(self) -> list[Any]:
         """Wait for packets. Mirrors: ``engineio.async_socket.AsyncSocket.poll``, without a task."""
+        if self.opening is not None:
+            opening, self.opening = self.opening, None
+            return [opening]
         queue = self.queue
         self._polls += 1
         try:

@@ -16,6 +16,7 @@ from binascii import b2a_base64
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from inspect import CO_COROUTINE
+from operator import attrgetter
 from types import FunctionType
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ from engineio.packet import MESSAGE, OPEN
 
 from ._failures import is_failure
 from ._load import core
-from ._polling import SESSION_METHODS, is_replaced, is_send_replaced, wants_websocket
+from ._polling import is_send_replaced, is_session_replaced, wants_websocket
 from ._server_stop import STOP_SECONDS, WEB_SERVER_STOPS, stop_clients, watch_request
 from .asgi import Body, refuse_websocket, skip_body, translate_request
 from .engine_socket import DUE_CONNECT, WATCHED, EngineSocket
@@ -82,6 +83,10 @@ def _parse_query(text: str) -> dict[str, list[str]] | None:
     if len(own) > MAX_PARAMETERS or sum(map(len, own)) > MAX_PARAMETER_CHARACTERS:
         return None
     return urllib.parse.parse_qs("&".join(own))
+
+
+#: The methods of a class of sockets that are watched.
+_watched_methods = attrgetter(*sorted(WATCHED))
 
 
 def _is_coroutine_function(handler: Any) -> bool:
@@ -585,13 +590,12 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
     ) -> Any:
         """Open a session. Mirrors: ``engineio.async_server.AsyncServer._handle_connect``."""
         sid = self.generate_id()
-        socket = _socket_class()(self, sid)
+        socket, conn = _socket_class()(self, sid), None
         hub = self.hub() if isinstance(socket, EngineSocket) else None
-        if hub is not None and not any(map(is_replaced, SESSION_METHODS)):
-            socket.conn = hub.connection(socket, sid)
-            socket.conn.stock = all(
-                getattr(type(socket), name) is getattr(EngineSocket, name) for name in WATCHED
-            )
+        if hub is not None and not is_session_replaced():
+            socket.conn = conn = hub.connection(socket, sid)
+            if type(socket) is not EngineSocket:
+                conn.stock = _watched_methods(type(socket)) == _watched_methods(EngineSocket)
         elif self.start_service_task:
             self.start_service_task = False
             self.service_task_handle = self.start_background_task(self._service_task)
@@ -604,7 +608,11 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             text = f"The OPEN packet cannot be encoded: {type(exc).__name__}: {exc}"
             self._log_error_once(text, "open-packet")
             return {"status": "500 INTERNAL SERVER ERROR", "headers": [], "response": b""}
-        await socket.send(packet)
+        is_ours = conn is not None and conn.stock and not conn.hub.emit_reasons
+        if transport == "websocket" and is_ours:
+            socket.opening = packet  # nobody else is to see it
+        else:
+            await socket.send(packet)
 
         answer = await self._trigger_event("connect", sid, environ, run_async=False)
         if answer is not None and answer is not True:
@@ -612,8 +620,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             self.logger.warning("Application rejected connection")
             return self._unauthorized(answer or None)
         socket.schedule_ping()
-        if hub is not None and socket.conn is not None:
-            socket.conn.expect(DUE_CONNECT)
+        if conn is not None:
+            conn.expect(DUE_CONNECT)
 
         if transport == "websocket":
             response = await socket.handle_get_request(environ)

@@ -468,7 +468,10 @@ class EngineSocket(PollingSocket):
             self.conn.hub.start(self.send(pkt), copy_context())
 
     def _send_waiting(self) -> None:
-        """Send what waited for a poll."""
+        """Send what waited for a poll, or for the WebSocket."""
+        if self.opening is not None:
+            self.conn.send(self.opening.encode())
+            self.opening = None
         queue = self.__dict__.pop("queue", None)
         while queue is not None and not queue.empty():
             packet = queue.get_nowait()

@@ -1,13 +1,16 @@
 """Joining and leaving: what an application has put in the place of a method is called."""
 
 import asyncio
+import logging
 
 import engineio
 import engineio.async_socket
 import pytest
 import socketio
 from connections import Client, server, until
+from engineio.packet import MESSAGE, OPEN
 
+import toolboxsio
 from toolboxsio.engine import EngineServer, EngineSocket
 
 OWNERS = {
@@ -144,3 +147,59 @@ async def test_a_trigger_of_the_application_calls_a_handler_that_takes_no_auth()
     sid = Client(sio).join()
     assert called == [sid]
     assert asked == [("connect", 3), ("connect", 2)]
+
+
+async def handshake(sio, *packets):
+    """The texts that a WebSocket gets which sends these, through ASGI."""
+    scope = {
+        "type": "websocket",
+        "path": "/socket.io/",
+        "query_string": b"EIO=4&transport=websocket",
+        "headers": [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")],
+    }
+    events = [{"type": "websocket.connect"}]
+    events += [{"type": "websocket.receive", "text": packet} for packet in packets]
+    events.append({"type": "websocket.disconnect", "code": 1000})
+    sent = []
+
+    async def receive():
+        return events.pop(0)
+
+    async def send(message):
+        sent.append(message.get("text"))
+
+    await toolboxsio.ASGIApp(sio)(scope, receive, send)
+    return [text for text in sent if text is not None]
+
+
+async def test_what_is_sent_while_a_session_begins_comes_after_its_open_packet():
+    sio = server()
+
+    async def connect(sid, environ):
+        await sio.eio.send(sid, "early")
+
+    sio.eio.on("connect", connect)
+    opened, early = await handshake(sio)
+    assert (opened[:7], early) == ('0{"sid"', "4early")
+
+
+@pytest.mark.parametrize("place", [EngineSocket, engineio.async_socket.AsyncSocket])
+async def test_the_open_packet_of_a_websocket_passes_a_send_of_the_application(monkeypatch, place):
+    called = []
+    monkeypatch.setattr(place, "send", counting(called, place.send))
+    opened, joined = await handshake(server(), "40")
+    assert (opened[:1], joined[:2]) == ("0", "40")
+    assert [packet.packet_type for _, packet in called] == [OPEN, MESSAGE]
+
+
+async def test_the_open_packet_of_a_websocket_is_logged(caplog):
+    caplog.set_level(logging.INFO, "engineio.server")
+    await handshake(server())
+    assert [text for text in caplog.messages if "Sending packet OPEN" in text]
+
+
+async def test_a_request_for_a_websocket_that_does_not_ask_for_an_upgrade():
+    """It is taken for a poll, which gets the OPEN packet."""
+    sio = server()
+    found = await sio.eio._handle_connect({}, "websocket")
+    assert [packet.packet_type for packet in found] == [OPEN]
