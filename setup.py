@@ -87,9 +87,9 @@ class BuildExt(build_ext):
 
 
 class BuildLoadgen(Command):
-    """The load generator of benchmarks/, an executable of its own: build/toolboxsio-loadgen."""
+    """The executables of benchmarks/: build/toolboxsio-loadgen and build/toolboxsio-floor."""
 
-    description = "build the load generator of the benchmarks"
+    description = "build the load generator of the benchmarks, and their floor"
     user_options = []  # noqa: RUF012 (setuptools takes a list only)
 
     def initialize_options(self):
@@ -99,14 +99,18 @@ class BuildLoadgen(Command):
         pass
 
     def run(self):
-        target = HERE / "build" / "toolboxsio-loadgen"
+        for name in ("loadgen", "floor"):
+            self.build(name)
+
+    def build(self, name):
+        target = HERE / "build" / f"toolboxsio-{name}"
         target.parent.mkdir(exist_ok=True)
-        sources = files("benchmarks/loadgen/*.c")
+        sources = files(f"benchmarks/{name}/*.c")
         compiler = shlex.split(os.environ.get("CC", "cc"))
         args = ["-std=c11", "-O2", *(WARNINGS if flag("DEV") else ["-Wall"])]
         made = target.with_suffix(f".{os.getpid()}")  # another process may be running the old one
         subprocess.run(
-            [*compiler, *args, "-Ibenchmarks/loadgen", "-o", str(made), *sources, "-lm"],
+            [*compiler, *args, f"-Ibenchmarks/{name}", "-o", str(made), *sources, "-lm"],
             check=True,
             cwd=HERE,
         )

@@ -12,6 +12,7 @@
 
 #include "conn.h"
 #include "loop.h"
+#include "poll.h"
 
 #define QUIET_SPAN (LG_SECOND / 5)
 #define QUIET_SHARE 0.1
@@ -134,10 +135,14 @@ advance(idle_state *idle)
         if (loop->gone < all) {
             return lg_loop_close_some(loop);
         }
+        for (int i = 0; i < all; i++) {
+            lg_poll_hang_up(&loop->conns[i]);
+        }
         begin_quiet(idle, GONE, &result->close, now);
         return 0;
     case GONE:
         quiet = take_span(idle, &result->close, now);
+        result->connects = loop->shared.connects;
         if (quiet == 1 && read_rss(idle, &result->rss_after) < 0) {
             return -1;
         }

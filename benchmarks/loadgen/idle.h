@@ -2,6 +2,7 @@
 #ifndef LG_IDLE_H
 #define LG_IDLE_H
 
+#include "hist.h"
 #include "options.h"
 #include "proc.h"
 
@@ -9,6 +10,7 @@ typedef struct {
     lg_usage connect;   /* seconds: until the last was ready; CPU: until the server was quiet */
     lg_usage idle;      /* --idle seconds after that */
     lg_usage close;     /* seconds: until the server had closed the last; CPU: until it was quiet */
+    lg_hist connects;   /* from when a client began to the answer to its CONNECT */
     uint64_t eio_pings; /* answered while idle */
     uint64_t ws_pings;
     long rss_before; /* the server's, in KiB: nobody connected yet, */

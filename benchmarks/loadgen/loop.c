@@ -23,13 +23,15 @@ lg_loop_init(lg_loop *loop, const lg_options *options)
         .timer = -1,
     };
     loop->shared.event_len = options->event != NULL ? strlen(options->event) : 0;
+    static const size_t SOCKETS[] = {[LG_WEBSOCKET] = 1, [LG_UPGRADE] = 3, [LG_POLLING] = 2};
     size_t n = (size_t)options->connections;
+    size_t needed = n * SOCKETS[options->transport] + OTHER_FILES_MAX;
     uint64_t files = lg_files_raise();
-    if (files < n + OTHER_FILES_MAX) {
+    if (files < needed) {
         return lg_fail(&loop->shared,
                        "%zu connections need %zu open files, but no more than %llu "
                        "may be open here (ulimit -Hn)",
-                       n, n + OTHER_FILES_MAX, (unsigned long long)files);
+                       n, needed, (unsigned long long)files);
     }
     if (lg_server_open(&loop->server, options->server_pid) < 0) {
         return lg_fail(&loop->shared, "no process %d", options->server_pid);
@@ -37,9 +39,6 @@ lg_loop_init(lg_loop *loop, const lg_options *options)
     loop->conns = calloc(n, sizeof *loop->conns);
     if (loop->conns == NULL) {
         return lg_fail(&loop->shared, "out of memory");
-    }
-    for (size_t i = 0; i < n; i++) {
-        loop->conns[i].fd = -1;
     }
     loop->shared.epoll = epoll_create1(EPOLL_CLOEXEC);
     loop->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -85,7 +84,8 @@ int
 lg_loop_close_some(lg_loop *loop)
 {
     const lg_options *options = loop->options;
-    int under_way = options->polling ? options->connecting : options->connections;
+    bool polls = options->transport == LG_POLLING;
+    int under_way = polls ? options->connecting : options->connections;
     while (loop->leaving < options->connections && loop->leaving - loop->gone < under_way) {
         if (lg_conn_close(&loop->conns[loop->leaving++], &loop->shared) < 0) {
             return -1;
@@ -129,21 +129,22 @@ lg_loop_set_timer(lg_loop *loop, uint64_t at)
 }
 
 static int
-on_readable(lg_loop *loop, lg_conn *conn, lg_on_read on_read, void *run)
+on_readable(lg_loop *loop, lg_sock *sock, lg_on_read on_read, void *run)
 {
     static uint64_t sent_at[LG_SLOTS];
+    lg_conn *conn = sock->conn;
     lg_phase before = conn->phase;
-    ssize_t acks = lg_conn_read(conn, &loop->shared, sent_at);
+    ssize_t acks = lg_conn_read(conn, &loop->shared, sock, sent_at);
     if (acks < 0) {
         return -1;
     }
     loop->ready += before < LG_READY && conn->phase == LG_READY;
-    loop->gone += conn->phase == LG_GONE;
+    loop->gone += before < LG_GONE && conn->phase == LG_GONE;
     loop->heard = lg_now();
     if ((acks > 0 || conn->received_now > 0) && on_read(run, conn, sent_at, acks) < 0) {
         return -1;
     }
-    return conn->out_len > 0 ? lg_conn_flush(conn, &loop->shared) : 0;
+    return lg_conn_flush(conn, &loop->shared);
 }
 
 int
@@ -158,15 +159,15 @@ lg_loop_wait(lg_loop *loop, uint64_t until, lg_on_read on_read, void *run)
         return lg_fail(&loop->shared, "epoll_wait: %s", strerror(errno));
     }
     for (int i = 0; i < n; i++) {
-        lg_conn *conn = events[i].data.ptr;
-        if (conn == NULL) {
-            continue; /* the timer: it is set anew by who waits for it */
+        lg_sock *sock = events[i].data.ptr;
+        if (sock == NULL || sock->fd < 0) {
+            continue; /* the timer, which is set anew by who waits for it; or it has been closed */
         }
-        if ((events[i].events & EPOLLOUT) != 0 && lg_conn_flush(conn, &loop->shared) < 0) {
+        if ((events[i].events & EPOLLOUT) != 0 && lg_sock_on_writable(sock, &loop->shared) < 0) {
             return -1;
         }
         if ((events[i].events & ~(uint32_t)EPOLLOUT) != 0 &&
-            on_readable(loop, conn, on_read, run) < 0) {
+            on_readable(loop, sock, on_read, run) < 0) {
             return -1;
         }
     }

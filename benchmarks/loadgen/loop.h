@@ -40,8 +40,8 @@ void lg_loop_free(lg_loop *loop);
 /* Begins connections until all are begun or options->connecting of them are under way. 0 or -1. */
 int lg_loop_open_some(lg_loop *loop);
 
-/* Lets connections leave until all have been asked to, or with polling options->connecting of them
- * are about to. 0 or -1. */
+/* Lets connections leave until all have been asked to, or of those that poll options->connecting are
+ * about to. 0 or -1. */
 int lg_loop_close_some(lg_loop *loop);
 
 /* -1 when nothing has been heard for options->silence seconds, else 0 with *until not later than when that will

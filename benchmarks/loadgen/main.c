@@ -1,7 +1,6 @@
-/* main.c: toolboxsio-loadgen, a Socket.IO load generator: one thread, epoll, N WebSocket clients.
+/* main.c: toolboxsio-loadgen, a Socket.IO load generator: one thread, epoll, N clients.
  *
- * Sends events and waits for their acks, or receives events, or holds idle clients (without WebSocket,
- * too), and prints what it measured as one JSON object. The exit status is 0 only when every event was
+ * Sends events and waits for their acks, or receives events, or holds idle clients, and prints what it measured as one JSON object. The exit status is 0 only when every event was
  * acknowledged, every client got every event, and stayed as long as it should. Linux alone: epoll,
  * timerfd, CPU clocks, /proc.
  */
@@ -70,6 +69,10 @@ print_idle_result(const lg_options *options, const lg_idle_result *result)
     print_usage("connect", &result->connect);
     print_usage("idle", &result->idle);
     print_usage("disconnect", &result->close);
+    const lg_hist *connects = &result->connects;
+    printf("\"connect_p50_us\": %.1f, \"connect_p99_us\": %.1f, \"connect_max_us\": %.1f, ",
+           lg_hist_quantile(connects, 0.5) / 1e3, lg_hist_quantile(connects, 0.99) / 1e3,
+           (double)connects->max / 1e3);
     printf("\"eio_pings\": %llu, \"ws_pings\": %llu, ", (unsigned long long)result->eio_pings,
            (unsigned long long)result->ws_pings);
     printf("\"rss_kib\": {\"before\": %ld, \"joined\": %ld, \"idle\": %ld, \"after\": %ld}}\n",
@@ -115,9 +118,9 @@ print_emits_result(const lg_options *options, const lg_emits_result *result)
 static int
 measure(const lg_options *options)
 {
-    static lg_result result; /* large, as the next */
+    static lg_result result; /* large, as the next two */
     static lg_emits_result emits_result;
-    lg_idle_result idle_result = {.rss_before = 0};
+    static lg_idle_result idle_result;
     if (options->core >= 0 && pin(options->core) < 0) {
         return -1;
     }

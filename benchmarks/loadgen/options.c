@@ -34,7 +34,7 @@ static const char USAGE[] =
     "  --announce          print the line \"measuring\" when the measurement begins\n"
     "  --idle S            or: connect, with --payload send one event and get its ack, stay for S\n"
     "                      seconds, and leave\n"
-    "  --polling           these without a WebSocket\n"
+    "  --transport NAME    websocket, upgrade (polling, then a WebSocket) or polling (websocket)\n"
     "  --receive W         or: the server sends the event to all; at most W of them to each under "
     "way\n"
     "  --paced S           and then for S seconds at half of the rate that was reached\n"
@@ -78,6 +78,18 @@ read_integer(const char *name, const char *text, long low, long high)
         refuse("--%s must be an integer from %ld to %ld, not '%s'", name, low, high, text);
     }
     return value;
+}
+
+static lg_transport
+read_transport(const char *text)
+{
+    static const char *const NAMES[] = {"websocket", "upgrade", "polling"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        if (strcmp(text, NAMES[i]) == 0) {
+            return (lg_transport)i;
+        }
+    }
+    refuse("--transport must be websocket, upgrade or polling, not '%s'", text);
 }
 
 /* `["name",<text of the file>]`, without white space at the end of the file. */
@@ -128,7 +140,7 @@ enum {
     O_SILENCE,
     O_ANNOUNCE,
     O_IDLE,
-    O_POLLING,
+    O_TRANSPORT,
     O_RECEIVE,
     O_PACED,
     O_PUBLISH,
@@ -155,7 +167,7 @@ static const struct option OPTIONS[] = {
     {"silence", required_argument, NULL, O_SILENCE},
     {"announce", no_argument, NULL, O_ANNOUNCE},
     {"idle", required_argument, NULL, O_IDLE},
-    {"polling", no_argument, NULL, O_POLLING},
+    {"transport", required_argument, NULL, O_TRANSPORT},
     {"receive", required_argument, NULL, O_RECEIVE},
     {"paced", required_argument, NULL, O_PACED},
     {"publish", required_argument, NULL, O_PUBLISH},
@@ -182,10 +194,10 @@ check(lg_options *options)
         }
         return;
     }
-    if (options->polling) {
-        refuse("--polling goes with --idle");
-    }
     if (options->receive > 0) {
+        if (options->transport == LG_POLLING) {
+            refuse("--receive goes without --transport polling");
+        }
         if (paced || options->ops > 0 || !ends || options->expect != NULL) {
             refuse(
                 "--receive goes with --seconds and without --in-flight, --rate, --ops, --expect");
@@ -271,8 +283,8 @@ lg_options_read(int argc, char **argv, lg_options *options)
         case O_IDLE:
             options->idle = read_number("idle", optarg, 0, 3600);
             break;
-        case O_POLLING:
-            options->polling = true;
+        case O_TRANSPORT:
+            options->transport = read_transport(optarg);
             break;
         case O_RECEIVE:
             options->receive = (int)read_integer("receive", optarg, 1, 10000);

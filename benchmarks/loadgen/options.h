@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+typedef enum { LG_WEBSOCKET, LG_UPGRADE, LG_POLLING } lg_transport;
+
 typedef struct {
     struct sockaddr_in address;
     const char *path; /* of the request, without the query */
@@ -15,7 +17,7 @@ typedef struct {
     int connections;
     int connecting; /* at most so many handshakes under way */
     double idle; /* seconds that clients stay, after one event if there is one; -1 to send events */
-    bool polling; /* idle clients have no WebSocket */
+    lg_transport transport;
     int receive;  /* rounds of events from the server under way (emits.h); 0 to send events */
     double paced; /* seconds at half of the rate of that; 0 for none */
     int publish;  /* port of the Redis on which rounds are published, or 0 */
