@@ -191,7 +191,7 @@ stubtest: build ## toolboxsio/_core.pyi against the built module
 symbols: build ## the extension exports its init function and nothing else
 	$(PYTEST) tests/unit/test_build.py -k exports
 
-bench: build ## all benchmarks (40 minutes), their chart, and their tables in the README
+bench: build ## all benchmarks (an hour), their chart, and their tables in the README
 	$(PY) -m benchmarks all
 	$(PY) -m benchmarks charts
 	$(PY) -m benchmarks readme

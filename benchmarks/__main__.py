@@ -20,6 +20,7 @@ from . import (
     load,
     memory,
     peers,
+    polling,
     pubsub,
     readme,
     records,
@@ -62,11 +63,12 @@ def cores(args):
     return (None, None) if args.no_pin else (load.SERVER_CORE, load.GENERATOR_CORE)
 
 
-def run_ack(args):
+def run_acks(args):
+    """One of the benchmarks of acknowledgements."""
     loops = (args.loop,) if args.loop else peers.LOOPS
     settings = (args.rounds, args.seconds, args.warmup, args.sides, loops)
-    course = alone("ack", ack.expected_seconds(*settings))
-    return finish(ack.run(*settings, cores(args), course), args.record)
+    course = alone(args.kind, args.module.expected_seconds(*settings))
+    return finish(args.module.run(*settings, cores(args), course), args.record)
 
 
 def run_memory(args):
@@ -167,6 +169,18 @@ def add_load_options(command, rounds):
     command.add_argument("--loop", choices=peers.LOOPS, help="only this event loop")
 
 
+def add_acks(commands):
+    """The commands of the benchmarks of acknowledgements."""
+    two = commands.add_parser("ack", help="real servers under load: ours and its peers")
+    two.set_defaults(kind="ack", module=ack, sides=tuple(peers.COMPARED))
+    three = commands.add_parser("polling", help="the same by HTTP long-polling")
+    three.set_defaults(kind="polling", module=polling, sides=polling.SIDES)
+    for command in (two, three):
+        add_load_options(command, rounds=5)
+        command.set_defaults(run=run_acks)
+    return two, three
+
+
 def add_emits(commands):
     """The commands of the benchmarks of emits."""
     four = commands.add_parser("fanout", help="events to everybody: to 10, 500 and 5,000 clients")
@@ -191,15 +205,17 @@ def add_crowds(commands):
         "--idle-seconds", type=float, default=30.0, help="that they stay (30)"
     )
     memory_command.set_defaults(run=run_memory)
-    churn_command = commands.add_parser("churn", help="clients that come, send an event, and leave")
-    churn_command.set_defaults(run=run_churn)
+    memory_command.set_defaults(sides=crowd.SIDES)
+    churn_command = commands.add_parser(
+        "churn", help="clients that connect and leave, on each transport"
+    )
+    churn_command.set_defaults(run=run_churn, sides=churn.SIDES)
     for command, rounds in ((memory_command, 3), (churn_command, 5)):
         command.add_argument(
             "--rounds", type=int, default=rounds, help=f"starts of each server ({rounds})"
         )
         command.add_argument("--clients", type=int, default=everything.CLIENTS, help="(5000)")
         command.add_argument("--loop", choices=peers.LOOPS, default=crowd.LOOP)
-        command.set_defaults(sides=crowd.SIDES)
     return memory_command, churn_command
 
 
@@ -264,11 +280,8 @@ def parser():
     one.add_argument("--core", type=int, help="run on this core")
     one.set_defaults(run=run_codec)
 
-    two = commands.add_parser("ack", help="real servers under load: ours and its peers")
-    add_load_options(two, rounds=5)
-    two.set_defaults(run=run_ack, sides=tuple(peers.COMPARED))
-
-    with_sides = (two, *add_emits(commands), *add_crowds(commands), add_fairness(commands))
+    acks = add_acks(commands)
+    with_sides = (*acks, *add_emits(commands), *add_crowds(commands), add_fairness(commands))
     for command in with_sides:
         sides = ",".join(command.get_default("sides"))
         command.add_argument("--sides", type=names, metavar="A,B", help=f"only these of {sides}")

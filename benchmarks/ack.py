@@ -16,8 +16,8 @@ FIGURES = ("server_cpu_us_per_ack", "acks_per_second", "p50_us", "p99_us", "gene
 
 
 def loads_of(side):
-    """The loads of a side: no latencies at half of saturation where only a ratio of CPU counts."""
-    return tuple(IN_FLIGHT) if peers.SIDES[side].server == "hypercorn" else LOADS
+    """The loads of a side: no latencies at half of saturation where only CPU counts."""
+    return tuple(IN_FLIGHT) if peers.SIDES[side].server in ("hypercorn", "floor") else LOADS
 
 
 def measure(side, loop, seconds, warmup, cores):
@@ -50,6 +50,12 @@ def run(
     progress=records.no_progress,
 ):
     """Measures the sides on the loops and returns the record."""
+    settings = (rounds, seconds, warmup, sides, loops, cores, progress)
+    return run_kind("ack", loads_of, measure, *settings)
+
+
+def run_kind(kind, loads_of, measure, rounds, seconds, warmup, sides, loops, cores, progress):
+    """The same for a benchmark with loads of its own."""
     load.check_cores(cores)
     load.build_loadgen()
     sides, absent = peers.present(sides)
@@ -60,7 +66,7 @@ def run(
         for name, figures in measure(side, loop, seconds, warmup, cores).items():
             taken[side, loop, name].append(figures)
     return {
-        "kind": "ack",
+        "kind": kind,
         **peers.environment(sides, absent),
         "settings": {
             "rounds": rounds,

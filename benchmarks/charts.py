@@ -29,6 +29,7 @@ LABELS = {
     "orjson": "python-socketio + orjson",
     "node": "Node socket.io",
 }
+SHOWN = {"direct-http": "direct", "middleware": "asgi"}  # sides of sessions, as which of these
 CODEC_SIDES = {"ours": "direct", "upstream": "upstream", "orjson": "orjson"}
 LOOP = "uvloop"
 COLUMNS = 2
@@ -58,9 +59,9 @@ class Panel(NamedTuple):
 def of_load(record, load, key):
     """{side: figures of the rounds} of one load on the loop that is shown."""
     return {
-        result["side"]: tables.of_rounds(result, key)
+        SHOWN.get(result["side"], result["side"]): tables.of_rounds(result, key)
         for result in record["results"]
-        if result.get("load") == load and result["loop"] in (LOOP, tables.NODE_LOOP)
+        if result.get("load") == load and result["loop"] in (LOOP, *tables.OWN_LOOPS)
     }
 
 
@@ -86,11 +87,16 @@ PANELS = (  # kind, title, unit, and what of a record it shows
     ("rooms", "An event to a room with one client", "µs", "an emitter a room"),
     ("redis", "The same through Redis", "µs", "an emitter a room"),
     ("memory", "Memory that an idle client takes", "KiB", None),
-    ("churn", "A client connects, gets an ack, leaves", "µs", "WebSocket"),
+    ("churn", "A client connects and leaves, WebSocket", "µs", "WebSocket"),
+    ("churn", "The same by polling and upgrade", "µs", "polling and upgrade"),
+    ("polling", "Event and ack by polling", "µs", "1 in flight"),
     ("codec", "Codec: decode an event of 214 bytes", "µs", "event.decode"),
     ("codec", "Codec: encode an event of 18 KB", "µs", "document_18k.encode"),
 )
-KEYS = {"ack": "server_cpu_us_per_ack", "churn": "cpu_us"}
+KEYS = {
+    **dict.fromkeys(("ack", "polling"), "server_cpu_us_per_ack"),
+    "churn": "cpu_us",
+}
 
 
 def panels(made):

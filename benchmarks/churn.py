@@ -1,13 +1,17 @@
-"""`python -m benchmarks churn`: clients that connect, send an event, get its ack, and leave.
+"""`python -m benchmarks churn`: clients that connect and leave.
 
-A server starts and is warmed up by a wave of such clients. Then all clients come, at most 100 under
-way at a time; when everybody has got its ack, all leave. Then the same server, started anew, gets a
-fifth of the clients: what one costs there tells whether the cost is linear in their number. CPU of
-coming and of leaving counts until the server has become quiet.
+A server starts and is warmed up by a wave of clients that send an event. Then all clients come, at
+most 100 under way at a time; when everybody is connected, all leave. Then the same server, started
+anew, gets a fifth of the clients: what one costs there tells whether the cost is linear in their
+number. CPU of coming and of leaving counts until the server has become quiet. A client has come
+when its CONNECT is answered, which is what the time of a connect is.
 
-WebSocket: the handshake, CONNECT, the event; a close frame of everybody at once. Polling: three
-GETs and two POSTs on one connection, which is closed then; the Engine.IO packet `1` by a POST on
-another, at most 100 at a time.
+What clients do is the official JavaScript client's (loadgen/conn.h, loadgen/poll.h). WebSocket: the
+handshake, CONNECT; the Socket.IO packet DISCONNECT and a close frame, of everybody at once. Polling
+and upgrade: a GET (OPEN), a POST (CONNECT) while a GET waits for its answer, a WebSocket with
+`2probe`, `3probe` and `5` while a GET waits, which NOOP answers; they leave as the others. Polling:
+the same without the WebSocket; DISCONNECT and the Engine.IO packet `1`, a POST each, at most 100
+clients at a time. Whoever polls has two kept connections and sends a browser's headers.
 """
 
 from typing import NamedTuple
@@ -17,16 +21,17 @@ from .crowd import LOOP
 
 
 class Load(NamedTuple):
-    options: tuple[str, ...]  # of load generator and server
-    sides: tuple[str, ...]
-    share: float  # of the clients: those that poll have to leave before they are pinged
+    transport: str
+    share: float  # of the clients: those that have sent requests have several sockets
 
 
 LOADS = {
-    "WebSocket": Load((), crowd.SIDES, 1.0),
-    "polling": Load(("--polling",), ("direct", "upstream", "node"), 0.4),
+    "WebSocket": Load("websocket", 1.0),
+    "polling and upgrade": Load("upgrade", 0.4),
+    "polling": Load("polling", 0.4),
 }
-SIDES = crowd.SIDES
+SIDES = ("direct-http", "middleware", "upstream", "node", "floor")
+TIMES = ("connect_p50_us", "connect_p99_us")
 FIGURES = (
     "cpu_us",  # of both:
     "connect_cpu_us",
@@ -34,6 +39,7 @@ FIGURES = (
     "cpu_growth",  # of both, over the same with a fifth of the clients
     "connects_per_second",
     "disconnects_per_second",
+    *TIMES,
     "generator_cpu_share",  # of the time of connecting
 )
 
@@ -55,6 +61,7 @@ def figures(every, fifth):
         "cpu_growth": cpu / cpu_us(fifth, "connect", "disconnect"),
         "connects_per_second": clients / connect["seconds"],
         "disconnects_per_second": clients / disconnect["seconds"],
+        **{key: every[key] for key in TIMES},
         "generator_cpu_share": connect["generator_cpu_seconds"] / connect["seconds"],
         "every": every,
         "fifth": fifth,
@@ -63,12 +70,7 @@ def figures(every, fifth):
 
 def jobs_of(sides, loop):
     """[(side, loop, load)], those of a load one after the other."""
-    return [
-        (side, own_loop, name)
-        for name, load_ in LOADS.items()
-        for side, own_loop in peers.jobs(sides, (loop,))
-        if side in load_.sides
-    ]
+    return [(*job, name) for name in LOADS for job in peers.jobs(sides, (loop,))]
 
 
 def clients_of(name, clients):
@@ -91,14 +93,15 @@ def run(
     progress=records.no_progress,
 ):
     """Measures the sides and returns the record."""
-    crowd.prepare(clients, cores)
+    sockets = (crowd.SOCKETS[LOADS[name].transport] * clients_of(name, clients) for name in LOADS)
+    crowd.prepare(max(sockets), cores)
     sides, absent = peers.present(sides)
 
     def one(job):
         side, own_loop, name = job
         many = clients_of(name, clients)
         fifth, every = (
-            crowd.wave(side, own_loop, number, 0, cores, load.EVENTS, LOADS[name].options)
+            crowd.wave(side, own_loop, number, 0, cores, LOADS[name].transport)
             for number in (max(many // 5, 1), many)
         )
         return figures(every, fifth)

@@ -5,6 +5,7 @@ to a new server, stays, and leaves; the phases are those of loadgen/idle.h.
 from . import load, peers
 
 SIDES = ("direct", "asgi", "upstream", "node")
+SOCKETS = {"websocket": 1, "upgrade": 3, "polling": 2}  # that a client has
 LOOP = "uvloop"
 CONNECTING = 100  # clients under way
 WARMUP_CLIENTS = 100
@@ -12,22 +13,23 @@ EACH = 1e-3  # seconds that a client needs to come and leave, about
 QUIET = 1.0  # and that are waited for the server to become quiet, with what warms it up
 
 
-def wave(side, loop, clients, seconds, cores, events=(), transport=()):
+def wave(side, loop, clients, seconds, cores, transport="websocket"):
     """What the load generator says of so many clients on a new server, warmed up by others.
 
-    They stay for so many seconds. :param events: options of the load generator, for what clients
-    send; transport: those of load generator and server, for how they connect.
+    They stay for so many seconds and say nothing; those that warm it up send an event each.
     """
-    with load.server(side, loop, cores[0], transport) as (pid, port):
+    options = () if transport == "websocket" else ("--transport", transport)
+    with load.server(side, loop, cores[0], options) as (pid, port):
         warm = ("--connections", WARMUP_CLIENTS, "--idle", 0)
-        load.generate(pid, port, *load.EVENTS, *warm, *transport, core=cores[1])
+        load.generate(pid, port, *load.EVENTS, *warm, *options, core=cores[1])
         many = ("--connections", clients, "--connecting", CONNECTING, "--idle", seconds)
-        return load.generate(pid, port, *many, *events, *transport, core=cores[1])
+        return load.generate(pid, port, *many, *options, core=cores[1])
 
 
-def prepare(clients, cores):
+def prepare(sockets, cores):
+    """For waves whose clients have so many sockets."""
     load.check_cores(cores)
-    load.allow_clients(max(clients, WARMUP_CLIENTS))
+    load.allow_clients(max(sockets, max(SOCKETS.values()) * WARMUP_CLIENTS))
     load.build_loadgen()
 
 

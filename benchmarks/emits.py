@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from . import load, peers, records
 
-SIDES = ("direct", "asgi", "upstream", "node")
+SIDES = ("direct", "asgi", "upstream", "node", "floor")
 COSTS = ("server_cpu_us", "per_second", "generator_cpu_share")
 LATENCIES = ("p50_us", "p99_us")
 JOINING = 1e-3  # seconds that a client needs to connect, about

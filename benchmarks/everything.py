@@ -17,6 +17,7 @@ from . import (
     floods,
     memory,
     peers,
+    polling,
     pubsub,
     records,
     rooms,
@@ -43,6 +44,7 @@ def parts(quick):
     settings = {
         "codec": {"rounds": usual["rounds"], "samples": 2 if quick else 6, "seconds": 0.01},
         "ack": {**usual, **loops, "sides": tuple(peers.COMPARED)},
+        "polling": {**usual, **loops, "sides": polling.SIDES},
         "fanout": {
             **usual,
             **loops,
@@ -57,7 +59,7 @@ def parts(quick):
             "idle_seconds": 1.0 if quick else 30.0,
             "sides": crowd.SIDES,
         },
-        "churn": {"rounds": usual["rounds"], "clients": many, "sides": churn.SIDES},
+        "churn": {"rounds": 1 if quick else 5, "clients": many, "sides": churn.SIDES},
         "fairness": {
             "rounds": 1 if quick else fairness.ROUNDS,
             "seconds": fairness.QUICK_SECONDS if quick else fairness.SECONDS,
@@ -65,7 +67,7 @@ def parts(quick):
             "sides": fairness.SIDES,
         },
     }
-    modules = (codec, ack, fanout, rooms, pubsub, memory, churn, fairness)
+    modules = (codec, ack, polling, fanout, rooms, pubsub, memory, churn, fairness)
     return {
         kind: Part(module, settings[kind]) for kind, module in zip(settings, modules, strict=True)
     }

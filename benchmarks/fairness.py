@@ -112,7 +112,7 @@ def alone(pid, port, seconds, core):
 def measure(side, loop, name, seconds, cores, quiet=QUIET):
     """One flood on a server of its own: the figures of a round."""
     with ExitStack() as stack:
-        options = ["--flooded"] + (["--polling"] if side == "node" else [])
+        options = ["--flooded"] + (["--transport", "upgrade"] if side == "node" else [])
         redis = None
         if FLOODS[name].redis:
             redis = stack.enter_context(broker.running(cores[1], NICE))

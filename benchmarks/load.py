@@ -7,12 +7,12 @@ import statistics
 import subprocess
 import sys
 
-from toolboxsio.bench import PAYLOADS, process
+from toolboxsio.bench import process
 
 from . import peers, records
+from .peers import EVENT
 
 LOADGEN = records.ROOT / "build" / "toolboxsio-loadgen"
-EVENT = PAYLOADS / "event.json"
 ACK = '[{"ok":true,"type":"progress_update","ts":"2'
 EVENTS = ("--payload", EVENT, "--expect", ACK)  # what the generator sends and gets
 SERVER_CORE, GENERATOR_CORE = 0, 1

@@ -1,7 +1,7 @@
 """The servers that are compared under load, how each is set up, and how one is started.
 
 Every server is a process of its own that prints {"port": N} when it listens, serves one handler or
-emits (server.py, node/server.mjs) and ends on SIGTERM.
+emits (server.py, node/server.mjs, floor/) and ends on SIGTERM.
 """
 
 import importlib.util
@@ -10,14 +10,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from toolboxsio.bench import peers
+from toolboxsio.bench import PAYLOADS, peers
 from toolboxsio.bench.peers import Side
 
 from . import records
 
+EVENT = PAYLOADS / "event.json"
 LOOPS = peers.LOOPS
+TRANSPORTS = ("websocket", "upgrade", "polling")  # of the clients of a server
 NODE = Path(__file__).parent / "node"
-NODE_LOOP = "node"  # stands for the loop of the side that has no choice
+FLOOR = records.ROOT / "build" / "toolboxsio-floor"
+OWN_LOOPS = ("node", "floor")  # stand for the loops of the sides that have no choice
 
 _HYPERCORN = "hypercorn's asyncio worker with its h11 and wsproto, loglevel=WARNING"
 _NODE = (
@@ -25,6 +28,23 @@ _NODE = (
     "the first request of a client is let go (rawSocket.request = null); "
 )
 
+HTTP = "toolboxsio.uvicorn:HTTPProtocol"
+
+SESSIONS = {  # where requests are measured: with toolboxsio's class for them, too
+    "direct-http": peers.SIDES["direct"]._replace(
+        label="toolboxsio, ws= and http=",
+        configuration=peers.SIDES["direct"].configuration.replace("httptools", HTTP),
+        http=HTTP,
+    ),
+    "middleware": peers.SIDES["direct"]._replace(
+        label="toolboxsio behind a middleware",
+        configuration=peers.SIDES["direct"].configuration.replace("httptools", HTTP)
+        + "; an ASGI middleware with a `send` of its own around the application",
+        http=HTTP,
+        path="asgi",
+        middleware=True,
+    ),
+}
 COMPARED = {
     **peers.SIDES,
     "node": Side(
@@ -32,7 +52,7 @@ COMPARED = {
         None,
         _NODE + "ws with bufferutil",
         server="node",
-        loops=(NODE_LOOP,),
+        loops=("node",),
     ),
     "hypercorn-asgi": Side(
         "toolboxsio on hypercorn",
@@ -49,6 +69,13 @@ COMPARED = {
         server="hypercorn",
         loops=("uvloop",),
     ),
+    "floor": Side(
+        "floor",
+        None,
+        "epoll, accept, recv, send and canned bytes, in C: no JSON and no handler",
+        server="floor",
+        loops=("floor",),
+    ),
 }
 TRIED = {  # what the set-ups of COMPARED were chosen from; measured only where they are named
     **{
@@ -63,10 +90,15 @@ TRIED = {  # what the set-ups of COMPARED were chosen from; measured only where 
         label="Node socket.io, plain", configuration=_NODE + "without bufferutil"
     ),
 }
-SIDES = {**COMPARED, **TRIED}
+SIDES = {**SESSIONS, **COMPARED, **TRIED}
 RATIOS = (  # what is to be told: the first over the second
+    ("direct-http", "upstream"),
+    ("direct-http", "node"),
+    ("direct-http", "floor"),
+    ("middleware", "upstream"),
     ("direct", "upstream"),
     ("direct", "node"),
+    ("direct", "floor"),
     *peers.RATIOS[1:],
     ("hypercorn-asgi", "hypercorn-upstream"),
 )
@@ -74,7 +106,9 @@ RATIOS = (  # what is to be told: the first over the second
 
 def missing(side):
     """Why a side cannot be measured here, or None."""
-    if SIDES[side].module is None:
+    if SIDES[side].server == "floor":
+        return None  # built with the load generator
+    if SIDES[side].server == "node":
         try:
             install_node()
         except RuntimeError as problem:
@@ -96,7 +130,10 @@ def present(sides):
 
 
 def jobs(sides, loops):
-    """[(side, loop)] to run for the chosen sides and loops; Node once, beside the first loop."""
+    """[(side, loop)] to run for the chosen sides and loops.
+
+    Sides with a loop of their own run once, beside the first loop.
+    """
     unknown = [side for side in sides if side not in SIDES]
     if unknown:
         raise SystemExit(f"no such side: {', '.join(unknown)}; there are {', '.join(SIDES)}")
@@ -105,8 +142,8 @@ def jobs(sides, loops):
         for side in (side for side in SIDES if side in sides):
             if loop in SIDES[side].loops:
                 chosen.append((side, loop))
-            elif NODE_LOOP in SIDES[side].loops and loop == loops[0]:
-                chosen.append((side, NODE_LOOP))
+            elif SIDES[side].loops[0] in OWN_LOOPS and loop == loops[0]:
+                chosen.append((side, SIDES[side].loops[0]))
     if not chosen:
         raise SystemExit(f"none of {', '.join(sides)} runs on {', '.join(loops)}")
     return chosen
@@ -129,6 +166,8 @@ def command(side, loop, core=None, options=()):
     """The command line of a server, which pins itself to the core; with options of server.py."""
     if SIDES[side].module is None:
         words = [] if core is None else ["taskset", "-c", str(core)]
+        if side == "floor":
+            return [*words, str(FLOOR), "--payload", str(EVENT), *options]
         words += ["env", "WS_NO_BUFFER_UTIL=1"] if side == "node-plain" else []
         return [*words, install_node(), str(NODE / "server.mjs"), *options]
     quiet = (
@@ -152,7 +191,7 @@ def node_versions():
 def environment(sides, absent):
     """records.environment(), how the sides are set up, and which are not covered."""
     found = records.environment()
-    if any(SIDES[side].module is None for side in sides):
+    if any(SIDES[side].server == "node" for side in sides):
         found["versions"] |= node_versions()
     return {
         **found,

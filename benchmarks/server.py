@@ -8,7 +8,7 @@ import importlib
 from toolboxsio.bench import server
 
 from . import flooded
-from .peers import SIDES
+from .peers import SIDES, TRANSPORTS
 
 
 def manager_owner(socketio):
@@ -47,7 +47,7 @@ def main():
     parser = server.parser(SIDES)
     parser.add_argument("--redis", metavar="URL", help="with a client manager on this Redis")
     parser.add_argument("--flooded", action="store_true", help="with what floods call")
-    parser.add_argument("--polling", action="store_true", help="clients have no WebSocket")
+    parser.add_argument("--transport", choices=TRANSPORTS, help="of the clients (websocket)")
     args = parser.parse_args()
     server.pin(args.core)
     side = SIDES[args.side]
@@ -55,7 +55,7 @@ def main():
     if args.redis is not None:
         manager = make_manager(importlib.import_module(side.module), args.redis)
         options["client_manager"] = manager
-    path = "polling" if args.polling else None
+    path = "polling" if args.transport == "polling" else None
     if args.flooded:
         app = flooded.make_app(side, **options)
     else:

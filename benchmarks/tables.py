@@ -5,7 +5,7 @@ import statistics
 from toolboxsio.bench.environment import machine
 from toolboxsio.bench.ratios import NOTHING, spread, table
 
-from .peers import NODE_LOOP, RATIOS, SIDES
+from .peers import OWN_LOOPS, RATIOS, SIDES
 
 CODECS = {
     "ours": "toolboxsio",
@@ -71,7 +71,8 @@ def present(record):
 
 def own_loop(side, loop):
     """The loop of a side beside others on this one."""
-    return NODE_LOOP if NODE_LOOP in SIDES[side].loops else loop
+    own = SIDES[side].loops[0]
+    return own if own in OWN_LOOPS else loop
 
 
 def of_rounds(result, key):
@@ -111,7 +112,7 @@ def courses(head, results, loads, rate):
         [head, *loads],
         [
             [
-                SIDES[side].label + ("" if loop == NODE_LOOP else f", {loop}"),
+                SIDES[side].label + ("" if loop in OWN_LOOPS else f", {loop}"),
                 *(course(results.get((side, loop, name)), rate) for name in loads),
             ]
             for side, loop in pairs
@@ -122,8 +123,8 @@ def courses(head, results, loads, rate):
 def by_load(record):
     """({(side, loop, load): result}, the loops of those that have a choice)."""
     results = {(r["side"], r["loop"], r["load"]): r for r in record["results"]}
-    loops = dict.fromkeys(loop for _, loop, _ in results if loop != NODE_LOOP)
-    return results, list(loops) or [NODE_LOOP]
+    loops = dict.fromkeys(loop for _, loop, _ in results if loop not in OWN_LOOPS)
+    return results, list(loops) or [OWN_LOOPS[0]]
 
 
 def ack(record):
@@ -178,7 +179,7 @@ def memory(record):
 
 
 def churn(record):
-    compared = ("connect_cpu_us", "disconnect_cpu_us", "cpu_us")
+    compared = ("connect_cpu_us", "disconnect_cpu_us")
     lines = []
     for load in dict.fromkeys(result["load"] for result in record["results"]):
         results = {r["side"]: r for r in record["results"] if r["load"] == load}
@@ -187,10 +188,10 @@ def churn(record):
         columns = {
             "connect: CPU a client": ("connect_cpu_us", lambda x: f"{x:,.0f} µs"),
             "disconnect: CPU a client": ("disconnect_cpu_us", lambda x: f"{x:,.0f} µs"),
-            "both": ("cpu_us", lambda x: f"{x:,.0f} µs"),
             f"both, over {fifth:,} clients": ("cpu_growth", lambda x: f"{x:.2f}"),
             "connects/s": ("connects_per_second", lambda x: f"{x:,.0f}"),
-            "disconnects/s": ("disconnects_per_second", lambda x: f"{x:,.0f}"),
+            "connect: p50": ("connect_p50_us", lambda x: f"{x / 1000:,.1f} ms"),
+            "p99": ("connect_p99_us", lambda x: f"{x / 1000:,.1f} ms"),
             "generator": ("generator_cpu_share", lambda x: f"{x:.0%}"),
         }
         head = f"{clients:,} clients, {load}"
@@ -257,6 +258,7 @@ def fairness(record):
 TABLES = {
     "codec": codec,
     "ack": ack,
+    "polling": ack,
     "fanout": emits,
     "rooms": emits,
     "redis": emits,

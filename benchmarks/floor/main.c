@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,30 +44,54 @@ listen_somewhere(void)
     return fd;
 }
 
-int
-main(int argc, char **argv)
+/* The text of a file without white space at its end. Its length. */
+static size_t
+read_event(const char *name, char json[EVENT_MAX])
 {
-    static char json[EVENT_MAX];
-    floor_mode mode = FLOOR_ACKS;
-    struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
-    if (argc < 2) {
-        refuse("usage", "toolboxsio-floor FILE [broadcast | one | each]");
-    }
-    FILE *file = fopen(argv[1], "rb");
-    size_t n = file != NULL ? fread(json, 1, sizeof json, file) : 0;
-    if (n == 0 || n == sizeof json) {
-        refuse(argv[1], "no event");
+    FILE *file = fopen(name, "rb");
+    size_t n = file != NULL ? fread(json, 1, EVENT_MAX, file) : 0;
+    if (n == 0 || n == EVENT_MAX) {
+        refuse(name, "no event");
     }
     fclose(file);
     while (n > 0 && strchr(" \t\r\n", json[n - 1]) != NULL) {
         n--;
     }
-    if (argc > 2) {
-        mode = strcmp(argv[2], "one") == 0 ? FLOOR_TOGETHER : FLOOR_EACH;
+    return n;
+}
+
+/* --payload FILE, --emits SHAPE; and --transport NAME, which makes no difference here. */
+int
+main(int argc, char **argv)
+{
+    static char json[EVENT_MAX];
+    static const struct option OPTIONS[] = {
+        {"payload", required_argument, NULL, 'p'},
+        {"emits", required_argument, NULL, 'e'},
+        {"transport", required_argument, NULL, 't'},
+        {NULL, 0, NULL, 0},
+    };
+    floor_mode mode = FLOOR_ACKS;
+    size_t n = 0;
+    struct rlimit files;
+    int chosen;
+    while ((chosen = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        if (chosen == 'p') {
+            n = read_event(optarg, json);
+        }
+        else if (chosen == 'e') {
+            mode = strcmp(optarg, "one") == 0 ? FLOOR_TOGETHER : FLOOR_EACH;
+        }
+        else if (chosen != 't') {
+            return 2;
+        }
+    }
+    if (n == 0) {
+        refuse("--payload", "missing");
+    }
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
     }
     floor_session_init(mode, json, n);
     floor_serve(listen_somewhere(), floor_session_read, floor_session_close);

@@ -1,5 +1,5 @@
-// The Node server of the benchmarks: socket.io over WebSocket (or, with `--polling`, that and
-// long-polling), the handler of server.py (with `--flooded` those of flooded.py, too) or, with
+// The Node server of the benchmarks: socket.io over WebSocket (or, with `--transport upgrade` or
+// `polling`, that and long-polling), the handler of server.py (with `--flooded` those of flooded.py, too) or, with
 // `--emits SHAPE`, the emitters of emitter.py.
 //
 // Set up as socket.io's documentation advises under "Performance tuning" and "Memory usage": ws finds
@@ -16,13 +16,13 @@ const { values } = parseArgs({
   options: {
     emits: { type: "string" },
     flooded: { type: "boolean" },
-    polling: { type: "boolean" },
+    transport: { type: "string", default: "websocket" },
   },
 });
 
 const http = createServer();
 const io = new Server(http, {
-  transports: values.polling ? ["polling", "websocket"] : ["websocket"],
+  transports: values.transport === "websocket" ? ["websocket"] : ["polling", "websocket"],
   perMessageDeflate: false,
   serveClient: false,
 });

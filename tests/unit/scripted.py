@@ -5,8 +5,17 @@ import socket
 import threading
 from contextlib import contextmanager, suppress
 
-UPGRADED = b"HTTP/1.1 101 \r\n\r\n"
-JOINED = UPGRADED + b"\x81\x030{}\x81\x0440{}"
+ACCEPT = b"Sec-WebSocket-Accept: ZePqfbqxX/CBF4PAT/mEG6AdUc0="  # of the load generator's key
+UPGRADED = b"HTTP/1.1 101 \r\n" + ACCEPT + b"\r\n\r\n"
+
+
+def frame(text, opcode=1):
+    """A frame of a server, of under 126 bytes."""
+    return bytes([0x80 | opcode, len(text)]) + text
+
+
+OPEN = b'0{"sid":"s-1"}'
+JOINED = UPGRADED + frame(OPEN) + frame(b'40{"sid":"x"}')
 
 
 def read_frame(connection):
@@ -71,7 +80,10 @@ def granting(answers):
 
 
 def read_request(connection):
-    """(its first line, its body), or None when the client has closed."""
+    """(its first line, its body), or None when the client has closed.
+
+    The first line has no `t`, which is another one each time.
+    """
     data = b""
     while b"\r\n\r\n" not in data:
         part = connection.recv(4096)
@@ -83,32 +95,4 @@ def read_request(connection):
     length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
     while length and len(body) < int(length[1]):
         body += connection.recv(4096)
-    return head.partition(b"\r\n")[0].decode(), body
-
-
-@contextmanager
-def answering(answers):
-    """A server of so many requests, on one connection after the other: (port, those that came).
-
-    An answer is bytes, or a list of them, which are sent one by one.
-    """
-    requests = []
-    left = iter(answers)
-
-    def serve(listener):
-        while len(requests) < len(answers):
-            with suppress(OSError), listener.accept()[0] as connection:
-                connection.settimeout(30)
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                while request := read_request(connection):
-                    requests.append(request)
-                    answer = next(left)
-                    for part in answer if isinstance(answer, list) else [answer]:
-                        connection.sendall(part)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(30)
-        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
-        thread.start()
-        yield listener.getsockname()[1], requests
-        thread.join(30)
+    return re.sub("&t=[0-9a-z]{8}", "", head.partition(b"\r\n")[0].decode()), body

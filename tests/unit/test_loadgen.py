@@ -3,18 +3,30 @@
 import json
 import socket
 import subprocess
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
-from scripted import JOINED, UPGRADED, answering, granting, read_frame, scripted
+from scripted import (
+    JOINED,
+    OPEN,
+    UPGRADED,
+    frame,
+    granting,
+    read_frame,
+    read_request,
+    scripted,
+)
 
-from benchmarks import broker, load, peers
+from benchmarks import broker, churn, load, peers
 
 RECEIVE = ("--payload", load.EVENT, "--receive", 4, "--seconds", 0.1)
 SERVERS = [
     *((side, loop) for loop in peers.LOOPS for side in ("direct", "asgi", "upstream", "orjson")),
-    *peers.jobs(["node", "hypercorn-asgi", "hypercorn-upstream", *peers.TRIED], ["uvloop"]),
+    *peers.jobs(
+        ["node", "floor", "hypercorn-asgi", "hypercorn-upstream", *peers.TRIED], ["uvloop"]
+    ),
 ]
 
 
@@ -111,12 +123,16 @@ def test_loadgen_refuses_an_ack_that_it_does_not_expect():
         (UPGRADED + b"\x81\x0243", "unexpected packet: '43'"),
         (UPGRADED + b"\x81\x010", "unexpected packet: '0'"),
         (UPGRADED + b"\x81\x03a\xff\n", "unexpected packet: 'a??'"),
-        (UPGRADED + b"\x81\x030{}\x81\x0440{}\x81\x05437[]", "ack of nothing sent: '437[]'"),
+        (b"HTTP/1.1 101 \r\n\r\n", "an upgrade without the accept of its key"),
+        (UPGRADED + frame(b"0{}"), "unexpected packet: '0{}'"),
+        (UPGRADED + frame(OPEN) + frame(b"40{}"), "unexpected answer to CONNECT: '40{}'"),
+        (UPGRADED + frame(OPEN) + frame(b"44{}"), "unexpected packet: '44{}'"),
+        (JOINED + frame(b"437[]"), "ack of nothing sent: '437[]'"),
         (UPGRADED + b"\x81\x810000x", "bad frame: 81 81"),
         (UPGRADED + b"\xc1\x010", "bad frame: c1 01"),
         (UPGRADED + b"\x01\x010", "bad frame: 01 01"),
         (UPGRADED + b"\x81\x7f" + b"\xff" * 8, "bad frame: 81 7f"),
-        (UPGRADED + b"\x81\x7e\xff\xff" + b"0" * 20000, "a frame of over 16384 bytes"),
+        (UPGRADED + b"\x81\x7e\xff\xff" + b"0" * 20000, "a frame or an answer of over 16384 bytes"),
         (UPGRADED + b"\x82\x010", "frame with opcode 2"),
         (UPGRADED + b"\x88\x00", "the server closed a WebSocket"),
     ],
@@ -140,7 +156,7 @@ def test_loadgen_answers_pings_while_idle_and_closes():
         connection.sendall(JOINED)
         frames.append(read_frame(connection))
         connection.sendall(b"\x81\x012\x89\x02hi\x81\x012")
-        frames.extend(read_frame(connection) for _ in range(4))
+        frames.extend(read_frame(connection) for _ in range(5))
         connection.sendall(
             b"\x81\x012\x88\x02\x03\xe8"
         )  # what comes before the answer is passed over
@@ -148,7 +164,7 @@ def test_loadgen_answers_pings_while_idle_and_closes():
     with scripted(serve) as port:
         done = run_loadgen("--port", port, "--connections", 1, "--idle", 1)
     assert done.stderr == ""
-    assert frames == [(1, b"40"), (1, b"3"), (10, b"hi"), (1, b"3"), (8, b"\x03\xe8")]
+    assert frames == [(1, b"40"), (1, b"3"), (10, b"hi"), (1, b"3"), (1, b"41"), (8, b"")]
     figures = json.loads(done.stdout)
     # they may come before the idle time begins, which is when the server is quiet
     assert figures["eio_pings"] <= 2
@@ -251,7 +267,8 @@ def test_loadgen_says_that_nobody_listens():
         ["--port", "1", "--receive", "1", "--seconds", "1", "--publish", "1"],
         ["--port", "1", "--seconds", "1", "--paced", "1"],
         ["--port", "1", "--seconds", "1", "--publish", "1", "--messages", "x"],
-        ["--port", "1", "--seconds", "1", "--polling"],
+        ["--port", "1", "--seconds", "1", "--transport", "other"],
+        ["--port", "1", "--seconds", "1", "--receive", "1", "--transport", "polling"],
     ],
 )
 def test_loadgen_refuses_a_wrong_command_line(options):
@@ -289,9 +306,64 @@ def chunked(*parts):
     return http(body, "Transfer-Encoding: chunked")
 
 
-OPEN, OK = http('0{"sid":"s-1","pingInterval":25000}'), http("ok")
+OPENED, OK = http('0{"sid":"s-1","pingInterval":25000}'), http("ok")
+CONNECTED = http('40{"sid":"x"}')
 ONE_ACK = "430" + load.ACK
-POLLS = ("--connections", 1, "--idle", 0, "--polling")
+POLLS = ("--connections", 1, "--idle", 0, "--transport", "polling")
+QUERY = "/socket.io/?EIO=4&transport=polling"
+
+
+@contextmanager
+def polled(posts, gets, handshake=b""):
+    """A server of a session: its port, and what came in POSTs, GETs and, after an upgrade, frames.
+
+    :param posts: answers to POSTs; gets: those to GETs, of which all but the first two are given
+        when a POST, or a frame, was read that asks for them: bytes, or a list of them, one by one.
+        An empty answer lets a GET wait until the client closes.
+    """
+    came = {"POST": [], "GET": [], "frame": [], "heads": []}
+    posts, gets, asked = iter(posts), iter(gets), threading.Semaphore(2)
+
+    def upgraded(connection):
+        connection.sendall(handshake)
+        for answer in (frame(b"3probe"), b""):
+            came["frame"].append(read_frame(connection))
+            connection.sendall(answer)
+            asked.release()
+        while came["frame"][-1][0] != 8:
+            came["frame"].append(read_frame(connection))
+        connection.sendall(frame(b"", 8))
+
+    def serve(connection):
+        with connection, suppress(OSError, StopIteration):
+            connection.settimeout(30)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while request := read_request(connection):
+                line, body = request
+                if "transport=websocket" in line:
+                    came["heads"].append(line)
+                    upgraded(connection)
+                    return
+                method = line.partition(" ")[0]
+                came[method].append((line, body))
+                if method == "GET":
+                    asked.acquire()
+                answer = next(gets if method == "GET" else posts)
+                for part in answer if isinstance(answer, list) else [answer]:
+                    connection.sendall(part)
+                if method == "POST" and body != b"40":
+                    asked.release()
+
+    def accept():
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1], came
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize("in_pieces", [False, True])
@@ -299,50 +371,67 @@ def test_loadgen_polls_and_leaves(in_pieces):
     acked = chunked(ONE_ACK[:9], ONE_ACK[9:])
     if in_pieces:
         acked = [acked[at : at + 7] for at in range(0, len(acked), 7)]
-    answers = [OPEN, chunked("OK"), http('40{"sid":"x"}'), OK, acked, OK]
-    with answering(answers) as (port, requests):
+    posts = [chunked("OK"), OK, OK, OK]
+    with polled(posts, [OPENED, CONNECTED, acked, b"", b""]) as (port, came):
         done = run_loadgen("--port", port, *POLLS, *load.EVENTS)
     assert done.stderr == ""
     assert json.loads(done.stdout)["events"] == 1
-    query = "/socket.io/?EIO=4&transport=polling"
     event = b'420["message",' + load.EVENT.read_bytes() + b"]"
-    assert requests == [
-        (f"GET {query} HTTP/1.1", b""),
-        (f"POST {query}&sid=s-1 HTTP/1.1", b"40"),
-        (f"GET {query}&sid=s-1 HTTP/1.1", b""),
-        (f"POST {query}&sid=s-1 HTTP/1.1", event),
-        (f"GET {query}&sid=s-1 HTTP/1.1", b""),
-        (f"POST {query}&sid=s-1 HTTP/1.1", b"1"),
+    first, *others = came["GET"]
+    assert first == (f"GET {QUERY} HTTP/1.1", b"")
+    assert set(others) == {(f"GET {QUERY}&sid=s-1 HTTP/1.1", b"")}
+    assert came["POST"] == [
+        (f"POST {QUERY}&sid=s-1 HTTP/1.1", body) for body in (b"40", event, b"41", b"1")
     ]
 
 
+def test_loadgen_upgrades_and_leaves():
+    gets = [OPENED, CONNECTED, http("6")]
+    upgrade = (*POLLS[:-1], "upgrade")
+    with polled([OK], gets, UPGRADED) as (port, came):
+        done = run_loadgen("--port", port, *upgrade)
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["connect_p50_us"] > 0
+    assert len(came["GET"]) == 3
+    assert came["heads"] == ["GET /socket.io/?EIO=4&transport=websocket&sid=s-1 HTTP/1.1"]
+    assert came["frame"] == [(1, b"2probe"), (1, b"5"), (1, b"41"), (8, b"")]
+
+
 @pytest.mark.parametrize(
-    ("answers", "message"),
+    ("posts", "gets", "message"),
     [
-        ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], "a request was refused: 'HTTP/1.1 400"),
-        ([b"HTTP/1.1 200 OK\r\n\r\n0"], "an answer without a length"),
-        ([http("0{}")], "unexpected packet: '0{}'"),
-        ([http('0{"sid":"' + "s" * 40 + '"}')], "unexpected id of a session"),
-        ([http("x\r\n0\r\n\r\n", "transfer-encoding: chunked")], "bad chunks"),
-        ([OPEN, OK, http("41")], "unexpected packet: '41'"),
-        ([OPEN, OK, http('40{"sid":"x"}\x1e2')], "more than one packet"),
-        ([OPEN, OK, http('40{"sid":"x"}'), OK, http("431" + load.ACK)], "ack of nothing sent"),
-        ([OPEN, OK, http('40{"sid":"x"}'), OK, http("430[]")], "ack with unexpected data"),
+        ([], [b"HTTP/1.1 400 Bad Request\r\n\r\n"], "a request was refused: 'HTTP/1.1 400"),
+        ([], [b"HTTP/1.1 200 OK\r\n\r\n0"], "an answer without a length"),
+        ([], [http("0{}")], "unexpected packet: '0{}'"),
+        ([], [http('0{"sid":"' + "s" * 40 + '"}')], "unexpected id of a session"),
+        ([], [http("x\r\n0\r\n\r\n", "transfer-encoding: chunked")], "bad chunks"),
+        ([], [OPENED + b"x"], "more than an answer"),
+        ([http("no")], [OPENED, b""], "unexpected answer to a POST: 'no'"),
+        ([OK], [OPENED, http("41")], "unexpected packet: '41'"),
+        ([OK], [OPENED, http("")], "an answer without a packet"),
+        ([OK], [OPENED, http("40{}")], "unexpected answer to CONNECT: '40{}'"),
+        ([OK, OK], [OPENED, CONNECTED, http("6\x1e431" + load.ACK)], "ack of nothing sent"),
+        ([OK, OK], [OPENED, CONNECTED, http("430[]")], "ack with unexpected data"),
     ],
 )
-def test_loadgen_ends_with_a_server_that_answers_polls_wrongly(answers, message):
-    with answering(answers) as (port, _):
-        done = run_loadgen("--port", port, *POLLS, *load.EVENTS)
+def test_loadgen_ends_with_a_server_that_answers_polls_wrongly(posts, gets, message):
+    with polled(posts, gets) as (port, _):
+        done = run_loadgen("--port", port, *POLLS, *load.EVENTS, "--silence", 5)
     assert done.returncode == 1
     assert message in done.stderr
 
 
-@pytest.mark.parametrize("transport", [(), ("--polling",)], ids=["WebSocket", "polling"])
-@pytest.mark.parametrize("side", ["direct", "upstream", "node"])
-def test_loadgen_lets_clients_ask_and_leave(side, transport):
-    with load.server(side, "uvloop", None, transport) as (pid, port):
-        options = (*load.EVENTS, "--connections", 30, "--connecting", 7, "--idle", 0, *transport)
-        figures = load.generate(pid, port, *options)
-        assert figures["events"] == figures["connections"] == 30
-        for phase in ("connect", "disconnect"):
-            assert figures[phase]["server_cpu_seconds"] > 0
+@pytest.mark.parametrize("side", churn.SIDES)
+def test_loadgen_lets_clients_ask_and_leave(side):
+    [(_, loop)] = peers.jobs([side], ["uvloop"])
+    with load.server(side, loop, None, ("--transport", "upgrade")) as (pid, port):
+        for transport in peers.TRANSPORTS:
+            common = (*load.EVENTS, "--transport", transport)
+            options = ("--connections", 30, "--connecting", 7, "--idle", 0)
+            figures = load.generate(pid, port, *common, *options)
+            assert figures["events"] == figures["connections"] == 30
+            for phase in ("connect", "disconnect"):
+                assert figures[phase]["server_cpu_seconds"] > 0
+            assert 0 < figures["connect_p50_us"] <= figures["connect_p99_us"]
+            taken = load.generate(pid, port, *common, "--connections", 10, "--ops", 100)
+            assert taken["acks"] == 100

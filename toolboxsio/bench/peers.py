@@ -14,7 +14,9 @@ class Side(NamedTuple):
     module: str | None  # that the server imports; None: it is not in Python
     configuration: str  # as it is printed and recorded; the loop is told beside it
     server: str = "uvicorn"
-    ws: str = _UPSTREAM_WS  # uvicorn's option
+    ws: str = _UPSTREAM_WS  # uvicorn's option, as is http
+    http: str = "httptools"
+    middleware: bool = False  # an ASGI middleware around the application
     path: str | None = None  # which `acceleration(sid)["path"]` its events have to take
     orjson: bool = False  # behind json=
     loops: tuple[str, ...] = LOOPS

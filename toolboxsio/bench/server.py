@@ -86,21 +86,36 @@ def make_app(
     if emits is not None and answers:
         add_cpu(sio)
     assert side.module is not None
-    return importlib.import_module(side.module).ASGIApp(sio)
+    app = importlib.import_module(side.module).ASGIApp(sio)
+    return middleware(app) if side.middleware else app
+
+
+def middleware(app: Any) -> Any:
+    """A plain ASGI middleware, which passes on what it gets."""
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        async def sending(message: Any) -> None:
+            await send(message)
+
+        await app(scope, receive, sending)
+
+    return call
+
+
+def loaded(option: str) -> Any:
+    """The class that an option of uvicorn names, or the name of one of its own."""
+    module, colon, name = option.partition(":")
+    return getattr(importlib.import_module(module), name) if colon else option
 
 
 def run_uvicorn(app: Any, side: Side, loop: str, listener: socket.socket) -> None:
     import uvicorn
 
-    ws: Any = side.ws
-    if ":" in ws:
-        module, _, name = ws.partition(":")
-        ws = getattr(importlib.import_module(module), name)
     config = uvicorn.Config(
         app,
         loop=loop,
-        http="httptools",
-        ws=ws,
+        http=loaded(side.http),
+        ws=loaded(side.ws),
         log_level="warning",
         access_log=False,
     )
