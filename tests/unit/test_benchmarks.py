@@ -595,8 +595,9 @@ def test_emits_tables_of_two_loops(fanout_record):
     twice = [{**r, "loop": "asyncio"} for r in results if r["side"] == "direct"]
     grids = split_tables(tables.lines({**fanout_record, "results": [*results, *twice]}))
     assert [grid[0][0] for grid in grids[:2]] == [f"CPU a delivery, {x}" for x in peers.LOOPS]
-    labels = ["toolboxsio", "Node socket.io"]
-    assert [row[0] for row in grids[1][1:]] == [*labels, " : ".join(labels)]
+    labels = ["toolboxsio", "Node socket.io", "floor"]
+    ratios = [f"toolboxsio : {label}" for label in labels[1:]]
+    assert [row[0] for row in grids[1][1:]] == [*labels, *ratios]
 
 
 def test_a_record_of_an_older_shape_is_refused():
