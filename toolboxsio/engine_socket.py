@@ -630,6 +630,9 @@ class EngineSocket(PollingSocket):
         offer = scope.get("extensions", {}).get(_OFFER)
         if offer is None or ws.asgi_receive != offer.receive or behind(ws.asgi_send) != offer.send:
             return False
+        if self._posts:  # what is left of one waits for its turn by other means
+            offer.refusal = "a POST was being handled when the session was upgraded"
+            return False
         if not offer.hand_over(self.conn, copy_context()):
             return False
         del scope["extensions"][_OFFER]

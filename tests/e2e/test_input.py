@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from .frames import BINARY, TEXT, encode
 from .harness import Server, serving_at_once, wait_until
 from .machine import SLOWNESS
 from .place import WAYS
-from .rule_client import Client, Packet, new_run
+from .rule_client import Client, Packet, WebSocket, new_run
 
 pytestmark = pytest.mark.timeout(60 * SLOWNESS)
 
@@ -196,6 +197,35 @@ def test_the_next_event_begins_when_one_place_is_free(server: Server, way: str) 
     beating.until(*(f'43{i}["{run}-{i}"]' for i in range(6)))
     sender.join()
     beating.leave()
+
+
+@pytest.mark.parametrize("way", ["polling"])
+@each_loop
+def test_a_post_whose_packets_wait_outlasts_an_upgrade(server: Server, way: str) -> None:
+    run = new_run(way)
+    with Client(server, run, "polling") as client, ThreadPoolExecutor(1) as pool:
+        names = [f"{run}-{i}" for i in range(6)]
+        sending = pool.submit(client.send, *(f'42{i}["wait","{run}-{i}"]' for i in range(6)))
+        wait_until("four are at work", lambda: len(server.get("/at-work")) == 4)
+        ws = WebSocket(client.port, f"EIO=4&transport=websocket&sid={client.sid}")
+        ws.send("2probe")
+        assert ws.receive() == "3probe"
+        ws.send("5")
+        for name in names:
+            post(server, "/open", name=name)
+        missing = {f'43{i}["{name}"]' for i, name in enumerate(names)}
+        deadline = time.monotonic() + 10 * SLOWNESS
+        while missing and time.monotonic() < deadline:
+            packet = ws.receive()
+            assert isinstance(packet, str), packet
+            missing.discard(packet)
+            if packet == "2":
+                ws.send("3")
+        client.ws = ws
+        assert not missing
+        response = sending.result(10)
+        assert response is not None
+        assert response.status == 200
 
 
 @each_way
