@@ -29,7 +29,11 @@ LABELS = {
     "orjson": "python-socketio + orjson",
     "node": "Node socket.io",
 }
-SHOWN = {"direct-http": "direct", "middleware": "asgi"}  # sides of sessions, as which of these
+SHOWN = {
+    "direct-http": "direct",
+    "middleware": "asgi",
+    "node-http": "node",
+}  # sides of sessions, as which of these
 CODEC_SIDES = {"ours": "direct", "upstream": "upstream", "orjson": "orjson"}
 LOOP = "uvloop"
 COLUMNS = 2

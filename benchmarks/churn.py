@@ -30,7 +30,7 @@ LOADS = {
     "polling and upgrade": Load("upgrade", 0.4),
     "polling": Load("polling", 0.4),
 }
-SIDES = ("direct-http", "middleware", "upstream", "node", "floor")
+SIDES = ("direct-http", "middleware", "upstream", "node-http", "floor")
 TIMES = ("connect_p50_us", "connect_p99_us")
 FIGURES = (
     "cpu_us",  # of both:

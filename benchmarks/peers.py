@@ -27,6 +27,13 @@ _NODE = (
     'new Server(http, {transports: ["websocket"], perMessageDeflate: false, serveClient: false}); '
     "the first request of a client is let go (rawSocket.request = null); "
 )
+_NODE_SIDE = Side(
+    "Node socket.io",
+    None,
+    _NODE + "ws with bufferutil",
+    server="node",
+    loops=("node",),
+)
 
 HTTP = "toolboxsio.uvicorn:HTTPProtocol"
 
@@ -44,16 +51,15 @@ SESSIONS = {  # where requests are measured: with toolboxsio's class for them, t
         path="asgi",
         middleware=True,
     ),
+    "node-http": _NODE_SIDE._replace(
+        configuration=_NODE_SIDE.configuration.replace(
+            '["websocket"]', '["polling", "websocket"], or ["websocket"] where no client polls'
+        )
+    ),
 }
 COMPARED = {
     **peers.SIDES,
-    "node": Side(
-        "Node socket.io",
-        None,
-        _NODE + "ws with bufferutil",
-        server="node",
-        loops=("node",),
-    ),
+    "node": _NODE_SIDE,
     "hypercorn-asgi": Side(
         "toolboxsio on hypercorn",
         "toolboxsio",
@@ -93,7 +99,7 @@ TRIED = {  # what the set-ups of COMPARED were chosen from; measured only where 
 SIDES = {**SESSIONS, **COMPARED, **TRIED}
 RATIOS = (  # what is to be told: the first over the second
     ("direct-http", "upstream"),
-    ("direct-http", "node"),
+    ("direct-http", "node-http"),
     ("direct-http", "floor"),
     ("middleware", "upstream"),
     ("direct", "upstream"),

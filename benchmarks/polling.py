@@ -7,7 +7,7 @@ headers of a browser. How servers take turns, and what is told, is ack.py's.
 
 from . import ack, load, peers, records
 
-SIDES = ("direct-http", "middleware", "upstream", "node", "floor")
+SIDES = ("direct-http", "middleware", "upstream", "node-http", "floor")
 LOADS = ("1 in flight",)
 TRANSPORT = ("--transport", "polling")  # of server and load generator
 

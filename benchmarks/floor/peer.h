@@ -36,7 +36,7 @@ void floor_put(floor_peer *peer, const void *bytes, size_t n);
 /* Writes what is queued as far as the socket takes it. */
 void floor_flush(floor_peer *peer);
 
-/* Writes n bytes at once, or queues them behind others. */
+/* Writes n bytes at once, or queues them after others. */
 void floor_send(floor_peer *peer, const void *bytes, size_t n);
 
 /* Serves a listening socket until the process ends. */

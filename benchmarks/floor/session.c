@@ -25,7 +25,7 @@ typedef struct session {
 
 static struct {
     floor_mode mode;
-    uint8_t *frames; /* owned: of the event, one behind the other */
+    uint8_t *frames; /* owned: of the event, one after the other */
     size_t frame_len;
     size_t frame_count;
     session **sessions; /* owned, and each of them; NULL where one has ended */
@@ -276,9 +276,9 @@ take_frame(floor_peer *peer, uint8_t *p, size_t n)
     return (long)(head + len);
 }
 
-/* The rest of a line behind a name in a head, or NULL. */
+/* What follows a name in a head, or NULL. */
 static const char *
-behind(const char *head, size_t n, const char *name)
+value_after(const char *head, size_t n, const char *name)
 {
     size_t len = strlen(name);
     const char *found = memmem(head, n, name, len);
@@ -289,7 +289,7 @@ static long
 take_upgrade(floor_peer *peer, const char *head, size_t n)
 {
     char answer[TEXT_MAX], accept[FLOOR_ACCEPT_LEN];
-    const char *key = behind(head, n, "Sec-WebSocket-Key: ");
+    const char *key = value_after(head, n, "Sec-WebSocket-Key: ");
     if (key == NULL || (size_t)(head + n - key) < FLOOR_KEY_LEN) {
         return -1;
     }
@@ -317,14 +317,14 @@ take_request(floor_peer *peer, const uint8_t *p, size_t n)
     }
     size_t head_len = (size_t)(end - head) + 4, body_len = 0;
     size_t line_len = (size_t)((const char *)memchr(head, '\r', n) - head);
-    const char *sid = behind(head, line_len, "&sid=");
+    const char *sid = value_after(head, line_len, "&sid=");
     size_t number = sid != NULL ? strtoul(sid, NULL, 10) : 0;
     session *one = sid != NULL && number < all.session_count ? all.sessions[number] : NULL;
     if (sid != NULL && one == NULL) {
         return -1;
     }
     if (p[0] == 'P') {
-        const char *length = behind(head, head_len, "\r\nContent-Length: ");
+        const char *length = value_after(head, head_len, "\r\nContent-Length: ");
         body_len = length != NULL ? strtoul(length, NULL, 10) : 0;
         if (one == NULL || n - head_len < body_len) {
             return one == NULL ? -1 : 0;
@@ -339,7 +339,7 @@ take_request(floor_peer *peer, const uint8_t *p, size_t n)
         }
         return (long)(head_len + body_len);
     }
-    if (behind(head, line_len, "transport=websocket") != NULL) {
+    if (value_after(head, line_len, "transport=websocket") != NULL) {
         peer->session = one;
         return take_upgrade(peer, head, head_len);
     }

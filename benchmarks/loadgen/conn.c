@@ -339,7 +339,7 @@ lg_conn_read(lg_conn *conn, lg_shared *shared, lg_sock *sock, uint64_t sent_at[L
     }
     if (n <= 0 && conn->phase == LG_CLOSED) {
         lg_sock_close(sock);
-        lg_poll_hang_up(conn);
+        lg_poll_disconnect(conn);
         conn->phase = LG_GONE;
         return 0;
     }

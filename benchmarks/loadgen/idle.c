@@ -136,7 +136,7 @@ advance(idle_state *idle)
             return lg_loop_close_some(loop);
         }
         for (int i = 0; i < all; i++) {
-            lg_poll_hang_up(&loop->conns[i]);
+            lg_poll_disconnect(&loop->conns[i]);
         }
         begin_quiet(idle, GONE, &result->close, now);
         return 0;

@@ -177,7 +177,7 @@ lg_poll_flush(lg_conn *conn, lg_shared *shared)
 }
 
 void
-lg_poll_hang_up(lg_conn *conn)
+lg_poll_disconnect(lg_conn *conn)
 {
     if (conn->poll != NULL) {
         lg_sock_close(&conn->poll->post);

@@ -58,7 +58,7 @@ int lg_poll_on_probe(lg_conn *conn, lg_shared *shared);
 int lg_poll_websocket_headers(lg_shared *shared, char *dst, size_t size);
 
 /* Closes the connections, if there are any. */
-void lg_poll_hang_up(lg_conn *conn);
+void lg_poll_disconnect(lg_conn *conn);
 
 void lg_poll_free(lg_conn *conn);
 
