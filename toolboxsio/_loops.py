@@ -10,6 +10,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -20,8 +21,10 @@ __all__ = ["Posts", "hub_elsewhere"]
 
 _Connection: Any = core.Connection if core is not None else ()
 
-#: Calls of other threads in one turn of the event loop.
+#: Calls of other threads in one turn of the event loop, and seconds that they take but for the
+#: last.
 CALLS_PER_TURN = 256
+TURN_SECONDS = 0.005
 
 #: Calls that wait, from which on who posts more waits too.
 FULL_CALLS = 1024
@@ -110,6 +113,7 @@ class Posts:
 
     def _work(self) -> None:
         self._is_due = False
+        end = time.monotonic() + TURN_SECONDS
         for _ in range(min(len(self._calls), CALLS_PER_TURN)):
             function, args = self._calls.popleft()
             try:
@@ -117,6 +121,8 @@ class Posts:
             except Exception as exc:
                 message = "a call of another thread failed"
                 self.loop.call_exception_handler({"message": message, "exception": exc})
+            if time.monotonic() >= end:
+                break
         if self._calls and not self._is_due:
             self._is_due = True
             self.loop.call_soon(self._work)
