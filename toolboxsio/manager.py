@@ -231,30 +231,32 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
         with _tables:
             server, waiting = self.server, self.callbacks.get(sid)
             most = getattr(server, "max_pending_acks", 0)
-            if isinstance(callback, PendingCall):
+            is_call = isinstance(callback, PendingCall)
+            if is_call:
                 callback.add_client()
             if most and waiting is not None and len(waiting) > most:  # one is the counter
                 if server._let_go_of(sid):
-                    if isinstance(callback, PendingCall):
+                    if is_call:
                         callback.remove_client()
                     return next(waiting[0])
                 oldest = waiting.pop(next(id for id in waiting if id))
                 if isinstance(oldest, PendingCall):
                     oldest.remove_client()
             id = super()._generate_ack_id(sid, callback)
-            call = self._call_of(callback)
+            call = callback if is_call else None
+            if isinstance(callback, functools.partial):
+                call = self._call_behind(callback)
             if call is not None:
                 call.places.append((sid, id))
             return id
 
-    def _call_of(self, callback: Any) -> PendingCall | None:
-        """The call for whose answer this is, where that is known: itself, or, with a message queue,
-        what a client here answers to, which leads to it."""
-        if isinstance(callback, functools.partial) and len(callback.args) == 4:
-            host_id, room, _, id = callback.args
-            if host_id == getattr(self, "host_id", None):
-                callback = self.callbacks.get(room, {}).get(id)
-        return callback if isinstance(callback, PendingCall) else None
+    def _call_behind(self, callback: functools.partial[Any]) -> PendingCall | None:
+        """The call to which the callback of a client here leads, with a message queue."""
+        call = None
+        if len(callback.args) == 4 and callback.args[0] == getattr(self, "host_id", None):
+            _, room, _, id = callback.args
+            call = self.callbacks.get(room, {}).get(id)
+        return call if isinstance(call, PendingCall) else None
 
     def has_nobody(self, room: Any, namespace: str, ignore_queue: bool = False) -> bool:
         """Whether it is known that no client will answer what is emitted to a room."""
