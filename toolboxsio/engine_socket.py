@@ -396,10 +396,9 @@ class EngineSocket(PollingSocket):
 
     def _watch_attachments(self) -> None:
         """A deadline for each attachment, as for each message."""
-        owner = self.server.owner
-        awaits = owner is not None and self.sid in owner._binary_packet
         if self.conn is None:
             return
+        awaits = self.sid in self.server.owner._binary_packet
         if awaits:
             self.conn.expect(DUE_MESSAGE)
         elif self._awaits_attachments:
