@@ -421,13 +421,23 @@ add_type(PyObject *module, PyType_Spec *spec, PyObject *bases, PyObject **slot)
     return *slot ? PyModule_AddType(module, (PyTypeObject *)*slot) : -1;
 }
 
+/* Steals the value, which may be NULL. */
+static int
+add_constant(PyObject *module, const char *name, PyObject *value)
+{
+    int status = value != NULL ? PyModule_AddObjectRef(module, name, value) : -1;
+    Py_XDECREF(value);
+    return status;
+}
+
 static int
 core_exec(PyObject *module)
 {
     TbxState *state = tbx_state_of(module);
     if (tbx_state_init(state) < 0 || tbx_watch_init(state) < 0 ||
         add_type(module, &tbx_hub_spec, NULL, &state->HubType) < 0 ||
-        add_type(module, &tbx_call_spec, NULL, &state->CallType) < 0) {
+        add_type(module, &tbx_call_spec, NULL, &state->CallType) < 0 ||
+        add_constant(module, "SOCKET_METHODS", tbx_watch_methods(state)) < 0) {
         return -1;
     }
     PyObject *protocols = PyImport_ImportModule("asyncio");

@@ -1,9 +1,11 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from contextvars import Context
-from typing import Any, final
+from typing import Any, Final, final
 
 from ._interface import MakePlan, SessionInterface, WebServerInterface
+
+SOCKET_METHODS: Final[tuple[str, ...]]
 
 def dumps(obj: Any, json_default: Callable[[Any], Any] | None, max_depth: int, /) -> str: ...
 def loads(doc: str | bytes | bytearray, max_depth: int, /) -> Any: ...
@@ -129,6 +131,8 @@ class Hub:
 @final
 class Connection(asyncio.BufferedProtocol):
     stock: bool
+    @property
+    def reasons(self) -> list[str]: ...
     @property
     def path(self) -> str: ...
     @property

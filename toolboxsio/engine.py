@@ -32,7 +32,7 @@ from ._load import core
 from ._polling import is_send_replaced, is_session_replaced, wants_websocket
 from ._server_stop import STOP_SECONDS, WEB_SERVER_STOPS, stop_clients, watch_request
 from .asgi import Body, refuse_websocket, skip_body, translate_request
-from .engine_socket import DUE_CONNECT, WATCHED, EngineSocket
+from .engine_socket import DUE_CONNECT, EngineSocket
 from .errors import PacketError, text_of
 from .packet import EnginePacket, EnginePayload
 
@@ -85,8 +85,9 @@ def _parse_query(text: str) -> dict[str, list[str]] | None:
     return urllib.parse.parse_qs("&".join(own))
 
 
-#: The methods of a class of sockets that are watched.
-_watched_methods = attrgetter(*sorted(WATCHED))
+if core is not None:
+    #: The methods of a class of sockets that are watched: see csrc/conn/watch.h.
+    _watched_methods = attrgetter(*core.SOCKET_METHODS)
 
 
 def _is_coroutine_function(handler: Any) -> bool:

@@ -37,9 +37,6 @@ DUE_PING, DUE_PONG, DUE_CONNECT, DUE_MESSAGE, DUE_LEAVE, DUE_CLOSE = range(6)
 
 _OFFER = "toolboxsio.direct"
 
-#: Where a socket has one of these on itself, each of its packets takes the long way.
-WATCHED = frozenset(("receive", "send", "close", "_receive_encoded"))
-
 _COUNTED = (str, bytes, bytearray)
 
 #: What a client may not send; PING and UPGRADE are for the upgrade, which is not read here.

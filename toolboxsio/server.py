@@ -456,11 +456,7 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
         conn = getattr(socket, "conn", None)
         if conn is None:
             return {"path": "upstream", "fast": False, "reasons": reasons_of(socket)}
-        reasons, _ = self._why_not_fast()
-        if not conn.stock:
-            reasons.append("a method of the session's socket was replaced")
-        if conn.path == "polling":
-            reasons.append("there is no WebSocket")
+        reasons = self._why_not_fast()[0] + conn.reasons
         why = reasons + reasons_of(socket)
         return {"path": conn.path, "fast": not reasons, "reasons": why}
 

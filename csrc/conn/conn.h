@@ -379,6 +379,34 @@ tbx_conn_is_stock(TbxConnObject *conn)
     return conn->stock;
 }
 
+/* ---- eligibility: whether a client's messages are handled, and answered, here ---- */
+
+/* X(why not, what acceleration() says of it, whether it is so), in the order in which it is asked. For what
+ * says nothing there: a session that ends is not worth it, and plan.reasons are the server's own. */
+#define TBX_INELIGIBLE(X)                                                                          \
+    X(CLOSING, "", conn->closing)                                                                  \
+    X(SOCKET, "a method of the session's socket was replaced", !tbx_conn_is_stock(conn))           \
+    X(SERVER, "", !tbx_hub_is_fast(conn->hub))                                                     \
+    X(POLLING, "there is no WebSocket", conn->path == TBX_PATH_POLLING)
+
+#define X(id, text, is_so) TBX_NOT_##id,
+typedef enum { TBX_FAST, TBX_INELIGIBLE(X) } tbx_eligibility;
+#undef X
+
+/* TBX_FAST: they are. The one question for messages and answers, to be asked again after what escapes.
+ * TBX_NOT_POLLING: Python reads and sends them, but may have events dispatched here. Escapes when the
+ * plan has to be made anew. */
+static inline tbx_eligibility
+tbx_conn_eligibility(TbxConnObject *conn)
+{
+#define X(id, text, is_so) is_so ? TBX_NOT_##id:
+    return TBX_INELIGIBLE(X) TBX_FAST;
+#undef X
+}
+
+/* A list of what the table says of the connection; NULL with an exception. For any thread. */
+PyObject *tbx_conn_reasons(TbxConnObject *conn);
+
 /* ---- conn_rx.c ---- */
 
 /* The asyncio.BufferedProtocol, for direct connections. */

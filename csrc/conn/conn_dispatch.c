@@ -315,8 +315,7 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
         !tbx_conn_count_control(conn)) {
         return 0; /* Python refuses it */
     }
-    if (!tbx_conn_is_stock(conn) || conn->closing || !tbx_hub_is_fast(hub) ||
-        awaits_attachments(conn)) {
+    if (tbx_conn_eligibility(conn) != TBX_FAST || awaits_attachments(conn)) {
         return 0;
     }
     if (len == 1 && text[0] == '3') {
@@ -343,7 +342,7 @@ tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
             PyErr_Clear();
         }
     }
-    else if (tbx_conn_is_stock(conn) && !conn->closing && tbx_hub_is_fast(hub)) { /* still */
+    else if (tbx_conn_eligibility(conn) == TBX_FAST) { /* still */
         status = tbx_conn_dispatch(conn, ns, &header, data);
     }
     else {
@@ -403,8 +402,7 @@ int
 tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer)
 {
     TbxHubObject *hub = conn->hub;
-    if (conn->closing || !tbx_conn_is_stock(conn) || conn->path == TBX_PATH_POLLING ||
-        conn->path == TBX_PATH_OVER || !tbx_hub_is_fast(hub)) {
+    if (tbx_conn_eligibility(conn) != TBX_FAST) {
         return 0;
     }
     tbx_buf out;

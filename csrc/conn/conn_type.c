@@ -228,7 +228,8 @@ conn_meth_dispatch(PyObject *self, PyObject *args)
     if (copy == NULL) {
         return NULL;
     }
-    int handled = tbx_conn_is_stock(conn) && !conn->closing && tbx_hub_is_fast(conn->hub) &&
+    tbx_eligibility is = tbx_conn_eligibility(conn);
+    int handled = (is == TBX_FAST || is == TBX_NOT_POLLING) &&
                   conn->hub->plan.async_handlers; /* else Python waits for it */
     if (handled == 1) {
         handled = header_of(&header, digits, id);
@@ -552,6 +553,12 @@ conn_set_stock(PyObject *self, PyObject *value, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+conn_get_reasons(PyObject *self, void *Py_UNUSED(closure))
+{
+    return tbx_conn_reasons(CONN(self));
+}
+
+static PyObject *
 conn_get_heard(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(CONN(self)->heard);
@@ -734,6 +741,7 @@ static PyGetSetDef conn_getset[] = {
     {"server", conn_get_server, NULL, "What attach() was given.", NULL},
     {"close_sent", conn_get_close_sent, NULL, "Whether nothing can be sent any more.", NULL},
     {"stock", conn_get_stock, conn_set_stock, "False: the socket has methods of its own.", NULL},
+    {"reasons", conn_get_reasons, NULL, "Why Python handles its messages, beside the hub's.", NULL},
     {"heard", conn_get_heard, NULL, "Whether a message came since the last PING.", NULL},
     {"is_flooded", conn_get_is_flooded, NULL, "Whether more control frames came than may.", NULL},
     {"holds_input", conn_get_holds_input, NULL,

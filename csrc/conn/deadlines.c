@@ -144,8 +144,8 @@ fire(TbxConnObject *conn, tbx_due_kind kind)
             (void)tbx_conn_end(conn);
         }
     }
-    else if (kind == TBX_DUE_PING && conn->path == TBX_PATH_DIRECT && !conn->closing &&
-             tbx_conn_is_stock(conn) && tbx_hub_is_fast(hub)) {
+    else if (kind == TBX_DUE_PING && conn->path == TBX_PATH_DIRECT &&
+             tbx_conn_eligibility(conn) == TBX_FAST) {
         tbx_conn_await_pong(conn);
         if (tbx_conn_put(conn, true, (const uint8_t *)"2", 1) == 0) {
             tbx_conn_has_output(conn);

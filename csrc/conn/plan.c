@@ -1,4 +1,5 @@
-/* plan.c: what of python-socketio may be done here, and with which of its tables (contract in conn.h).
+/* plan.c: what of python-socketio may be done here, with which of its tables, and why not (contract in
+ * conn.h).
  *
  * The plan is made by toolboxsio/plan.py, which knows python-socketio, and is made anew when the
  * watch says that something has changed. Its dicts are python-socketio's own, read at every event.
@@ -158,4 +159,27 @@ tbx_hub_sends(TbxHubObject *hub)
 {
     keep_up(hub);
     return hub->plan.sockets != NULL;
+}
+
+/* 0, or -1 with an exception. */
+static int
+add_reason(PyObject *reasons, const char *text, bool is_so)
+{
+    PyObject *reason = is_so ? PyUnicode_FromString(text) : NULL;
+    int status = reason != NULL ? PyList_Append(reasons, reason) : -(int)is_so;
+    Py_XDECREF(reason);
+    return status;
+}
+
+PyObject *
+tbx_conn_reasons(TbxConnObject *conn)
+{
+    PyObject *reasons = PyList_New(0);
+#define X(id, text, is_so) &&add_reason(reasons, text, sizeof(text) > 1 && (is_so)) == 0
+    bool is_whole = reasons != NULL TBX_INELIGIBLE(X);
+#undef X
+    if (!is_whole) {
+        Py_CLEAR(reasons);
+    }
+    return reasons;
 }

@@ -17,10 +17,9 @@ uint64_t tbx_watch_n_methods;
 static bool
 is_method(PyObject *key)
 {
-    return !PyUnicode_Check(key) || PyUnicode_CompareWithASCIIString(key, "send") == 0 ||
-           PyUnicode_CompareWithASCIIString(key, "receive") == 0 ||
-           PyUnicode_CompareWithASCIIString(key, "close") == 0 ||
-           PyUnicode_CompareWithASCIIString(key, "_receive_encoded") == 0;
+#define X(name, text) || PyUnicode_CompareWithASCIIString(key, text) == 0
+    return !PyUnicode_Check(key) TBX_SOCKET_METHODS(X);
+#undef X
 }
 
 static int
@@ -431,6 +430,20 @@ tbx_watch_clear(tbx_watch *w)
 
 /* ---- keys that should not be there ---- */
 
+PyObject *
+tbx_watch_methods(TbxState *state)
+{
+#define X(name, text) state->str_##name,
+    PyObject *names[] = {TBX_SOCKET_METHODS(X)};
+#undef X
+    Py_ssize_t n = (Py_ssize_t)(sizeof names / sizeof names[0]);
+    PyObject *methods = PyTuple_New(n);
+    for (Py_ssize_t i = 0; methods != NULL && i < n; i++) {
+        PyTuple_SET_ITEM(methods, i, Py_NewRef(names[i]));
+    }
+    return methods;
+}
+
 void
 tbx_watch_keys_set(TbxState *state, tbx_watch_keys *w, PyObject *object)
 {
@@ -479,8 +492,9 @@ tbx_watch_keys_hold(TbxState *state, tbx_watch_keys *w)
 #else
     uint64_t version = dict_version(w->dict);
 #endif
-    PyObject *names[] = {state->str_send, state->str_receive, state->str_close,
-                         state->str_receive_encoded};
+#define X(name, text) state->str_##name,
+    PyObject *names[] = {TBX_SOCKET_METHODS(X)};
+#undef X
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (PyDict_GetItemWithError(w->dict, names[i]) != NULL || PyErr_Occurred()) {
             PyErr_Clear();

@@ -16,6 +16,14 @@
 
 #define TBX_WATCH_MAX 16
 
+/* The methods of a session's socket in whose place C stands. Where a socket has one of its own, Python
+ * handles its messages. */
+#define TBX_SOCKET_METHODS(X)                                                                      \
+    X(receive, "receive")                                                                          \
+    X(send, "send")                                                                                \
+    X(close, "close")                                                                              \
+    X(receive_encoded, "_receive_encoded")
+
 typedef struct {
     PyObject *owner;           /* owned: an object, a dict or a class */
     PyObject *names;           /* owned tuple: keys that were looked at */
@@ -74,7 +82,9 @@ bool tbx_watch_holds(TbxState *state, tbx_watch *w);
 int tbx_watch_traverse(tbx_watch *w, visitproc visit, void *arg);
 void tbx_watch_clear(tbx_watch *w);
 
-/* Watches the class of an object, and its dict for the names of methods of a socket. */
+/* The names of TBX_SOCKET_METHODS, a tuple. New reference; NULL with an exception. */
+PyObject *tbx_watch_methods(TbxState *state);
+/* Watches the class of an object, and its dict for these names. */
 void tbx_watch_keys_set(TbxState *state, tbx_watch_keys *w, PyObject *object);
 int tbx_watch_keys_traverse(tbx_watch_keys *w, visitproc visit, void *arg);
 void tbx_watch_keys_clear(tbx_watch_keys *w);

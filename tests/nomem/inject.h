@@ -198,6 +198,7 @@ void *tbx_uncounted(void *block);
 #define PyList_Insert(...) TBX_DO(PyList_Insert, __VA_ARGS__)
 #define PyList_SetSlice(...) TBX_DO(PyList_SetSlice, __VA_ARGS__)
 #define PyModule_AddType(...) TBX_DO(PyModule_AddType, __VA_ARGS__)
+#define PyModule_AddObjectRef(...) TBX_DO(PyModule_AddObjectRef, __VA_ARGS__)
 #define PyObject_GetBuffer(...) TBX_DO(PyObject_GetBuffer, __VA_ARGS__)
 #define PySet_Add(...) TBX_DO(PySet_Add, __VA_ARGS__)
 

@@ -451,6 +451,7 @@ async def answers_by_python(stage):
     if client is not None:
         client.send('421["slow"]', '422["slow",1]')
         client.conn.stock = False
+        stage.seen.append(stage.do(getattr, client.conn, "reasons"))
         await stage.turn()
     await stage.end()
 

@@ -5,6 +5,7 @@ import inspect
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ import socketio
 import socketio.packet
 import uvicorn
 from bidict import bidict
-from connections import Client, Messages, server
+from connections import Client, Messages, Polling, server
 from uvicorn.config import WS_PROTOCOLS
 from uvicorn.importer import import_from_string
 
@@ -360,6 +361,26 @@ async def test_a_socket_class_with_methods_of_its_own(monkeypatch):
     [socket] = wire.sio.eio.sockets.values()
     assert type(socket) is Socket
     assert socket.conn.stock is False
+
+
+async def test_the_reasons_of_a_session(top):
+    """Each that the table in C names is told of a session of which it is so."""
+    table = re.search(
+        r"#define TBX_INELIGIBLE.*?\n\n", (top / "csrc/conn/conn.h").read_text(), re.S
+    )
+    texts = [text for text in re.findall(r'X\([A-Z]+, "([^"]*)"', table[0]) if text]
+    polling = Polling(server())
+    sid = await polling.join()
+    assert polling.sio.acceleration(sid) == {
+        "path": "polling",
+        "fast": False,
+        "reasons": ["there is no WebSocket"],
+    }
+    polling.socket.send = polling.socket.send
+    assert polling.sio.acceleration(sid)["reasons"] == texts
+    polling.sio._send_packet = polling.sio._send_packet
+    [of_the_server, *others] = polling.sio.acceleration(sid)["reasons"]
+    assert (of_the_server, others) == ("AsyncServer._send_packet is the application's", texts)
 
 
 @pytest.mark.parametrize("name", ["socketio.server", "engineio.server"])
