@@ -263,9 +263,9 @@ FLOODS = {
     "events-awaiting": Flood("events, a handler that awaits", websocket('42["sleeps"]')),
     "acks-unasked": Flood("acknowledgements never asked for", websocket("43{id}[]")),
     "acks-asked": Flood("acknowledgements asked for", acks_asked),
-    "pings": Flood("PING frames", frames(lambda: frame(b"", PING)), theirs=("asgi",)),
-    "pongs": Flood("PONG frames", frames(lambda: frame(b"", PONG)), theirs=("asgi",)),
-    "pong-packets": Flood("Engine.IO PONG packets", websocket("3"), theirs=("asgi",)),
+    "pings": Flood("PING frames", frames(lambda: frame(b"", PING))),
+    "pongs": Flood("PONG frames", frames(lambda: frame(b"", PONG))),
+    "pong-packets": Flood("Engine.IO PONG packets", websocket("3")),
     "deflate": Flood("65 KB of deflated JSON", deflated(True, 65_000), sides=PYTHON),
     "deflate-not-joined": Flood("the same, not joined", deflated(False, 65_000), sides=PYTHON),
     "attachments": Flood("binary events, 10 attachments", frames(binary_event)),
@@ -274,7 +274,7 @@ FLOODS = {
     "namespaces": Flood(
         "CONNECT and DISCONNECT", frames(lambda: frame("40/other,") + frame("41/other,"))
     ),
-    "fragments": Flood("fragments of one byte", frames(fragmented_event), theirs=("asgi",)),
+    "fragments": Flood("fragments of one byte", frames(fragmented_event)),
     "payloads": Flood("POSTs of 16 events", posts(small_payload)),
     "payloads-big": Flood("POSTs of 16 events, 900 KB", posts(big_payload)),
     "sessions": Flood("sessions opened by polling", requests("GET", POLLING), clients=4),

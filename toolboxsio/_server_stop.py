@@ -20,6 +20,7 @@ __all__ = [
     "WEB_SERVER_STOPS",
     "is_uvicorn",
     "is_uvicorn_task",
+    "protocol_of",
     "stop_clients",
     "wait_while",
     "watch_request",
@@ -167,7 +168,7 @@ def is_uvicorn_task() -> bool:
     return frame is not None and _is_module_of_uvicorn(frame.f_globals.get("__name__", ""))
 
 
-def _protocol_of(environ: dict[str, Any]) -> Any:
+def protocol_of(environ: dict[str, Any]) -> Any:
     """uvicorn's protocol behind a request: ``receive`` is a method of it, or of the cycle of a
     request, whose ``on_response`` is. None: another server's, or something stands between."""
     owner = getattr(environ.get("asgi.receive"), "__self__", None)
@@ -215,7 +216,7 @@ def watch_request(environ: dict[str, Any], eio: Any, is_message: bool = False) -
 
     :param is_message: it is a WebSocket that uvicorn keeps itself.
     """
-    protocol = _protocol_of(environ)
+    protocol = protocol_of(environ)
     if protocol is None:
         return
     shutdown = protocol.shutdown

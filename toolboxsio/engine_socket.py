@@ -27,6 +27,7 @@ from ._loops import hub_elsewhere
 from ._messages import close_websocket, is_longer, messages_of, reason_of, too_big_text
 from ._polling import PollingSocket, is_replaced
 from ._server_stop import WEB_SERVER_STOPS, is_uvicorn, wait_while, watch_request
+from ._sliced_input import SlicedInput, slice_websocket
 from .errors import PacketError, TooBigError, TooLateError, text_of
 from .packet import EnginePacket
 
@@ -99,6 +100,7 @@ class EngineSocket(PollingSocket):
     stray_attachments = 0  # of packets that are not handled any more
     asked: set[str] | None = None  # strict: namespaces that the client has asked for
     _ws: Any = None  # ASGI
+    _input: SlicedInput | None = None  # ASGI: through which uvicorn gets what the client sends
     _left: asyncio.Event | None = None  # ASGI: the WebSocket was closed
     _send_message: Callable[[dict[str, Any]], Awaitable[None]] | None = None
     _is_uvicorn = False  # it is uvicorn's, which does not ask in which task it runs
@@ -486,12 +488,16 @@ class EngineSocket(PollingSocket):
         is_upgrade = self.connected and self.conn is not None
         if is_upgrade:
             self.upgrading = True  # from here on: the server's accept may take its time
+        self._input = slice_websocket(environ, self.conn, may_leave=True)
         try:
             return await super()._upgrade_websocket(environ)
         finally:
             self._environ = None
             if is_upgrade:
                 self.upgrading = False
+            if self._input is not None:
+                self._input.end_session()
+                self._input = None
 
     async def _websocket_handler(self, ws: Any) -> None:
         """Serve a WebSocket: to its end, or until its transport is taken.
@@ -519,6 +525,7 @@ class EngineSocket(PollingSocket):
         if self._take_transport(ws):
             self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
             return
+        self._input = self._input or slice_websocket(self._environ or {}, self.conn)
         self._reader = asyncio.current_task()
         self._ws = ws
         watch_request(self._environ or {}, self.server, is_message=True)
@@ -715,6 +722,8 @@ class EngineSocket(PollingSocket):
         """The client's next message may come; called by the connection."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        if self._input is not None:
+            self._input.go_on()
 
     def _drain_soon(self, sockets: list[EngineSocket]) -> None:
         """Send what waits for these; called by the hub, on the first of them."""

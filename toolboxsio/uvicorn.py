@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from ._load import core, logger
+from ._sliced_input import MIN_PIECE, REQUEST_PIECE, SlicedInput, slice_input, slice_requests
 from ._versions import problem
 
 #: Why no connection leaves ASGI with this uvicorn; None: they do.
@@ -113,8 +114,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
-        if self._tail is not None and self.handshake_initiated:
-            self._look_at(data)
+        if self.handshake_initiated:
+            if len(data) > MIN_PIECE and not isinstance(self.transport, SlicedInput):
+                sliced = slice_input(self)
+                if sliced is not None:
+                    sliced.data_received(data)
+                    return
+            if self._tail is not None:
+                self._look_at(data)
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self._turn_away()
@@ -205,6 +212,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 inflate = extension.decoder
         may_inflate = bool(self.conn.extensions)
         max_size = self.config.ws_max_size
+        sent = b""
+        if isinstance(transport, SlicedInput):
+            transport, sent = transport.release()
         connection.attach(
             transport, context, self._shared, max_size, bits, may_inflate, inflate, keeps
         )
@@ -223,9 +233,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             connection.pause_writing()
         for message in waiting:
             connection.hold(_frame(message))
-        connection.hold(self._tail)
+        connection.hold(self._tail + sent)
         self._tail = None
-        if self.read_paused:
+        if self.read_paused or sent:
             self.read_paused = False
             transport.resume_reading()
         return True
@@ -240,8 +250,6 @@ if UNFIT is not None:
 #: Seconds, and bytes, for all before the body of a request.
 REQUEST_SECONDS = 60.0
 MOST_HEADER_BYTES = 64 * 1024
-#: Bytes read at once of headers: each of them costs calls, and nobody is served meanwhile.
-HEADER_PIECE_BYTES = 16 * 1024
 
 
 class _Timed:
@@ -265,7 +273,13 @@ class _Timed:
         super().connection_lost(exc)  # type: ignore[misc]
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the client. Headers that are whole in one read are measured where they end."""
+        """Bytes of the client, of which no more is parsed at once than takes a slice of the event
+        loop's time. Headers that are whole in one piece are measured where they end."""
+        if len(data) > REQUEST_PIECE and not isinstance(self.transport, SlicedInput):
+            sliced = slice_requests(self)
+            if sliced is not None:
+                sliced.data_received(data)
+                return
         was_in_headers = self._in_headers
         self._read_bytes = len(data) + (self._read_bytes if was_in_headers else 0)
         super().data_received(data)  # type: ignore[misc]
@@ -305,20 +319,6 @@ class _TimedHttpTools(_Timed):
     url: bytes
     headers: list[tuple[bytes, bytes]]
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the client, of which no more is read when they are found to be too many.
-
-        A read may be larger than all headers may be. What follows an upgrade in the same read is
-        dropped, as uvicorn does.
-        """
-        at = 0
-        while at < len(data):
-            size = HEADER_PIECE_BYTES if self._late is not None else MOST_HEADER_BYTES
-            super().data_received(data[at : at + size])
-            if self.transport.is_closing() or self.transport.get_protocol() is not self:
-                break
-            at += size
-
     def on_message_begin(self) -> None:
         """A request begins."""
         self._begin_request()
@@ -333,6 +333,12 @@ class _TimedHttpTools(_Timed):
                 self._turn_away(b"431 Request Header Fields Too Large")
                 raise ValueError("too large")  # ends the parser, and what uvicorn does with it
         super().on_headers_complete()  # type: ignore[misc]
+
+    def on_response_complete(self) -> None:
+        """A request was answered: after the last of those that were parsed others may be."""
+        super().on_response_complete()  # type: ignore[misc]
+        if isinstance(self.transport, SlicedInput):
+            self.transport.give_more()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP, unless it has been answered."""

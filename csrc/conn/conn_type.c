@@ -344,7 +344,7 @@ conn_meth_charge(PyObject *self, PyObject *arg)
     if (tbx_conn_is_spent(CONN(self))) {
         tbx_conn_await_turn(CONN(self));
     }
-    Py_RETURN_NONE;
+    return PyBool_FromLong(CONN(self)->awaits_turn);
 }
 
 static PyObject *
@@ -708,7 +708,7 @@ static PyMethodDef conn_methods[] = {
      "call_ends($self, /)\n--\n\nIt is waited for no more."},
     {"charge", conn_meth_charge, METH_O,
      "charge($self, ns, /)\n--\n\n"
-     "Account for nanoseconds of Python's work: must_wait is true when they are too many."},
+     "Account for nanoseconds of Python's work; True: the client has to wait for its turn."},
     {"close", conn_meth_close, METH_VARARGS,
      "close($self, code, reason='', /)\n--\n\nStart the closing handshake; 0: close the "
      "transport."},

@@ -31,6 +31,10 @@ FLOODS = (
     "deflate-not-joined",
     "payloads-big",
     "redis-big",
+    "pings",
+    "pongs",
+    "pong-packets",
+    "fragments",
 )
 
 

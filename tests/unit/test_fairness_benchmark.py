@@ -63,29 +63,29 @@ def test_record_and_command(tmp_path, monkeypatch, capsys):
     assert len(rows) == 2 + 1 + 2
 
 
-def record_of(**worst):
+def record_of(flood, **worst):
     results = [
-        {"side": side, "load": "pings", "median": {"worst_ms": taken}}
+        {"side": side, "load": flood, "median": {"worst_ms": taken}}
         for side, taken in worst.items()
     ]
     return {"results": results}
 
 
 @pytest.mark.parametrize(
-    ("worst", "broken"),
+    ("flood", "worst", "broken"),
     [
-        ({"direct": 20.0, "upstream": 2.0}, 0),  # told from nothing else by chance alone
-        ({"direct": 26.0, "upstream": 2.0}, 1),
-        ({"direct": 91.0, "asgi": 91.0, "upstream": 30.0}, 1),
-        ({"direct": 249.0, "upstream": 9000.0, "node": 9000.0}, 0),
-        ({"direct": 251.0, "asgi": 300.0, "upstream": 9000.0}, 1),
-        ({"direct": 251.0}, 1),
-        ({"asgi": 2900.0, "upstream": 1000.0}, 0),  # PING frames: the web server's
-        ({"asgi": 3100.0, "upstream": 1000.0}, 1),
+        ("pings", {"direct": 20.0, "upstream": 2.0}, 0),  # told from nothing else by chance alone
+        ("pings", {"direct": 26.0, "upstream": 2.0}, 1),
+        ("pings", {"direct": 91.0, "asgi": 91.0, "upstream": 30.0}, 2),
+        ("pings", {"direct": 249.0, "upstream": 9000.0, "node": 9000.0}, 0),
+        ("pings", {"direct": 251.0, "asgi": 300.0, "upstream": 9000.0}, 2),
+        ("pings", {"direct": 251.0}, 1),
+        ("pipelined", {"asgi": 2900.0, "upstream": 1000.0}, 0),  # requests: the web server's
+        ("pipelined", {"asgi": 3100.0, "upstream": 1000.0}, 1),
     ],
 )
-def test_verdicts(worst, broken):
-    lines, found = fairness.verdict_lines(record_of(**worst))
+def test_verdicts(flood, worst, broken):
+    lines, found = fairness.verdict_lines(record_of(flood, **worst))
     assert found == broken == sum(line.startswith("OVER") for line in lines)
 
 
