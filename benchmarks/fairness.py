@@ -19,8 +19,8 @@ from . import broker, load, peers, records
 from .flooder import NICE
 from .floods import FLOODS
 
-SIDES = ("direct", "asgi", "upstream", "node")
-OURS, BASE = ("direct", "asgi"), "upstream"
+SIDES = ("direct-http", "asgi", "upstream", "node")
+OURS, BASE = ("direct-http", "asgi"), "upstream"
 LOOP = "uvloop"
 CLIENTS = 20
 RATE = 50 * CLIENTS  # events a second over all of them

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from .flooder import BINARY, CONTINUATION, DEFLATE, PING, POLLING, PONG, TEXT, Over, frame
 
-PYTHON = ("direct", "asgi", "upstream")
+PYTHON = ("direct-http", "asgi", "upstream")
 EVERYBODY = (*PYTHON, "node")
 CHUNK = 1 << 16  # bytes that are sent at once, about
 BIG = 900_000  # bytes of a message that is within the default limits
@@ -283,7 +283,7 @@ FLOODS = {
         requests("GET", POLLING, f"X-A: {'a' * 1000}\r\n" * 5000),
     ),
     "chunks": Flood("POST bodies in chunks of one byte", chunked),
-    "pipelined": Flood("pipelined requests", pipelined, theirs=("direct", "asgi")),
+    "pipelined": Flood("pipelined requests", pipelined, theirs=("asgi",)),
     "handshakes": Flood("WebSockets opened and closed", handshakes, clients=4),
     "redis": Flood(
         "Redis: messages to a client here", published(HERE, small), sides=PYTHON, redis=True

@@ -15,6 +15,7 @@
 #include "codec/json_finite.h"
 #include "codec/sio_codec.h"
 #include "conn/conn.h"
+#include "http/http.h"
 #include "base/clock.h"
 #include "wire/resp.h"
 #include "wire/json_scan.h"
@@ -329,6 +330,46 @@ core_ws_whole(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_a
 }
 
 static PyObject *
+core_http_request(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
+{
+    if (check_count("http_request", n_args, 3) < 0) {
+        return NULL;
+    }
+    Py_ssize_t at = PyLong_AsSsize_t(args[1]);
+    if (at == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (!PyBytes_Check(args[0]) || at < 0 || at > PyBytes_GET_SIZE(args[0]) ||
+        !PyBytes_Check(args[2])) {
+        PyErr_SetString(PyExc_TypeError,
+                        "http_request() takes bytes, a place in them, and the bytes of a path");
+        return NULL;
+    }
+    return tbx_http_request(args[0], at, args[2]);
+}
+
+static PyObject *
+core_environ_headers(PyObject *module, PyObject *const *args, Py_ssize_t n_args)
+{
+    Py_ssize_t start, stop;
+    if (check_count("environ_headers", n_args, 6) < 0 || read_size(args[2], &start) < 0 ||
+        read_size(args[3], &stop) < 0) {
+        return NULL;
+    }
+    if (!PyDict_Check(args[0]) || !PyList_Check(args[1]) || start < 0 || !PyDict_Check(args[4])) {
+        PyErr_SetString(PyExc_TypeError,
+                        "environ_headers() takes a dict, a list, two places in it, and a dict");
+        return NULL;
+    }
+    int shares = PyObject_IsTrue(args[5]);
+    if (shares < 0 || tbx_environ_add_headers(tbx_state_of(module), args[0], args[1], start, stop,
+                                              args[4], shares != 0) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 core_simd(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     const char *name = tbx_json_scan_has_avx2() ? "avx2" : TBX_BLOCK16 ? "block16" : "scalar";
@@ -408,6 +449,14 @@ static PyMethodDef core_methods[] = {
     {FAST(ws_whole), METH_FASTCALL,
      "ws_whole(data, may_inflate, /)\n--\n\n"
      "How many of a client's bytes are whole WebSocket messages, and how many are whole frames."},
+    {FAST(http_request), METH_FASTCALL,
+     "http_request(data, at, prefix, /)\n--\n\n"
+     "(end, method, path, query, headers, body, closes, websocket) of the HTTP request at a place, "
+     "when\n"
+     "it is whole, ordinary, and for the path of that prefix or one below it; else None."},
+    {FAST(environ_headers), METH_FASTCALL,
+     "environ_headers(environ, headers, start, stop, repeated, shares, /)\n--\n\n"
+     "Add headers of a list to an environ; values of a name that comes again to repeated, a dict."},
     {FAST(simd), METH_NOARGS,
      "simd()\n--\n\n"
      "The instructions that strings are scanned with."},

@@ -42,6 +42,30 @@ def encode_event(
 ) -> tuple[bytes, bytes] | None: ...
 def ack(ok: bool, **fields: Any) -> dict[str, Any]: ...
 def iso8601(microseconds: int, /) -> str: ...
+def http_request(
+    data: bytes, at: int, prefix: bytes, /
+) -> (
+    tuple[
+        int,
+        str,
+        str,
+        bytes,
+        list[tuple[bytes, bytes]],
+        bytes,
+        bool,
+        tuple[bytes, bytes] | None,
+    ]
+    | None
+): ...
+def environ_headers(
+    environ: dict[str, Any],
+    headers: list[Any],
+    start: int,
+    stop: int,
+    repeated: dict[str, list[str]],
+    shares: bool,
+    /,
+) -> None: ...
 def simd() -> str: ...
 def is_finite(value: Any, max_depth: int, /) -> bool: ...
 def resp_size(data: bytes, start: int, /) -> tuple[int, int]: ...

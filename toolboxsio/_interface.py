@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from ._core import Connection, Hub
+    from ._handover import UvicornServer
     from .engine_socket import EngineSocket
     from .packet import OwnJSON
     from .server import AsyncServer
-    from .uvicorn import UvicornServer
 
 __all__ = [
     "Acknowledge",
@@ -118,7 +118,7 @@ class SessionInterface(Protocol):
 
 
 class WebServerInterface(Protocol):
-    """A uvicorn server: :class:`toolboxsio.uvicorn.UvicornServer`, for ``Connection.attach``."""
+    """A uvicorn server: :class:`toolboxsio._handover.UvicornServer`, for ``Connection.attach``."""
 
     def left(self, connection: Connection) -> None:
         """A connection is lost. Its session may still be at work, in a task."""

@@ -12,6 +12,7 @@ from typing import Any
 from engineio.static_files import get_static_file
 from socketio.asgi import ASGIApp as UpstreamASGIApp
 
+from ._load import core
 from ._server_stop import is_uvicorn_task
 from .errors import PacketError
 from .options import check_names, parameters
@@ -21,6 +22,7 @@ __all__ = [
     "ASGIApp",
     "Body",
     "UpstreamASGIApp",
+    "environ_of",
     "refuse_websocket",
     "skip_body",
     "translate_request",
@@ -28,17 +30,6 @@ __all__ = [
 
 #: The path that Socket.IO clients use unless told otherwise.
 SIO_PATH = "/socket.io"
-
-#: Headers whose values many clients have in common, and nobody has to keep to himself.
-_COMMON = frozenset(
-    (
-        *(b"host", b"connection", b"upgrade", b"origin", b"user-agent", b"pragma"),
-        *(b"cache-control", b"accept", b"accept-encoding", b"accept-language"),
-        *(b"sec-websocket-version", b"sec-websocket-extensions"),
-    )
-)
-_MOST_SHARED = 512
-_LONGEST_SHARED = 512  # bytes
 
 #: Headers of one request that are translated before other connections have their turn.
 HEADERS_AT_ONCE = 1000
@@ -49,9 +40,6 @@ REFUSAL_SECONDS = 40.0
 
 #: uvicorn tells of a disconnection when the refusal is sent, and again when the connection is gone.
 _DISCONNECTS = 2
-
-_names: dict[bytes, tuple[bytes, str]] = {}  # the name itself, and its key in an environ
-_values: dict[bytes, tuple[bytes, str]] = {}
 
 
 class ASGIApp(UpstreamASGIApp):  # type: ignore[misc]
@@ -215,21 +203,6 @@ async def _no_more() -> dict[str, Any]:
 _NO_BODY = Body({"type": "websocket.connect"}, _no_more)
 
 
-def _shared(table: dict[bytes, tuple[bytes, str]], raw: bytes, text: str) -> tuple[bytes, str]:
-    if len(raw) <= _LONGEST_SHARED:
-        if len(table) >= _MOST_SHARED:
-            table.clear()
-        table[raw] = raw, text
-    return raw, text
-
-
-def _name(raw: bytes) -> tuple[bytes, str]:
-    key = raw.upper().decode("utf-8")
-    if key not in ("CONTENT-TYPE", "CONTENT-LENGTH"):
-        key = "HTTP_" + key
-    return _shared(_names, raw, key.replace("-", "_"))
-
-
 async def translate_request(scope: Any, receive: Any, send: Any) -> dict[str, Any]:
     """Return the environ of a request.
 
@@ -239,6 +212,37 @@ async def translate_request(scope: Any, receive: Any, send: Any) -> dict[str, An
     event = await receive()
     if event["type"] not in ("http.request", "websocket.connect"):
         return {}
+    body = Body(event, receive) if event["type"] == "http.request" else _NO_BODY
+    environ = _without_headers(scope, receive, send, body)
+    headers, repeated = list(scope["headers"]), dict[str, list[str]]()
+    shares = event["type"] == "websocket.connect" and isinstance(scope["headers"], list)
+    for start in range(0, len(headers), HEADERS_AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
+        stop = start + HEADERS_AT_ONCE
+        _add_headers(environ, headers, start, stop, repeated, shares)
+    if shares:
+        scope["headers"] = headers
+    return _complete(environ, scope, repeated)
+
+
+def environ_of(scope: Any, receive: Any, send: Any, body: bytes) -> dict[str, Any]:
+    """The same for a request that is here as a whole: its body is given.
+
+    :param scope: with a list of headers.
+    """
+    is_websocket = scope["type"] == "websocket"
+    whole = _NO_BODY if is_websocket else Body({"body": body}, _no_more)
+    environ, headers = _without_headers(scope, receive, send, whole), scope["headers"]
+    repeated: dict[str, list[str]] = {}
+    _add_headers(environ, headers, 0, len(headers), repeated, is_websocket)
+    return _complete(environ, scope, repeated)
+
+
+_add_headers: Any = core.environ_headers if core is not None else None
+
+
+def _without_headers(scope: Any, receive: Any, send: Any, body: Body) -> dict[str, Any]:
     raw_uri = path = scope["path"]
     query_string = ""
     if scope.get("query_string"):
@@ -248,8 +252,8 @@ async def translate_request(scope: Any, receive: Any, send: Any) -> dict[str, An
             pass
         else:
             raw_uri = f"{path}?{query_string}"
-    environ: dict[str, Any] = {
-        "wsgi.input": Body(event, receive) if event["type"] == "http.request" else _NO_BODY,
+    return {
+        "wsgi.input": body,
         "wsgi.errors": sys.stderr,
         "wsgi.version": (1, 0),
         "wsgi.async": True,
@@ -271,34 +275,11 @@ async def translate_request(scope: Any, receive: Any, send: Any) -> dict[str, An
         "asgi.send": send,
         "asgi.scope": scope,
     }
-    headers = []
-    repeated: dict[str, list[str]] = {}
-    for number, (raw_name, raw_value) in enumerate(scope["headers"], 1):
-        if number % HEADERS_AT_ONCE == 0:
-            await asyncio.sleep(0)
-        name, key = _names.get(raw_name) or (raw_name, None)
-        value = raw_value
-        try:
-            if key is None:
-                name, key = _name(raw_name)
-            if name in _COMMON:
-                value, text = _values.get(raw_value) or _shared(
-                    _values, raw_value, raw_value.decode("utf-8")
-                )
-            else:
-                text = raw_value.decode("utf-8")
-        except UnicodeDecodeError:  # such a header is left out
-            pass
-        else:
-            if key not in environ or not key.startswith("HTTP_"):
-                environ[key] = text
-            elif key in repeated:
-                repeated[key].append(text)
-            else:
-                repeated[key] = [environ[key], text]
-        headers.append((name, value))
-    if event["type"] == "websocket.connect" and isinstance(scope["headers"], list):
-        scope["headers"] = headers
+
+
+def _complete(
+    environ: dict[str, Any], scope: Any, repeated: dict[str, list[str]]
+) -> dict[str, Any]:
     for key, texts in repeated.items():  # cookies: RFC 9113, section 8.2.3
         environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(texts)
     environ["wsgi.url_scheme"] = _scheme_of(scope, environ)

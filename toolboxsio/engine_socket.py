@@ -22,6 +22,7 @@ from engineio.packet import CLOSE, NOOP, OPEN, PING, PONG, UPGRADE, packet_names
 
 from ._bystanders import behind
 from ._drain import drain_all
+from ._handover import OFFER
 from ._load import core
 from ._loops import hub_elsewhere
 from ._messages import close_websocket, is_longer, messages_of, reason_of, too_big_text
@@ -35,8 +36,6 @@ __all__ = ["EngineSocket"]
 
 #: Kinds of deadlines, as csrc/conn/conn.h numbers them.
 DUE_PING, DUE_PONG, DUE_CONNECT, DUE_MESSAGE, DUE_LEAVE, DUE_CLOSE = range(6)
-
-_OFFER = "toolboxsio.direct"
 
 _COUNTED = (str, bytes, bytearray)
 
@@ -630,7 +629,7 @@ class EngineSocket(PollingSocket):
         if environ is None or type(ws) is not _AsgiWebSocket:
             return False
         scope = environ.get("asgi.scope") or {}
-        offer = scope.get("extensions", {}).get(_OFFER)
+        offer = scope.get("extensions", {}).get(OFFER)
         if offer is None or ws.asgi_receive != offer.receive or behind(ws.asgi_send) != offer.send:
             return False
         if self._posts:  # what is left of one waits for its turn by other means
@@ -638,7 +637,7 @@ class EngineSocket(PollingSocket):
             return False
         if not offer.hand_over(self.conn, copy_context()):
             return False
-        del scope["extensions"][_OFFER]
+        del scope["extensions"][OFFER]
         environ["asgi.receive"] = environ["asgi.send"] = _gone
         ws.asgi_receive = ws.asgi_send = _gone
         self._send_waiting()

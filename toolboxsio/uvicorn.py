@@ -11,13 +11,12 @@ touches its internals stands here.
 from __future__ import annotations
 
 import asyncio
-from asyncio.trsock import TransportSocket
 from contextvars import Context
-from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
+from ._handover import OFFER, hand_over
 from ._load import core, logger
 from ._sliced_input import MIN_PIECE, REQUEST_PIECE, SlicedInput, slice_input, slice_requests
 from ._versions import problem
@@ -33,25 +32,8 @@ else:
 
 __all__ = ["UNFIT", "HTTPProtocol", "WebSocketProtocol"]
 
-#: The key in the extensions of the ASGI scope.
-OFFER = "toolboxsio.direct"
-
 #: How many bytes of a client are looked at before it is clear that nobody takes its transport.
 MOST_BYTES = 64 * 1024
-
-
-class UvicornServer:
-    """What the connections of one uvicorn server leave when they are over."""
-
-    __slots__ = ("connections", "tasks")
-
-    def __init__(self, connections: set[Any], tasks: set[Any]) -> None:
-        self.connections = connections
-        self.tasks = tasks
-
-    def left(self, connection: Any) -> None:
-        """A connection is lost."""
-        self.connections.discard(connection)
 
 
 class _Taken:
@@ -66,9 +48,6 @@ class _Taken:
 
 
 _TAKEN = _Taken()
-
-#: uvloop's transports keep a method of the last protocol that was not a buffered one.
-_FORGETFUL = asyncio.Protocol()
 
 
 def _frame(message: dict[str, Any]) -> bytes:
@@ -93,6 +72,8 @@ _ENDS = "the WebSocket was about to close"
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """A ``WebSocketsSansIOProtocol`` that offers its transport to a Socket.IO server."""
 
+    offers_transport = True
+
     def __init__(
         self,
         config: Any,
@@ -101,11 +82,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        try:
-            self._shared: UvicornServer = server_state.toolboxsio
-        except AttributeError:
-            self._shared = UvicornServer(server_state.connections, server_state.tasks)
-            server_state.toolboxsio = self._shared
+        self.server_state = server_state
         #: Why the transport was not handed over.
         self.refusal = ""
         #: Bytes of a message that is not whole yet; None: the transport is not to be had.
@@ -194,7 +171,6 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.refusal:
             return False
         assert self._tail is not None
-        transport = self.transport
         waiting: list[Any] = []
         while not self.queue.empty():
             waiting.append(self.queue.get_nowait())
@@ -211,26 +187,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             if keeps and self._seen:
                 inflate = extension.decoder
         may_inflate = bool(self.conn.extensions)
-        max_size = self.config.ws_max_size
-        sent = b""
-        if isinstance(transport, SlicedInput):
-            transport, sent = transport.release()
-        connection.attach(
-            transport, context, self._shared, max_size, bits, may_inflate, inflate, keeps
-        )
+        extensions = bits, may_inflate, inflate, keeps
+        is_paused = not self.writable.is_set()
+        transport, sent = hand_over(self, connection, context, extensions, is_paused=is_paused)
         stop_keepalive = getattr(self, "stop_keepalive", None)
         if stop_keepalive is not None:
             stop_keepalive()
-        sock = transport.get_extra_info("socket")
-        if isinstance(sock, TransportSocket) and sock.family in (AF_INET, AF_INET6):
-            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # asyncio does it for sockets of its own
-        self.connections.discard(self)
-        self.connections.add(connection)
         self.transport = _TAKEN  # type: ignore[assignment]
-        transport.set_protocol(_FORGETFUL)
-        transport.set_protocol(connection)
-        if not self.writable.is_set():
-            connection.pause_writing()
         for message in waiting:
             connection.hold(_frame(message))
         connection.hold(self._tail + sent)
@@ -364,8 +327,19 @@ class _TimedH11(_Timed):
 _Own = _TimedHttpTools if hasattr(AutoHTTPProtocol, "on_message_begin") else _TimedH11
 
 
-class HTTPProtocol(_Own, AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+if UNFIT is None and _Own is _TimedHttpTools:
+    from ._requests import SessionRequests
+else:
+
+    class SessionRequests:  # type: ignore[no-redef]
+        """All requests are uvicorn's."""
+
+
+class HTTPProtocol(SessionRequests, _Own, AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     """uvicorn's HTTP protocol with an end for clients that do not come to theirs.
+
+    Requests of sessions are answered here where nothing stands between uvicorn and our ASGIApp:
+    toolboxsio/_requests.py.
 
     A request whose headers are not whole after 60 seconds is answered 408, one that has more than
     64 KiB of them 431, and the connection is closed: uvicorn by itself waits, and keeps them.

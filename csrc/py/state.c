@@ -68,6 +68,8 @@ tbx_state_init(TbxState *state)
     if ((state->JSONDecodeError = import_attr("json", "JSONDecodeError")) == NULL ||
         (state->detect_encoding = import_attr("json", "detect_encoding")) == NULL ||
         (state->b64decode = import_attr("base64", "b64decode")) == NULL ||
+        (state->header_names = PyDict_New()) == NULL ||
+        (state->header_values = PyDict_New()) == NULL ||
         (state->CancelledError = import_attr("asyncio", "CancelledError")) == NULL ||
         (state->Task = import_attr("asyncio", "Task")) == NULL ||
         (state->task_loop_name = Py_BuildValue("(s)", "loop")) == NULL ||

@@ -20,7 +20,9 @@
     X(CancelledError)   /* asyncio.CancelledError */                                               \
     X(Task)             /* asyncio.Task */                                                         \
     X(get_running_loop) /* asyncio.get_running_loop */                                             \
-    X(task_loop_name)   /* of the arguments of Task(coro, loop) */
+    X(task_loop_name)   /* of the arguments of Task(coro, loop) */                                 \
+    X(header_names)     /* tables of http/environ.c */                                             \
+    X(header_values)
 
 /* Interned strings: attributes and keys of others. Those of this package are in interface.h. */
 #define TBX_STATE_NAMES(X)                                                                         \

@@ -436,14 +436,16 @@ def serve(config: dict[str, Any]) -> None:
         import uvicorn
 
         ws: Any = "websockets-sansio"
+        http: Any = "auto"
         if config.get("path") == "direct":
+            from toolboxsio.uvicorn import HTTPProtocol as http
             from toolboxsio.uvicorn import WebSocketProtocol as ws
         settings = uvicorn.Config(
             app,
             ws=ws,
             loop=config.get("loop", "auto"),
             ws_max_size=config.get("ws_max_size", 16 * 1024 * 1024),
-            http=config.get("http", "auto"),
+            http=config.get("http", http),
             log_level="warning",
             timeout_graceful_shutdown=1,
         )

@@ -126,6 +126,9 @@ class Wire:
         headers = sorted(h for h in rest if h.split(":")[0].lower() not in MOVING_HEADERS)
         if "transfer-encoding: chunked" in headers:
             payload = joined(payload)
+            headers.remove("transfer-encoding: chunked")
+        elif f"content-length: {len(payload)}" in headers:  # the other way to tell the end
+            headers.remove(f"content-length: {len(payload)}")
         for header in headers:
             if header.lower() in ("content-encoding: gzip", "content-encoding: deflate"):
                 payload = zlib.decompress(payload, 47)

@@ -87,7 +87,9 @@ async function connect(auth) {
   socket.on("welcome", (...args) => note("welcome", ...args));
   await opened(socket);
   manager = socket.io;
-  note("connected", typeof socket.id, socket.id.length, manager.engine.transport.name);
+  const isRace = config.mode === "upgrade"; // joined first, or upgraded first
+  const transport = isRace ? "either" : manager.engine.transport.name;
+  note("connected", typeof socket.id, socket.id.length, transport);
   if (config.mode === "upgrade") {
     while (manager.engine.transport.name !== "websocket") {
       await once(manager.engine, "upgrade");

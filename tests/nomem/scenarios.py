@@ -313,6 +313,9 @@ FUNCTIONS = {
     "import": fresh_module,
     "simd": _core.simd,
     "new keys": lambda: len(_core.loads(f'{{"key{next(NUMBERS)}":1}}', 9)),
+    "new headers": lambda: _core.environ_headers(
+        {}, [(b"x%d" % next(NUMBERS), b"v")], 0, 1, {}, True
+    ),
     "binary of subclasses": lambda: (
         _core.has_binary(List([1])),
         _core.has_binary(Items(a=b"")),

@@ -18,7 +18,8 @@ HARMLESS = re.compile(
     | \w+_(?:GET|SET|AS|IS)_\w+ | PyUnicode_(?:[124]BYTE_DATA|DATA|KIND|READ|READ_CHAR)
     | PyUnicode_(?:Compare|FindChar|Tailmatch) | PyUnicodeDecodeError_GetStart
     | Py_UNICODE_\w+ | Py(?:Long|Float|Number)_As\w+ | PyBool_FromLong | PyBuffer_Release
-    | PyDict_(?:GetItemWithError|DelItem|Next|AddWatcher|ClearWatcher|Watch) | PySet_Discard
+    | PyDict_(?:GetItemWithError|Contains|Clear|DelItem|Next|AddWatcher|ClearWatcher|Watch)
+    | PySet_Discard
     | PyObject_(?:IsTrue|Hash|RichCompareBool|GC_UnTrack|ClearWeakRefs|GenericSetAttr)
     | PySequence_Contains | PyExceptionInstance_Check | PyArg_UnpackTuple | PyMem_Free
     | _PyType_Lookup | _PyObject_GetDictPtr | PyType_IsSubtype | PyGen_GetCode

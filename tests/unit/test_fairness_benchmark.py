@@ -40,12 +40,19 @@ def test_floods_reach_python_socketio(name, key):
 def test_record_and_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     monkeypatch.setattr(fairness, "QUICK_SECONDS", 0.2)
-    words = ["fairness", "--quick", "--floods", "events-10us,payloads", "--sides", "direct,node"]
+    words = [
+        "fairness",
+        "--quick",
+        "--floods",
+        "events-10us,payloads",
+        "--sides",
+        "direct-http,node",
+    ]
     monkeypatch.setattr(sys, "argv", ["benchmarks", *words, "--no-pin", "--record", "some"])
     assert command.main() == 0
     record = records.read(tmp_path / "some.json", "fairness")
     assert [(result["side"], result["load"]) for result in record["results"]] == [
-        (side, name) for name in ("events-10us", "payloads") for side in ("direct", "node")
+        (side, name) for name in ("events-10us", "payloads") for side in ("direct-http", "node")
     ]
     for result in record["results"]:
         median = result["median"]
@@ -56,10 +63,10 @@ def test_record_and_command(tmp_path, monkeypatch, capsys):
         # 50 events a second of each client, in the flood and after it
         assert taken["honest"]["acks"] == pytest.approx(fairness.RATE * 0.3, rel=0.05)
     said = capsys.readouterr().out
-    assert "events-10us, direct: worst" in said
+    assert "events-10us, direct-http: worst" in said
     assert "node: worst" not in said
     rows = [line for line in tables.lines(record) if line.startswith("|")]
-    assert rows[0].endswith("| toolboxsio | Node socket.io |")
+    assert rows[0].endswith("| toolboxsio, ws= and http= | Node socket.io |")
     assert len(rows) == 2 + 1 + 2
 
 
@@ -74,12 +81,16 @@ def record_of(flood, **worst):
 @pytest.mark.parametrize(
     ("flood", "worst", "broken"),
     [
-        ("pings", {"direct": 20.0, "upstream": 2.0}, 0),  # told from nothing else by chance alone
-        ("pings", {"direct": 26.0, "upstream": 2.0}, 1),
-        ("pings", {"direct": 91.0, "asgi": 91.0, "upstream": 30.0}, 2),
-        ("pings", {"direct": 249.0, "upstream": 9000.0, "node": 9000.0}, 0),
-        ("pings", {"direct": 251.0, "asgi": 300.0, "upstream": 9000.0}, 2),
-        ("pings", {"direct": 251.0}, 1),
+        (
+            "pings",
+            {"direct-http": 20.0, "upstream": 2.0},
+            0,
+        ),  # told from nothing else by chance alone
+        ("pings", {"direct-http": 26.0, "upstream": 2.0}, 1),
+        ("pings", {"direct-http": 91.0, "asgi": 91.0, "upstream": 30.0}, 2),
+        ("pings", {"direct-http": 249.0, "upstream": 9000.0, "node": 9000.0}, 0),
+        ("pings", {"direct-http": 251.0, "asgi": 300.0, "upstream": 9000.0}, 2),
+        ("pings", {"direct-http": 251.0}, 1),
         ("pipelined", {"asgi": 2900.0, "upstream": 1000.0}, 0),  # requests: the web server's
         ("pipelined", {"asgi": 3100.0, "upstream": 1000.0}, 1),
     ],

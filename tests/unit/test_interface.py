@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from toolboxsio import _failures, _interface, packet, plan, server, uvicorn
+from toolboxsio import _failures, _handover, _interface, packet, plan, server
 from toolboxsio.engine_socket import EngineSocket
 
 ROW = re.compile(r'^    X\((\w+), (\w+), (\w+), "(\([^")]*\))?"\)', re.MULTILINE)
@@ -153,7 +153,7 @@ def objects():
     """The class of ours for each protocol class; of callables the function, without self."""
     return {
         "SessionInterface": EngineSocket,
-        "WebServerInterface": uvicorn.UvicornServer,
+        "WebServerInterface": _handover.UvicornServer,
         "JSONInterface": packet.OwnJSON,
         "MakePlan": functools.partial(plan.make_plan, None),
         "Acknowledge": functools.partial(server.AsyncServer._acknowledge, None),

@@ -64,6 +64,23 @@ VALUE = {
 }
 TEXT = _core.dumps(VALUE, None, 512)
 
+HANDSHAKE = (
+    b"GET /s HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+def environ_headers():
+    environ, repeated = {}, {}
+    headers = [
+        *((b"Host", b"x"), (b"Content-Type", b"y"), (b"cookie", b"a"), (b"cookie", b"b")),
+        *((b"cookie", b"c"), (b"\xff", b"z"), (b"a", b"\xff"), (b"user-agent", b"u" * 600)),
+        (bytes(bytearray(b"host")), bytes(bytearray(b"x"))),
+    ]
+    _core.environ_headers(environ, headers, 0, len(headers), repeated, True)
+    return environ, repeated, headers
+
+
 GOOD = {
     "dumps": lambda: _core.dumps(VALUE, None, 512),
     "dumps hook": lambda: _core.dumps([{3, 1}, {"a": {2}}], hook, 512),
@@ -115,9 +132,17 @@ GOOD = {
         _core.ws_whole(frame("x") + frame(b"y") + b"\x81", False),
         _core.ws_whole(frame("x", fin=False), True),
     ),
+    "http_request": lambda: (
+        _core.http_request(b"x" + HANDSHAKE, 1, b"/s"),
+        _core.http_request(b"POST /s/?a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", 0, b"/s"),
+        _core.http_request(b"GET /t HTTP/1.1\r\n\r\n", 0, b"/s"),
+    ),
+    "environ_headers": environ_headers,
     "evil": lambda: _core.dumps([{1}, [[{2}]]], lambda obj: [Evil().__class__.__name__], 512),
 }
 BAD = {
+    "http_request": lambda: _core.http_request("", 0, b""),
+    "environ_headers": lambda: _core.environ_headers({}, [("a", b"b")], 0, 1, {}, True),
     "dumps type": lambda: _core.dumps([1, {"a": {1}}], None, 512),
     "dumps bytes": lambda: _core.dumps([b""], None, 512),
     "dumps key": lambda: _core.dumps({"a": {(): 1}}, None, 512),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-FLOORS = ["base", "wire", "py", "codec", "conn", "module.c"]
+FLOORS = ["base", "wire", "py", "codec", "http", "conn", "module.c"]
 PLAIN_FLOORS = ("base", "wire")  # these know nothing of Python
 TOP_NAMES = {
     *("pyproject.toml", "setup.py", "MANIFEST.in", "Makefile"),
