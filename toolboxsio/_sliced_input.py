@@ -236,6 +236,7 @@ class SlicedInput(asyncio.Protocol):
         """Give the protocol what is held, and what comes."""
         self._is_paused = False
         self._go_on_soon()
+        self._regulate()  # it was paused, maybe, before this stood between
 
     def give_more(self) -> None:
         """Give what is held when ``backlog`` has become empty, and reading was not paused."""

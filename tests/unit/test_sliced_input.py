@@ -73,6 +73,22 @@ def run(request):
     return run
 
 
+def test_a_transport_that_was_paused_before_goes_on(run):
+    async def main():
+        protocol = Recorder()
+        async with connected(protocol) as (sliced, client):
+            sliced.release()[0].pause_reading()  # as its protocol did, alone with it
+            again = SlicedInput(sliced._transport, protocol)
+            sliced._transport.set_protocol(again)
+            client.send(b"x")
+            await asyncio.sleep(0.01)
+            assert protocol.got == b""
+            again.resume_reading()
+            await until(lambda: protocol.got)
+
+    run(main())
+
+
 def test_the_pieces_are_the_whole_in_order_and_the_end_comes_last(run):
     async def main():
         protocol = Recorder()
