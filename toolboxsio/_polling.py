@@ -255,11 +255,15 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         try:
             async with asyncio.timeout(self.server.ping_interval + self.server.ping_timeout):
                 packet = await queue.get()
-            queue.task_done()
-        except (TimeoutError, asyncio.CancelledError):
+        except asyncio.CancelledError:
             raise engineio.exceptions.QueueEmpty from None
+        except TimeoutError:
+            if queue.empty():
+                raise engineio.exceptions.QueueEmpty from None
+            packet = queue.get_nowait()  # the loop was late, for the packet as for this
         finally:
             self._polls -= 1
+        queue.task_done()
         if self.conn is not None:
             self.conn.fetched()
         if packet is None:

@@ -6,6 +6,7 @@ An answer from here has a Content-Length; one that passed ASGI is chunked.
 import asyncio
 import contextlib
 import re
+import time
 
 import pytest
 import uvicorn
@@ -214,6 +215,17 @@ async def test_a_client_that_leaves_during_its_poll():
             while server.sio.eio.sockets:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.01)
         assert not server.server.server_state.connections
+
+
+async def test_a_poll_that_is_answered_when_it_should_end():
+    """The loop was held up: the PING was due before the end of the poll, and is there."""
+    options = {"ping_interval": 0.2, "ping_timeout": 0.2}
+    async with running(options=options) as server, connected(server) as peer:
+        _, _, opened = await peer.ask("GET", OPEN)
+        peer.write("GET", session_url(opened))
+        await asyncio.sleep(0.05)
+        time.sleep(0.5)  # noqa: ASYNC251 (holds the loop up)
+        assert (await peer.answer())[::2] == (200, "2")
 
 
 @pytest.mark.parametrize("http", [HTTPProtocol, "httptools"])
