@@ -135,13 +135,13 @@ value_entry(TbxState *state, PyObject *value, bool shares)
 
 /* A header whose key is in the environ already. */
 static int
-put_repeated(PyObject *environ, PyObject *repeated, PyObject *key, PyObject *text)
+put_repeated(PyObject *env, PyObject *repeated, PyObject *key, PyObject *text)
 {
     PyObject *texts = PyDict_GetItemWithError(repeated, key);
     if (texts != NULL) {
         return PyList_Append(texts, text);
     }
-    PyObject *before = PyErr_Occurred() ? NULL : PyDict_GetItemWithError(environ, key);
+    PyObject *before = PyErr_Occurred() ? NULL : PyDict_GetItemWithError(env, key);
     texts = before ? Py_BuildValue("[OO]", before, text) : NULL;
     int status = texts ? PyDict_SetItem(repeated, key, texts) : -1;
     Py_XDECREF(texts);
@@ -149,22 +149,22 @@ put_repeated(PyObject *environ, PyObject *repeated, PyObject *key, PyObject *tex
 }
 
 static int
-put_header(PyObject *environ, PyObject *repeated, PyObject *key, PyObject *text)
+put_header(PyObject *env, PyObject *repeated, PyObject *key, PyObject *text)
 {
     if (key == Py_None || text == Py_None) {
         return 0;
     }
-    int is_there = PyDict_Contains(environ, key);
+    int is_there = PyDict_Contains(env, key);
     bool is_header = PyUnicode_READ_CHAR(key, 0) == 'H'; /* not CONTENT_TYPE, CONTENT_LENGTH */
     if (is_there > 0 && is_header) {
-        return put_repeated(environ, repeated, key, text);
+        return put_repeated(env, repeated, key, text);
     }
-    return is_there < 0 ? -1 : PyDict_SetItem(environ, key, text);
+    return is_there < 0 ? -1 : PyDict_SetItem(env, key, text);
 }
 
 /* One header of the list. */
 static int
-add_header(TbxState *state, PyObject *environ, PyObject *headers, Py_ssize_t i, PyObject *repeated,
+add_header(TbxState *state, PyObject *env, PyObject *headers, Py_ssize_t i, PyObject *repeated,
            bool shares)
 {
     PyObject *name, *value, *pair = PySequence_Tuple(PyList_GET_ITEM(headers, i));
@@ -183,8 +183,8 @@ add_header(TbxState *state, PyObject *environ, PyObject *headers, Py_ssize_t i, 
     if (by_value != NULL) {
         PyObject *raw_name = PyTuple_GET_ITEM(by_name, 0);
         PyObject *raw_value = PyTuple_GET_ITEM(by_value, 0);
-        status = put_header(environ, repeated, PyTuple_GET_ITEM(by_name, 1),
-                            PyTuple_GET_ITEM(by_value, 1));
+        status =
+            put_header(env, repeated, PyTuple_GET_ITEM(by_name, 1), PyTuple_GET_ITEM(by_value, 1));
         if (status == 0 && shares && (raw_name != name || raw_value != value)) {
             PyObject *own = PyTuple_Pack(2, raw_name, raw_value);
             status = own ? PyList_SetItem(headers, i, own) : -1; /* refuses an index that is gone */
@@ -197,11 +197,11 @@ add_header(TbxState *state, PyObject *environ, PyObject *headers, Py_ssize_t i, 
 }
 
 int
-tbx_environ_add_headers(TbxState *state, PyObject *environ, PyObject *headers, Py_ssize_t start,
+tbx_environ_add_headers(TbxState *state, PyObject *env, PyObject *headers, Py_ssize_t start,
                         Py_ssize_t stop, PyObject *repeated, bool shares)
 {
     for (Py_ssize_t i = start; i < stop && i < PyList_GET_SIZE(headers); i++) {
-        if (add_header(state, environ, headers, i, repeated, shares) < 0) {
+        if (add_header(state, env, headers, i, repeated, shares) < 0) {
             return -1;
         }
     }

@@ -18,7 +18,7 @@ PyObject *tbx_http_request(PyObject *data, Py_ssize_t at, PyObject *prefix);
  * `shares`, names and values that many clients have in common become one object in the list, too. 0, or
  * -1 with an exception.
  * Mirrors: engineio.async_drivers.asgi.translate_request. */
-int tbx_environ_add_headers(TbxState *state, PyObject *environ, PyObject *headers, Py_ssize_t start,
+int tbx_environ_add_headers(TbxState *state, PyObject *env, PyObject *headers, Py_ssize_t start,
                             Py_ssize_t stop, PyObject *repeated, bool shares);
 
 #endif
