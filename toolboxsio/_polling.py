@@ -91,6 +91,7 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
 
     conn: Any
     server: Any
+    last_ping: float | None
     refusal: PacketError | None
     opening: EnginePacket | None = None  # sent when the WebSocket is there
     _polls = 0  # requests that are being handled
@@ -154,6 +155,7 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             self._posts -= 1
             if self.conn is not None and self.last_ping and self.last_ping >= begun:
                 self.conn.pinged()  # clients send one request at a time: the PONG is the next
+                self.last_ping = time.time()
         if self.refusal is not None:
             raise type(self.refusal)(str(self.refusal))
 

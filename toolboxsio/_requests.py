@@ -259,7 +259,6 @@ class SessionRequests:
 
     # uvicorn's
     app_state: Any
-    asgi_version: str
     client: Any
     config: Any
     connections: set[Any]
@@ -365,7 +364,7 @@ class SessionRequests:
         assert target is not None
         scope: dict[str, Any] = {
             "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "asgi": {"version": self.config.asgi_version, "spec_version": "2.3"},
             "http_version": "1.1",
             "server": self.server,
             "client": self.client,

@@ -282,21 +282,23 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         if not environ:  # the client has gone
             return None
         response = await self._answer(environ)
-        return response if response is None else await self._make_response(response, environ)
+        if not isinstance(response, dict):
+            return response
+        return await self._make_response(response, environ)
 
     async def serve(self, exchange: Any, environ: dict[str, Any]) -> None:
         """Answer a request that has not come through ASGI: see toolboxsio/_requests.py."""
         try:
             response = await self._answer(environ)
-            if response is not None:
+            if isinstance(response, dict):
                 headers = [*response["headers"], *self._cors_headers(environ)]
                 exchange.respond(response["status"], headers, response["response"])
         except BaseException as exc:  # as uvicorn's, where it runs an application
             self.logger.error("Exception in a request", exc_info=exc)
         exchange.fail()  # unless it is answered
 
-    async def _answer(self, environ: dict[str, Any]) -> dict[str, Any] | None:
-        """The answer to a request; None: it was a WebSocket's, which is over or elsewhere."""
+    async def _answer(self, environ: dict[str, Any]) -> Any:
+        """The answer to a request; no dict: it was a WebSocket's, which is over or elsewhere."""
         query = _parse_query(environ.get("QUERY_STRING", ""))
         if query is None:
             return self._refused("Too long a query", "bad-query")
@@ -305,7 +307,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             return refused
         response = await self._respond(environ, query)
         if not isinstance(response, dict):
-            return None
+            return response
         if self.http_compression and len(response["response"]) >= self.compression_threshold:
             self._compress(response, environ)
         return response

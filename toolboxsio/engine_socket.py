@@ -494,9 +494,12 @@ class EngineSocket(PollingSocket):
             self._environ = None
             if is_upgrade:
                 self.upgrading = False
-            if self._input is not None:
-                self._input.end_session()
-                self._input = None
+            self._end_input()
+
+    def _end_input(self) -> None:
+        if self._input is not None:
+            self._input.end_session()
+            self._input = None
 
     async def _websocket_handler(self, ws: Any) -> None:
         """Serve a WebSocket: to its end, or until its transport is taken.
@@ -563,6 +566,7 @@ class EngineSocket(PollingSocket):
             async with asyncio.timeout_at(deadline):  # the client may not read
                 await wait_while(self._is_sending, deadline)
                 await self._drain()
+                self._end_input()  # some wait for the client's CLOSE frame
                 await close_websocket(self._ws, *(self._ending or (1000, "")))
         except TimeoutError:
             pass

@@ -217,6 +217,21 @@ async def test_a_client_that_leaves_during_its_poll():
         assert not server.server.server_state.connections
 
 
+async def test_a_pong_may_follow_a_request_that_took_its_time():
+    """A client sends one request at a time; what is emitted meanwhile does not end its session."""
+    options = {"ping_interval": 0.2, "ping_timeout": 1, "async_handlers": False}
+    async with running(options=options) as server, connected(server) as peer:
+        server.sio.on("wait", lambda sid: asyncio.sleep(0.9))
+        url = await peer.join()
+        assert (await peer.ask("POST", url, '42["wait"]'))[2] == "OK"
+        async with connected(server) as other:
+            assert (await other.ask("GET", url))[2] == "2"
+        await asyncio.sleep(0.4)
+        await server.sio.emit("news")
+        await asyncio.sleep(0.05)
+        assert (await peer.ask("POST", url, "3"))[::2] == (200, "OK")
+
+
 async def test_a_poll_that_is_answered_when_it_should_end():
     """The loop was held up: the PING was due before the end of the poll, and is there."""
     options = {"ping_interval": 0.2, "ping_timeout": 0.2}
