@@ -38,10 +38,10 @@ from .engine_socket import EngineSocket
 __all__ = ["Exchange", "SessionRequests"]
 
 #: Bytes that wait for an answer to be complete, before reading pauses.
-MOST_WAITING = 64 * 1024
+MAX_WAITING_BYTES = 64 * 1024
 
 #: Offers of WebSocket extensions whose answer is remembered.
-_MOST_OFFERS = 64
+_MAX_OFFERS = 64
 
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
@@ -113,7 +113,7 @@ class Target:
             the offer is refused.
         """
         if offer not in self._offers:
-            if len(self._offers) >= _MOST_OFFERS:
+            if len(self._offers) >= _MAX_OFFERS:
                 self._offers.clear()
             protocol = self.config.ws_protocol_class(self.config, state, {}, loop)
             self._offers[offer] = _negotiate(protocol.conn, offer)
@@ -314,7 +314,7 @@ class SessionRequests:
 
     def _wait_with(self, data: bytes) -> None:
         self._waiting += data
-        if len(self._waiting) > MOST_WAITING:
+        if len(self._waiting) > MAX_WAITING_BYTES:
             self.flow.pause_reading()
 
     def _serve(self, data: bytes) -> bytes:
@@ -362,6 +362,11 @@ class SessionRequests:
         end, method, path, query, headers, body, closes, websocket = request
         target = self._target
         assert target is not None
+        extensions = None
+        if websocket is not None:
+            extensions = self._accepts(query, websocket[1])
+            if extensions is None:
+                return False
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": self.config.asgi_version, "spec_version": "2.3"},
@@ -377,17 +382,7 @@ class SessionRequests:
             "raw_path": (self.root_path + path).encode(),
             "query_string": query,
         }
-        extensions = None
         if websocket is not None:
-            ws_class = self.config.ws_protocol_class
-            # an upgrade is uvicorn's, until its end
-            if not getattr(ws_class, "offers_transport", False) or b"sid" in query or b"%" in query:
-                return False
-            if not target.takes_websockets():
-                return False
-            extensions = target.extensions(websocket[1], self.server_state, self.loop)
-            if extensions is None:
-                return False
             del scope["method"]
             scope["type"] = "websocket"
             scope["asgi"]["spec_version"] = "2.4"
@@ -411,6 +406,16 @@ class SessionRequests:
         context = Context() if getattr(self.config, "reset_contextvars", False) else copy_context()
         target.engine.hub().start(target.engine.serve(exchange, environ), context)
         return True
+
+    def _accepts(self, query: bytes, offer: bytes) -> Any:
+        """The extensions of a WebSocket that is accepted here: see Target.extensions(). None: it is
+        left to uvicorn, as an upgrade is, which names its session."""
+        target = self._target
+        assert target is not None
+        is_open = getattr(self.config.ws_protocol_class, "offers_transport", False)
+        if not is_open or b"sid" in query or b"%" in query or not target.takes_websockets():
+            return None
+        return target.extensions(offer, self.server_state, self.loop)
 
     # --- what an exchange does ---
 

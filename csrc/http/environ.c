@@ -7,10 +7,10 @@
 
 #include <string.h>
 
-#include "base/buf.h"
+#include "wire/http_head.h"
 
-#define MOST_SHARED 512    /* entries of a table: a full one is emptied */
-#define LONGEST_SHARED 512 /* bytes */
+#define MAX_SHARED 512       /* entries of a table: a full one is emptied */
+#define MAX_SHARED_BYTES 512 /* of a name or a value */
 
 /* Headers whose values many clients have in common, and nobody has to keep to himself. */
 static const char *const common[] = {
@@ -28,17 +28,11 @@ static const char *const common[] = {
     "sec-websocket-extensions",
 };
 
-/* Whether a name is `word`, which is in lower case, but for the case of its letters. */
 static bool
 is_named(PyObject *name, const char *word)
 {
-    const char *p = PyBytes_AS_STRING(name);
-    size_t n = (size_t)PyBytes_GET_SIZE(name), i = 0;
-    while (i < n && word[i] != '\0' &&
-           (p[i] >= 'A' && p[i] <= 'Z' ? p[i] | 0x20 : p[i]) == word[i]) {
-        i++;
-    }
-    return i == n && word[i] == '\0';
+    tbx_http_span text = {(const uint8_t *)PyBytes_AS_STRING(name), (size_t)PyBytes_GET_SIZE(name)};
+    return tbx_http_is_word(text, word);
 }
 
 static bool
@@ -90,10 +84,10 @@ key_of(PyObject *name)
 static PyObject *
 keep(PyObject *table, PyObject *raw, PyObject *entry)
 {
-    if (entry == NULL || PyBytes_GET_SIZE(raw) > LONGEST_SHARED) {
+    if (entry == NULL || PyBytes_GET_SIZE(raw) > MAX_SHARED_BYTES) {
         return entry;
     }
-    if (PyDict_GET_SIZE(table) >= MOST_SHARED) {
+    if (PyDict_GET_SIZE(table) >= MAX_SHARED) {
         PyDict_Clear(table);
     }
     if (PyDict_SetItem(table, raw, entry) < 0) {
@@ -142,7 +136,8 @@ put_repeated(PyObject *env, PyObject *repeated, PyObject *key, PyObject *text)
         return PyList_Append(texts, text);
     }
     PyObject *before = PyErr_Occurred() ? NULL : PyDict_GetItemWithError(env, key);
-    texts = before ? Py_BuildValue("[OO]", before, text) : NULL;
+    Py_XINCREF(before); /* a list may be collected for */
+    texts = before ? Py_BuildValue("[NO]", before, text) : NULL;
     int status = texts ? PyDict_SetItem(repeated, key, texts) : -1;
     Py_XDECREF(texts);
     return status;
@@ -167,7 +162,9 @@ static int
 add_header(TbxState *state, PyObject *env, PyObject *headers, Py_ssize_t i, PyObject *repeated,
            bool shares)
 {
-    PyObject *name, *value, *pair = PySequence_Tuple(PyList_GET_ITEM(headers, i));
+    PyObject *name, *value, *item = Py_NewRef(PyList_GET_ITEM(headers, i));
+    PyObject *pair = PySequence_Tuple(item); /* which may iterate over it in Python */
+    Py_DECREF(item);
     if (pair == NULL) {
         return -1;
     }

@@ -12,9 +12,8 @@ lower(uint8_t c)
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
 }
 
-/* Whether a text is `word`, which is in lower case, but for the case of its letters. */
-static bool
-is_word(tbx_http_span text, const char *word)
+bool
+tbx_http_is_word(tbx_http_span text, const char *word)
 {
     if (text.len != strlen(word)) {
         return false;
@@ -25,12 +24,6 @@ is_word(tbx_http_span text, const char *word)
         }
     }
     return true;
-}
-
-bool
-tbx_http_is_named(const tbx_http_field *field, const char *name)
-{
-    return is_word(field->name, name);
 }
 
 /* tchar of RFC 9110, section 5.6.2. */
@@ -95,7 +88,6 @@ parse_request_line(const uint8_t *p, size_t n, tbx_http_head *out)
         return 0;
     }
     size_t end_of_path = question != 0 ? question : at;
-    out->target = (tbx_http_span){p + start, at - start};
     out->path = (tbx_http_span){p + start, end_of_path - start};
     out->query =
         (tbx_http_span){p + end_of_path + (question != 0), at - end_of_path - (question != 0)};
@@ -158,13 +150,13 @@ read_connection(tbx_http_span list, bool *closes, bool *upgrades)
         if (option.len > 0 && option.p[0] == ' ') {
             option = (tbx_http_span){option.p + 1, option.len - 1};
         }
-        if (is_word(option, "close")) {
+        if (tbx_http_is_word(option, "close")) {
             *closes = true;
         }
-        else if (is_word(option, "upgrade")) {
+        else if (tbx_http_is_word(option, "upgrade")) {
             *upgrades = true;
         }
-        else if (!is_word(option, "keep-alive")) {
+        else if (!tbx_http_is_word(option, "keep-alive")) {
             return false;
         }
         at = end + 1;
@@ -193,36 +185,36 @@ read_field(const tbx_http_field *field, tbx_http_head *out, seen_fields *seen)
     tbx_http_span value = field->value;
     switch (lower(field->name.p[0])) {
     case 'c':
-        if (tbx_http_is_named(field, "content-length")) {
+        if (tbx_http_is_word(field->name, "content-length")) {
             return is_first(&seen->has_length) && read_length(value, &out->length);
         }
-        if (tbx_http_is_named(field, "connection")) {
+        if (tbx_http_is_word(field->name, "connection")) {
             return is_first(&seen->has_connection) &&
                    read_connection(value, &out->closes, &seen->upgrades);
         }
         return true;
     case 'e':
-        return !tbx_http_is_named(field, "expect");
+        return !tbx_http_is_word(field->name, "expect");
     case 'p':
-        return !tbx_http_is_named(field, "proxy-connection");
+        return !tbx_http_is_word(field->name, "proxy-connection");
     case 's':
-        if (tbx_http_is_named(field, "sec-websocket-key")) {
+        if (tbx_http_is_word(field->name, "sec-websocket-key")) {
             out->websocket_key = value;
             return is_first(&seen->has_key) && is_websocket_key(value);
         }
-        if (tbx_http_is_named(field, "sec-websocket-version")) {
-            return is_first(&seen->has_version) && is_word(value, "13");
+        if (tbx_http_is_word(field->name, "sec-websocket-version")) {
+            return is_first(&seen->has_version) && tbx_http_is_word(value, "13");
         }
-        if (tbx_http_is_named(field, "sec-websocket-extensions")) {
+        if (tbx_http_is_word(field->name, "sec-websocket-extensions")) {
             out->websocket_offer = value;
             return is_first(&seen->has_offer);
         }
         return true;
     case 't':
-        return !tbx_http_is_named(field, "transfer-encoding");
+        return !tbx_http_is_word(field->name, "transfer-encoding");
     case 'u':
-        if (tbx_http_is_named(field, "upgrade")) {
-            return is_first(&seen->has_upgrade) && is_word(value, "websocket");
+        if (tbx_http_is_word(field->name, "upgrade")) {
+            return is_first(&seen->has_upgrade) && tbx_http_is_word(value, "websocket");
         }
         return true;
     default:

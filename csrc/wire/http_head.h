@@ -28,7 +28,7 @@ typedef struct {
 
 typedef struct {
     tbx_http_method method;
-    tbx_http_span target, path, query; /* of printable ASCII, the path without '%' */
+    tbx_http_span path, query; /* of printable ASCII, the path without '%' */
     size_t n_fields;
     tbx_http_field fields[TBX_HTTP_FIELDS_MAX];
     uint64_t length;               /* of the body, 0 where none is told */
@@ -41,7 +41,7 @@ typedef struct {
 /* Reads the head at p: its bytes, 0 when it is not whole or not ordinary. */
 size_t tbx_http_head_parse(const uint8_t *p, size_t n, tbx_http_head *out);
 
-/* Whether a field has this name, which is in lower case. */
-bool tbx_http_is_named(const tbx_http_field *field, const char *name);
+/* Whether a text is `word`, which is in lower case, but for the case of its letters. */
+bool tbx_http_is_word(tbx_http_span text, const char *word);
 
 #endif

@@ -21,11 +21,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     REQUIRE(used <= size && used <= TBX_HTTP_HEAD_MAX);
     if (used != 0) {
         REQUIRE(used >= 4 && memcmp(p + used - 4, "\r\n\r\n", 4) == 0);
-        require_inside(head.target, p, used);
         require_inside(head.path, p, used);
         require_inside(head.query, p, used);
-        REQUIRE(head.path.p == head.target.p && memchr(head.path.p, '%', head.path.len) == NULL);
-        size_t lines = 0, length = strlen(" HTTP/1.1\r\n") + head.target.len;
+        REQUIRE(memchr(head.path.p, '%', head.path.len) == NULL);
+        size_t lines = 0, length = strlen(" HTTP/1.1\r\n") + head.path.len + head.query.len;
         for (size_t i = 0; i + 1 < used; i++) {
             lines += p[i] == '\r' && p[i + 1] == '\n';
             REQUIRE((p[i + 1] == '\n') == (p[i] == '\r'));
@@ -36,8 +35,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             require_inside(head.fields[i].value, p, used);
             REQUIRE(head.fields[i].name.len > 0);
             length += head.fields[i].name.len + head.fields[i].value.len + strlen(":\r\n");
-            REQUIRE(!tbx_http_is_named(&head.fields[i], "transfer-encoding"));
-            REQUIRE(!tbx_http_is_named(&head.fields[i], "expect"));
+            REQUIRE(!tbx_http_is_word(head.fields[i].name, "transfer-encoding"));
+            REQUIRE(!tbx_http_is_word(head.fields[i].name, "expect"));
         }
         REQUIRE(length < used);
         REQUIRE(head.length == 0 || head.method == TBX_HTTP_POST);
