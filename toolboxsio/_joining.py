@@ -34,7 +34,7 @@ _Connection: Any = core.Connection if core is not None else ()
 _trigger_in_namespace = _UpstreamNamespace.trigger_event
 _trigger_in_server = _UpstreamServer._trigger_event
 
-__all__ = ["Attendance", "JoiningServer"]
+__all__ = ["HandlerRun", "JoiningServer"]
 
 _FAILED: tuple[Any, ...] = ()  # of a connect handler
 
@@ -43,7 +43,7 @@ _FAILED: tuple[Any, ...] = ()  # of a connect handler
 _CONNECTIONS = ("connect", "disconnect")
 
 
-class Attendance:
+class HandlerRun:
     """A handler is at work, for a session when one is given: the end of the server waits for it."""
 
     __slots__ = ("_conn", "_size", "_task", "_tasks")
@@ -51,7 +51,7 @@ class Attendance:
     def __init__(self, sio: Any, eio_sid: str | None = None) -> None:
         conn = getattr(sio.eio.sockets.get(eio_sid), "conn", None) if eio_sid else None
         self._conn = conn if isinstance(conn, _Connection) else None
-        self._tasks = sio.attending
+        self._tasks = sio.handler_tasks
         task = asyncio.current_task()
         self._task = None if task in self._tasks else task
 
@@ -173,7 +173,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         """Call the connect handler; (what the client is told,) when it does not want the client."""
         args = (sid, self.environ[eio_sid], data or None)
         try:
-            with Attendance(self, eio_sid):
+            with HandlerRun(self, eio_sid):
                 try:
                     answer = await self._trigger_event("connect", namespace, *args)
                 except TypeError as exc:
@@ -238,7 +238,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         return getattr(owner, f"on_{event}", None) if is_stock else None, given, trigger
 
     @functools.cached_property
-    def attending(self) -> set[asyncio.Task[Any]]:
+    def handler_tasks(self) -> set[asyncio.Task[Any]]:
         """The tasks in which handlers are at work, but those that C has started."""
         return set()
 
@@ -275,7 +275,7 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
     async def _tell(self, sid: str, namespace: str, reason: str) -> None:
         """Call the disconnect handler, and forget the client whatever comes of it."""
         try:
-            with Attendance(self):
+            with HandlerRun(self):
                 await self._trigger_event("disconnect", namespace, sid, reason)
         finally:
             await self.manager.disconnect(sid, namespace, ignore_queue=True)

@@ -82,10 +82,12 @@ async def stop_clients(eio: Any, seconds: float, code: int) -> None:
                 await asyncio.sleep(_TURN_SECONDS)
         if ends:
             await asyncio.wait(ends, timeout=max(deadline - loop.time(), GOODBYE_SECONDS))
-        await wait_while(lambda: _attending(eio), deadline)  # who has left before, say
+        await wait_while(lambda: _handler_tasks(eio), deadline)  # who has left before, say
         await wait_while(lambda: any(map(_is_left, sockets)), loop.time() + GOODBYE_SECONDS)
     finally:
-        late = {task for task in ends if not task.done()} | _attending(eio) | _late_handlers(hub)
+        late = (
+            {task for task in ends if not task.done()} | _handler_tasks(eio) | _late_handlers(hub)
+        )
         for task in late:
             task.cancel()
         for socket in sockets:
@@ -115,10 +117,10 @@ def _drop(eio: Any, socket: Any) -> None:
     eio.sockets.pop(socket.sid, None)
 
 
-def _attending(eio: Any) -> set[asyncio.Task[Any]]:
+def _handler_tasks(eio: Any) -> set[asyncio.Task[Any]]:
     """The tasks in which handlers are at work that Python has started."""
-    attending: set[asyncio.Task[Any]] = getattr(eio.owner, "attending", set())
-    return {task for task in list(attending) if task.get_loop() is asyncio.get_running_loop()}
+    tasks: set[asyncio.Task[Any]] = getattr(eio.owner, "handler_tasks", set())
+    return {task for task in list(tasks) if task.get_loop() is asyncio.get_running_loop()}
 
 
 def _late_handlers(hub: Any) -> set[asyncio.Task[Any]]:

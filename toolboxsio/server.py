@@ -22,7 +22,7 @@ from ._adopt import adopt_manager
 from ._calls import PendingCall
 from ._failures import FAILED_ANSWER, FAILED_HANDLER, is_failure, report
 from ._hubs import HubServer
-from ._joining import Attendance, JoiningServer
+from ._joining import HandlerRun, JoiningServer
 from ._load import core
 from ._loops import hub_elsewhere
 from ._reasons import common_reasons, count_paths, reasons_of
@@ -393,7 +393,7 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
         what, has_failed = FAILED_HANDLER, True
         is_own_task = self.async_handlers
         try:
-            with Attendance(self, eio_sid):
+            with HandlerRun(self, eio_sid):
                 answer = await server._trigger_event(data[0], namespace, sid, *data[1:])
                 what = FAILED_ANSWER
                 if answer is not self.not_handled and id is not None:

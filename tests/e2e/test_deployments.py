@@ -27,7 +27,7 @@ from .harness import HERE, ROOT, stop, wait_until
 pytestmark = pytest.mark.timeout(60)
 
 PATH = "/socket.io/?EIO=4&transport=websocket"
-MOST_CLIENTS = 200  # until each worker has had one
+MAX_CLIENTS = 200  # until each worker has had one
 
 
 class Uvicorn:
@@ -153,7 +153,7 @@ def test_workers(tmp_path: Path, free_port: Any, serve: Serve) -> None:
         contextlib.ExitStack() as clients,
     ):
         workers: set[int] = set()
-        for _ in range(MOST_CLIENTS):
+        for _ in range(MAX_CLIENTS):
             client = clients.enter_context(connect(f"ws://127.0.0.1:{port}{PATH}"))
             path, process = where(client)
             assert path == "direct"

@@ -18,7 +18,7 @@ from .test_run import has_limit_of_headers
 
 pytestmark = pytest.mark.timeout(60 * SLOWNESS)
 
-MOST_CLIENTS = 200  # until each worker has had one
+MAX_CLIENTS = 200  # until each worker has had one
 SERVERS = [("direct", "uvloop"), ("asgi", "asyncio")]
 
 
@@ -84,7 +84,7 @@ def test_workers_of_an_application(kind: str) -> None:
     served, path = MANY[kind]
     with served() as port, Wire(port, "forks") as wire:
         while len({answer[1] for answer in answers}) < 2 or len(answers) < 8:
-            assert len(answers) < MOST_CLIENTS
+            assert len(answers) < MAX_CLIENTS
             ws = wire.websocket().connect()
             answer, _ = ask(ws, "where")
             answers += answer

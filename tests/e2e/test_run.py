@@ -19,7 +19,7 @@ from websockets.sync.client import connect
 
 from .harness import HERE, ROOT, RUN_SECONDS, wait_until
 from .machine import SLOWNESS
-from .test_deployments import MOST_CLIENTS, PATH, started, toolboxsio_run, where
+from .test_deployments import MAX_CLIENTS, PATH, started, toolboxsio_run, where
 
 pytestmark = pytest.mark.timeout(60 * SLOWNESS)
 
@@ -224,7 +224,7 @@ def test_function_with_workers(tmp_path: Path, free_port: Any) -> None:
     port, workers = free_port(), set[int]()
     code = f"import toolboxsio; toolboxsio.run('deployed:app', port={port}, workers=2)"
     with started(tmp_path / "log", "-c", code, workers=2) as server:
-        for _ in range(MOST_CLIENTS):
+        for _ in range(MAX_CLIENTS):
             with connect(f"ws://127.0.0.1:{port}{PATH}") as client:
                 path, process = where(client)
             assert path == "direct"
