@@ -242,8 +242,7 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
 
     async def _watch_poll(self, receive: Callable[[], Awaitable[Any]]) -> None:
         """A client that breaks its poll off has gone."""
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await Body({"more_body": True}, receive).wait_for_disconnect()
         if self._polls:  # not in this task: it ends with the poll
             self.refuse_soon("a poll was broken off")
 

@@ -34,6 +34,10 @@ SIO_PATH = "/socket.io"
 #: Headers of one request that are translated before other connections have their turn.
 HEADERS_AT_ONCE = 1000
 
+#: Pieces of a body that are taken before other connections have their turn: a server that has them
+#: all already gives them without a turn of the loop between them.
+PIECES_AT_ONCE = 1000
+
 #: Seconds until uvicorn has closed the connection of a refused WebSocket: with TLS, asyncio and
 #: uvloop give the client 30 seconds to confirm the end.
 REFUSAL_SECONDS = 40.0
@@ -145,12 +149,13 @@ async def refuse_websocket(
 class Body:
     """The body of a request. Mirrors: ``AwaitablePayload`` of ``engineio.async_drivers.asgi``."""
 
-    __slots__ = ("_buffer", "_has_more", "_receive")
+    __slots__ = ("_buffer", "_has_more", "_pieces", "_receive")
 
     def __init__(self, event: dict[str, Any], receive: Callable[[], Awaitable[Any]]) -> None:
         self._receive = receive
         self._buffer = bytearray(event.get("body") or b"")
         self._has_more = bool(event.get("more_body"))
+        self._pieces = 0  # received since others had their turn
 
     async def read(self, length: int | None = None) -> bytes:
         """Return up to ``length`` bytes, fewer only at the end of the body.
@@ -171,7 +176,18 @@ class Body:
             most -= len(self._buffer)
         self._buffer.clear()
 
+    async def wait_for_disconnect(self) -> None:
+        """Return when the client has gone; what is left of the body is dropped."""
+        with contextlib.suppress(PacketError):
+            while True:
+                await self._receive_piece()
+                self._buffer.clear()
+
     async def _receive_piece(self) -> None:
+        self._pieces += 1
+        if self._pieces > PIECES_AT_ONCE:
+            self._pieces = 1
+            await asyncio.sleep(0)
         event = await self._receive()
         if event["type"] != "http.request":
             self._has_more = False
