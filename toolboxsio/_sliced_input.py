@@ -13,6 +13,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sized
+from types import GeneratorType
 from typing import Any, Protocol, cast
 
 from ._server_stop import protocol_of
@@ -394,11 +395,23 @@ class SlicedInput(asyncio.Protocol):
         if self._is_lost:
             self._forget()
             protocol.connection_lost(self._exc)
+            _end_parser(protocol)
 
     def _forget(self) -> None:
         self._protocol = _NOBODY
         self.pause_writing = self.resume_writing = _ignore  # type: ignore[method-assign]
         self.account = None
+
+
+def _end_parser(protocol: Any) -> None:
+    """Release the last frame of a client that has gone, which may be as large as ``ws_max_size``.
+
+    ``websockets.protocol.Protocol`` and its parser, a generator, have each other: with the frame
+    they would stay until garbage is collected.
+    """
+    parser = getattr(getattr(protocol, "conn", None), "parser", None)
+    if isinstance(parser, GeneratorType):
+        parser.close()
 
 
 def _is_known(transport: Any, reader: Any = None) -> bool:

@@ -3,13 +3,15 @@ of what clients send is lost or reordered. On each of its WebSocket protocols an
 
 import asyncio
 import contextlib
+import gc
 import random
 import select
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +178,46 @@ def test_a_refused_client_is_not_parsed_for_long(ws: str, loop: str) -> None:
         began = time.clock_gettime(application.clock)
         flood(client.sock, FLOODS["pings"])
         assert time.clock_gettime(application.clock) - began < FLOOD_SECONDS / 2
+
+
+# --- nothing is kept ------------------------------------------------------------------------------
+
+LARGE = 900_000
+
+
+@pytest.fixture
+def traced() -> Iterator[Callable[[], int]]:
+    """The bytes that Python objects have, of which none go as cycles that are collected."""
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    yield lambda: tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    gc.enable()
+
+
+@each_loop
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_the_last_message_of_a_client_goes_with_it(
+    traced: Callable[[], int], loop: str, is_refused: bool
+) -> None:
+    """It may be as large as ws_max_size, and garbage is seldom collected."""
+    application = Application()
+    packet = "9%s" if is_refused else '42["nobody","%s"]'
+    with on_uvicorn(application, loop, ws=SANSIO) as web:
+
+        def visit(size: int) -> None:
+            count = len(application.gone)
+            with Client(web) as client:
+                client.sock.sendall(frame(TEXT, packet % ("x" * size)))
+                if is_refused:
+                    wait_until("it is refused", lambda: len(application.gone) > count)
+            wait_until("it is gone", lambda: len(application.gone) > count)
+
+        visit(1)
+        before = traced()
+        visit(LARGE)
+        wait_until("the message is gone", lambda: traced() - before < LARGE // 2, 3)
 
 
 # --- nothing is lost ------------------------------------------------------------------------------
