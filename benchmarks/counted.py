@@ -73,6 +73,10 @@ def codec_items():
     }
 
 
+def message_seen(*args):
+    """A callback of emit()."""
+
+
 def read_items(sio, client):
     """The same of what a connection reads."""
 
@@ -98,11 +102,31 @@ def read_items(sio, client):
         other.read(frame("40") + frame(b"\x03\xe8", CLOSE))
         other.conn.connection_lost(None)
 
+    joining, leaving = frame('40{"token":"secret"}'), frame("41")
+    visitor = Client(sio, "visitor", Sink())
+
+    def join():
+        visitor.read(joining)
+        visitor.read(leaving)
+
+    answered = frame('431[{"ok":true,"type":"message"}]')
+    waiting_for = sio.manager.callbacks.setdefault(client.sid, {0: count(2)})
+
+    def acknowledge():
+        waiting_for[1] = message_seen
+        client.read(answered)
+
+    binary = frame('451-12["message",{"type":"x","data":{"_placeholder":true,"num":0}}]')
+    binary += frame(b"\x00\x01" * 50)
+
     return {
         "an event and its ack": (lambda: client.read(one), OFTEN),
         "16 events in one read": (lambda: client.read(one * 16), SELDOM),
         "an event whose handler waits": (wait, SELDOM),
         "a client joins and leaves": (come_and_leave, SELDOM),
+        "a CONNECT and a DISCONNECT": (join, SELDOM),
+        "an acknowledgement": (acknowledge, OFTEN),
+        "an event with an attachment": (lambda: client.read(binary), OFTEN),
     }
 
 
@@ -135,7 +159,8 @@ async def main():
     sio = server()
     clients = [Client(sio, f"e{number}") for number in range(CLIENTS)]
     sids = [client.join() for client in clients]
-    for client in clients:
+    for client, sid in zip(clients, sids, strict=True):
+        client.sid = sid
         client.transport.write = lambda data: None
     way = sio.acceleration(sids[0])
     if way["path"] != "direct" or not way["fast"]:

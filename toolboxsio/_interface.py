@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Acknowledge",
     "JSONInterface",
+    "JoinOrLeave",
     "MakePlan",
     "Plan",
     "Report",
@@ -164,6 +165,19 @@ class Acknowledge(Protocol):
         """
 
 
+class JoinOrLeave(Protocol):
+    """How a client joins and leaves namespaces: a method of the server, given by ``MakePlan``."""
+
+    def __call__(
+        self, session: Any, packet_type: int, namespace: str | None, data: dict[str, Any] | None, /
+    ) -> Coroutine[Any, Any, None]:
+        """Handle a CONNECT or DISCONNECT that C has read.
+
+        The coroutine runs as that of ``SessionInterface._receive_lane``; through ASGI who reads
+        awaits it. It raises nothing.
+        """
+
+
 class Report(Protocol):
     """:func:`toolboxsio._failures.report` of a server, given by ``MakePlan``."""
 
@@ -190,5 +204,5 @@ if TYPE_CHECKING:
 
     def _fit(
         session: EngineSocket, web_server: UvicornServer, json: OwnJSON, server: AsyncServer
-    ) -> tuple[SessionInterface, WebServerInterface, JSONInterface, Acknowledge]:
-        return session, web_server, json, server._acknowledge
+    ) -> tuple[SessionInterface, WebServerInterface, JSONInterface, Acknowledge, JoinOrLeave]:
+        return session, web_server, json, server._acknowledge, server._join_or_leave

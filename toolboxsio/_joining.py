@@ -73,6 +73,21 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
     strict: bool
     max_namespaces: int
 
+    async def _join_or_leave(
+        self, socket: EngineSocket, packet_type: int, namespace: str | None, data: Any
+    ) -> None:
+        """Let a client into a namespace, or out of it, as its packet asks for, which C has read.
+
+        Mirrors: ``socketio.async_server.AsyncServer._handle_eio_message``.
+        """
+        handling: Any
+        if packet_type == CONNECT:
+            handling = self._handle_connect(socket.sid, namespace, data)
+        else:
+            reason = self.reason.CLIENT_DISCONNECT
+            handling = self._handle_disconnect(socket.sid, namespace, reason)
+        await socket.until_received(self.eio.run_handler(socket.sid, handling))
+
     async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
         """Let a client join a namespace.
 

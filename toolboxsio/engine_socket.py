@@ -56,13 +56,6 @@ _UPGRADE_FAILED = "the upgrade has failed"
 _AsgiWebSocket = engineio.async_drivers.asgi.WebSocket
 
 
-def _is_coming_or_going(encoded: str | bytes) -> bool:
-    """Whether a message is a CONNECT or DISCONNECT, and not one that Engine.IO takes for JSON."""
-    if not isinstance(encoded, str):
-        return False
-    return encoded[:2] in ("40", "41") and encoded[2:3] in "/{"  # or the end
-
-
 async def _gone(*_: Any) -> Any:
     """What `asgi.receive` and `asgi.send` of an environ are when the connection is direct."""
     raise RuntimeError("this connection does not go through ASGI")
@@ -373,14 +366,13 @@ class EngineSocket(PollingSocket):
 
         Mirrors: the loop of ``engineio.async_socket.AsyncSocket._websocket_handler``.
         """
+        await self.until_received(self._receive_encoded(encoded))
+
+    async def until_received(self, receiving: Awaitable[None]) -> None:
+        """Wait until a packet is handled; what that raises ends here."""
         hub = self.conn.hub
         try:
-            if _is_coming_or_going(encoded) and hub.is_fast and self.conn.stock:
-                server = self.server  # nobody else looks at the packet
-                handling = server.owner._handle_eio_message(self.sid, encoded[1:])
-                await server.run_handler(self.sid, handling)
-            else:
-                await self._receive_encoded(encoded)
+            await receiving
         except engineio.exceptions.UnknownPacketError:
             pass
         except engineio.exceptions.SocketIsClosedError:
@@ -662,10 +654,10 @@ class EngineSocket(PollingSocket):
             except Exception:
                 break
             message = feed(event)
-            if message.__class__ is bool:
+            if message is not None and message.__class__ is not dict:
                 self._handles_event = True
                 try:
-                    if not await self._receive_event(event, not message):
+                    if not await self._receive_event(event, message):
                         break
                 finally:
                     self._handles_event = False
@@ -687,14 +679,18 @@ class EngineSocket(PollingSocket):
             task.uncancel()
         return self._interrupted
 
-    async def _receive_event(self, event: Any, is_whole: bool) -> bool:
+    async def _receive_event(self, event: Any, left: bool | Awaitable[None]) -> bool:
         """Handle what the connection has left to Python; False at the end of the connection.
 
-        :param is_whole: all of the event, instead of the wait that it has caused.
+        :param left: False: all of the event; True: the wait that it has caused; else that, and what
+            has to be awaited first.
         """
         conn = self.conn
         began = time.monotonic_ns()
-        if is_whole:
+        if not isinstance(left, bool):
+            await left
+            conn.charge(time.monotonic_ns() - began)
+        elif not left:
             if event["type"] != "websocket.receive":
                 return False
             data = event.get("bytes")

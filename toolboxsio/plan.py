@@ -80,7 +80,7 @@ def _replaced(obj: Any, stock: dict[str, Any]) -> list[str]:
 
 _SERVER_NAMES = (
     *("eio", "manager", "packet_class", "logger", "async_handlers", "handlers"),
-    *("namespace_handlers", "_binary_packet", "reserved_events", "_acknowledge"),
+    *("namespace_handlers", "_binary_packet", "reserved_events", "_acknowledge", "_join_or_leave"),
     *dict.fromkeys((*_SERVER_METHODS, *_SEND_METHODS)),
 )
 _ENGINE_NAMES = ("handlers", "sockets", "logger", *_ENGINE_METHODS)
@@ -164,6 +164,7 @@ def make_plan(sio: Any, hub: Any = None) -> tuple[Any, ...]:
             _TRIGGER_EVENT,
             cls.max_depth,
             own_json,
+            sio._join_or_leave,
         )
     emits = None
     if not emit_reasons:

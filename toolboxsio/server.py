@@ -60,7 +60,7 @@ if core is not None:
     from .packet import loads_of
 
 #: Characters of a packet from which on reading its JSON costs more than to ask first who sends it;
-#: ``LARGE_EVENT`` of csrc/conn/conn_dispatch.c.
+#: ``LARGE_EVENT`` of csrc/conn/packet_in.c.
 _LARGE = 1024
 
 _Connection: Any = core.Connection if core is not None else ()

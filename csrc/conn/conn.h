@@ -73,6 +73,7 @@ typedef struct {
                      * and take a str; None: ours */
     PyObject *trigger_event; /* owned: AsyncNamespace.trigger_event as it was */
     PyObject *acknowledge;   /* owned: (eio_sid, namespace, id, answer) -> coroutine */
+    PyObject *join_or_leave; /* owned: (session, type, namespace, data) -> coroutine */
     PyObject *report; /* owned: (exception, what has failed, event, namespace, sid, whether in
                               * a task of its own), which logs it */
     Py_ssize_t max_depth;
@@ -155,6 +156,7 @@ struct TbxConnObject {
     PyObject *outbox; /* owned list: texts and bytes for send(), from `sent` on; NULL unless ASGI */
     PyObject *server; /* owned: uvicorn's connections and tasks, see toolboxsio/uvicorn.py */
     PyObject *inflate; /* owned zlib.decompressobj, or NULL */
+    PyObject *awaited; /* owned: a coroutine for who reads, see tbx_conn_run, or NULL */
     PyObject *spare;   /* owned: a buffer of its own while the shared one is in use, or NULL */
     tbx_ws_reader reader;
     tbx_deadline beat;         /* PING or PONG */
@@ -581,20 +583,28 @@ void tbx_event_count(TbxHubObject *hub, Py_ssize_t number, uint64_t ns, bool has
 PyObject *tbx_event_list(TbxHubObject *hub, PyObject *bounds);
 void tbx_event_stats_free(tbx_event_stats *stats);
 
+/* ---- packet_in.c ---- */
+
+/* Handles a message here if it may: 1; 0: Python has to; -1: an exception for the loop. Escapes. */
+int tbx_conn_packet(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len);
+/* PONG. */
+void tbx_conn_pong(TbxConnObject *conn);
+
 /* ---- conn_dispatch.c ---- */
 
-/* Handles a text message here if it may: 1; 0: Python has to; -1: an exception for the loop.
- * Escapes. */
-int tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len);
-/* The same for an EVENT that is decoded already; steals data. */
+/* The id of the client in a namespace, from the manager's tables. New reference; NULL: not connected,
+ * or an exception that was cleared. Escapes. */
+PyObject *tbx_conn_find_sid(TbxConnObject *conn, PyObject *ns);
+/* Starts the handler of an EVENT, if it may: as tbx_conn_packet; steals data. */
 int tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyObject *data);
 /* Hands a message to toolboxsio's Python: socket._receive_encoded(encoded). 0 or -1. Escapes. */
 int tbx_conn_lane(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len);
 /* Starts a coroutine that the connection waits for; steals the reference. */
 int tbx_conn_start_lane(TbxConnObject *conn, PyObject *coro);
+/* The same; where who reads has a task and a context of its own (ASGI, polling), that is to await it: it
+ * stands in `awaited`. */
+int tbx_conn_run(TbxConnObject *conn, PyObject *coro);
 /* Sends the answer of a handler: 1; 0: Python has to; -1: an exception of the answer. Escapes. */
 int tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer);
-/* PONG. */
-void tbx_conn_pong(TbxConnObject *conn);
 
 #endif

@@ -21,7 +21,7 @@ handle_message(TbxConnObject *conn, PyObject *message)
     int handled = 0;
     if (len <= conn->max_size) {
         uint64_t began = tbx_clock_monotonic_ns();
-        handled = tbx_conn_event(conn, (const uint8_t *)text, (size_t)len);
+        handled = tbx_conn_packet(conn, true, (const uint8_t *)text, (size_t)len);
         tbx_conn_charge(conn, tbx_clock_monotonic_ns() - began);
     }
     conn->parsing = was_parsing;
@@ -116,6 +116,11 @@ tbx_conn_feed(TbxConnObject *conn, PyObject *event)
     Py_DECREF(text);
     if (handled <= 0) {
         return handled < 0 ? NULL : Py_NewRef(Py_False);
+    }
+    if (conn->awaited != NULL) {
+        PyObject *awaited = conn->awaited;
+        conn->awaited = NULL;
+        return awaited;
     }
     if (conn->draining) { /* nobody has looked while it was handled */
         tbx_conn_check_backlog(conn);

@@ -1,19 +1,13 @@
-/* conn_dispatch.c: from a text message to the handler, and the answer back (contract in conn.h).
+/* conn_dispatch.c: from an event to its handler, and the answer back (contract in conn.h).
  *
- * An event is handled here when the plan allows it and nothing about it is unusual: else nothing has
- * happened yet and Python does all of it, errors and their texts included. Tables are looked up after
- * the JSON was read, since reading allocates and so may run Python; the handler's task is the last
- * thing that happens.
- * Mirrors: engineio.AsyncSocket.receive, socketio.AsyncServer._handle_eio_message, ._handle_event,
- * BaseServer._get_event_handler, ._get_namespace_handler, BaseManager.sid_from_eio_sid, .is_connected.
+ * Tables are looked up after the JSON was read, since reading allocates and so may run Python; the
+ * handler's task is the last thing that happens.
+ * Mirrors: socketio.AsyncServer._handle_event, BaseServer._get_event_handler, ._get_namespace_handler,
+ * BaseManager.sid_from_eio_sid, .is_connected.
  */
 #include "conn/conn.h"
 
-#include "codec/json_dec.h"
 #include "codec/json_enc.h"
-
-#define ID_DIGITS 18     /* fit 64 bits */
-#define LARGE_EVENT 1024 /* bytes: reading its JSON costs more than to ask first who sends it */
 
 /* What a table has for a key: new reference, or NULL. To compare keys may run Python. */
 static PyObject *
@@ -60,10 +54,8 @@ is_pending(TbxHubObject *hub, PyObject *ns, PyObject *sid)
     return 0;
 }
 
-/* The id of the client in a namespace, from the manager's tables. New reference; NULL: not connected,
- * or an exception that was cleared. */
-static PyObject *
-find_sid(TbxConnObject *conn, PyObject *ns)
+PyObject *
+tbx_conn_find_sid(TbxConnObject *conn, PyObject *ns)
 {
     TbxHubObject *hub = conn->hub;
     PyObject *everybody = look_up_in(hub->plan.rooms, ns, Py_None);
@@ -79,14 +71,6 @@ find_sid(TbxConnObject *conn, PyObject *ns)
     }
     PyErr_Clear();
     return sid;
-}
-
-static bool
-has_joined(TbxConnObject *conn, PyObject *ns)
-{
-    PyObject *sid = find_sid(conn, ns);
-    Py_XDECREF(sid);
-    return sid != NULL;
 }
 
 /* What handles an event. */
@@ -196,55 +180,6 @@ start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, P
     return status;
 }
 
-void
-tbx_conn_pong(TbxConnObject *conn)
-{
-    bool is_asked = conn->beat.next != NULL ? conn->beat.kind == TBX_DUE_PONG
-                                            : conn->hub->after[TBX_DUE_PONG] <= 0;
-    if (is_asked) {
-        tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PING, -1);
-    }
-}
-
-/* The header of an EVENT that may be handled here. */
-static bool
-read_header(const uint8_t *text, size_t len, tbx_sio *header, size_t *start)
-{
-    tbx_err err;
-    if (len < 3 || text[0] != '4' || text[1] != '2') {
-        return false;
-    }
-    ptrdiff_t used = tbx_sio_parse(text + 1, len - 1, header, &err);
-    if (used <= 0 || header->attachments != 0 || header->id_len > ID_DIGITS) {
-        return false;
-    }
-    *start = 1 + (size_t)used;
-    return *start < len;
-}
-
-/* The namespace of a header; new reference. */
-static PyObject *
-namespace_of(TbxHubObject *hub, const tbx_sio *header)
-{
-    if (header->ns == NULL || header->ns_len == 0) {
-        return header->ns == NULL ? Py_NewRef(hub->state->str_root) : NULL;
-    }
-    return PyUnicode_DecodeUTF8((const char *)header->ns, (Py_ssize_t)header->ns_len, NULL);
-}
-
-/* Whether attachments of the client are awaited: its next message is one. */
-static bool
-awaits_attachments(TbxConnObject *conn)
-{
-    PyObject *waiting = conn->hub->plan.binary_packet;
-    if (PyDict_GET_SIZE(waiting) == 0) {
-        return false;
-    }
-    bool found = PyDict_GetItemWithError(waiting, conn->sid) != NULL || PyErr_Occurred() != NULL;
-    PyErr_Clear();
-    return found;
-}
-
 int
 tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyObject *data)
 {
@@ -270,7 +205,7 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
         Py_DECREF(data);
         return 0;
     }
-    PyObject *sid = find_sid(conn, ns);
+    PyObject *sid = tbx_conn_find_sid(conn, ns);
     if (sid == NULL) {
         Py_DECREF(data);
         return 0;
@@ -285,71 +220,6 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
     }
     Py_DECREF(sid);
     return status < 0 ? -1 : 1;
-}
-
-/* An event's JSON: new reference, NULL with or without an exception. With the application's own JSON
- * an escape. */
-static PyObject *
-read_json(TbxHubObject *hub, const uint8_t *text, size_t len)
-{
-    tbx_err err;
-    if (hub->plan.json == Py_None) {
-        return tbx_json_decode(hub->state, text, len, hub->plan.max_depth, &err);
-    }
-    PyObject *json = Py_NewRef(hub->plan.json); /* to decode allocates */
-    PyObject *str = PyUnicode_DecodeUTF8((const char *)text, (Py_ssize_t)len, "surrogatepass");
-    PyObject *data = str != NULL ? tbx_call_python(hub->state, json, TBX_PY_LOADS, str) : NULL;
-    Py_XDECREF(str);
-    Py_DECREF(json);
-    return data;
-}
-
-int
-tbx_conn_event(TbxConnObject *conn, const uint8_t *text, size_t len)
-{
-    TbxHubObject *hub = conn->hub;
-    tbx_sio header;
-    size_t start;
-    /* Through ASGI nobody is refused for them: a web server goes on reading what is refused, and faster. */
-    if (len > 0 && text[0] == '3' && conn->path == TBX_PATH_DIRECT &&
-        !tbx_conn_count_control(conn)) {
-        return 0; /* Python refuses it */
-    }
-    if (tbx_conn_eligibility(conn) != TBX_FAST || awaits_attachments(conn)) {
-        return 0;
-    }
-    if (len == 1 && text[0] == '3') {
-        tbx_conn_pong(conn);
-        return 1;
-    }
-    if (!read_header(text, len, &header, &start)) {
-        return 0;
-    }
-    PyObject *ns = namespace_of(hub, &header);
-    if (ns == NULL) {
-        PyErr_Clear();
-        return 0;
-    }
-    if (len >= LARGE_EVENT && !has_joined(conn, ns)) { /* Python ignores it */
-        Py_DECREF(ns);
-        return 0;
-    }
-    int status = 0;
-    PyObject *data = read_json(hub, text + start, len - start);
-    if (data == NULL) {
-        status = PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception) ? -1 : 0;
-        if (status == 0) {
-            PyErr_Clear();
-        }
-    }
-    else if (tbx_conn_eligibility(conn) == TBX_FAST) { /* still */
-        status = tbx_conn_dispatch(conn, ns, &header, data);
-    }
-    else {
-        Py_DECREF(data);
-    }
-    Py_DECREF(ns);
-    return status;
 }
 
 int
@@ -373,6 +243,16 @@ tbx_conn_start_lane(TbxConnObject *conn, PyObject *coro)
     }
     Py_DECREF(call);
     return status;
+}
+
+int
+tbx_conn_run(TbxConnObject *conn, PyObject *coro)
+{
+    if (conn->context != NULL) {
+        return tbx_conn_start_lane(conn, coro);
+    }
+    Py_XSETREF(conn->awaited, coro);
+    return 0;
 }
 
 int

@@ -608,6 +608,6 @@ tbx_conn_message(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t 
     }
     conn->heard = true;
     conn->message_bytes = (Py_ssize_t)len;
-    int handled = is_text ? tbx_conn_event(conn, data, len) : 0;
+    int handled = tbx_conn_packet(conn, is_text, data, len);
     return handled != 0 ? (handled < 0 ? -1 : 0) : tbx_conn_lane(conn, is_text, data, len);
 }

@@ -621,6 +621,7 @@ conn_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(conn->outbox);
     Py_VISIT(conn->server);
     Py_VISIT(conn->inflate);
+    Py_VISIT(conn->awaited);
     Py_VISIT(conn->spare);
     Py_VISIT(conn->shared);
     return tbx_watch_keys_traverse(&conn->socket_keys, visit, arg);
@@ -639,6 +640,7 @@ conn_tp_clear(PyObject *self)
     Py_CLEAR(conn->outbox);
     Py_CLEAR(conn->server);
     Py_CLEAR(conn->inflate);
+    Py_CLEAR(conn->awaited);
     Py_CLEAR(conn->spare);
     Py_CLEAR(conn->shared);
     return 0; /* hub and sid are needed to the end, and lead to no cycle that others do not break */
@@ -684,7 +686,8 @@ static PyMethodDef conn_methods[] = {
     {"feed", conn_meth_feed, METH_O,
      "feed($self, event, /)\n--\n\nHandle an event of ASGI's receive(): None, or the first message "
      "to be "
-     "sent; False when Python\nhas to handle it, True when the next one has to wait."},
+     "sent; False when Python\nhas to handle it, True when the next one has to wait; a coroutine "
+     "that has to be\nawaited before it."},
     {"dispatch", conn_meth_dispatch, METH_VARARGS,
      "dispatch($self, namespace, id, data, /)\n--\n\nStart the handler of an event; False when "
      "Python has "

@@ -1,0 +1,186 @@
+/* packet_in.c: from a message of the client to what handles its packet (contract in conn.h).
+ *
+ * A packet is handled here when the plan allows it and nothing about it is unusual: else nothing has
+ * happened yet and Python does all of it, errors and their texts included. Events are dispatched by
+ * conn_dispatch.c; of CONNECT and DISCONNECT the header and the data are read, and what Python does with
+ * them is one coroutine.
+ * Mirrors: engineio.AsyncSocket.receive, socketio.AsyncServer._handle_eio_message.
+ */
+#include "conn/conn.h"
+
+#include "codec/json_dec.h"
+
+#define ID_DIGITS 18     /* fit 64 bits */
+#define LARGE_EVENT 1024 /* bytes: reading its JSON costs more than to ask first who sends it */
+
+void
+tbx_conn_pong(TbxConnObject *conn)
+{
+    bool is_asked = conn->beat.next != NULL ? conn->beat.kind == TBX_DUE_PONG
+                                            : conn->hub->after[TBX_DUE_PONG] <= 0;
+    if (is_asked) {
+        tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PING, -1);
+    }
+}
+
+/* A packet whose header was read. */
+typedef struct {
+    tbx_sio header;
+    PyObject *ns;        /* owned str */
+    const uint8_t *json; /* what follows the header */
+    size_t json_len;
+} packet_in;
+
+/* Whether a message is a CONNECT or DISCONNECT, and not one that Engine.IO takes for JSON. */
+static bool
+is_join_or_leave(const uint8_t *text, size_t len)
+{
+    return (text[1] == '0' || text[1] == '1') && (len == 2 || text[2] == '{' || text[2] == '/');
+}
+
+/* Reads the header of a packet that may be handled here: false when it may not. Does not escape, but
+ * allocates. */
+static bool
+read_header(TbxHubObject *hub, const uint8_t *text, size_t len, packet_in *found)
+{
+    tbx_err err;
+    tbx_sio *header = &found->header;
+    if (len < 2 || text[0] != '4') {
+        return false;
+    }
+    bool is_event = text[1] == '2' && len > 2;
+    if (!is_event && !is_join_or_leave(text, len)) {
+        return false;
+    }
+    ptrdiff_t used = tbx_sio_parse(text + 1, len - 1, header, &err);
+    if (used <= 0 || header->attachments != 0 || header->id_len > ID_DIGITS) {
+        return false;
+    }
+    found->json = text + 1 + used;
+    found->json_len = len - 1 - (size_t)used;
+    if ((is_event && found->json_len == 0) || (header->ns != NULL && header->ns_len == 0)) {
+        return false;
+    }
+    if (header->ns == NULL) {
+        found->ns = Py_NewRef(hub->state->str_root);
+    }
+    else {
+        found->ns =
+            PyUnicode_DecodeUTF8((const char *)header->ns, (Py_ssize_t)header->ns_len, NULL);
+        PyErr_Clear();
+    }
+    return found->ns != NULL;
+}
+
+/* Whether attachments of the client are awaited: its next message is one. */
+static bool
+awaits_attachments(TbxConnObject *conn)
+{
+    PyObject *waiting = conn->hub->plan.binary_packet;
+    if (PyDict_GET_SIZE(waiting) == 0) {
+        return false;
+    }
+    bool found = PyDict_GetItemWithError(waiting, conn->sid) != NULL || PyErr_Occurred() != NULL;
+    PyErr_Clear();
+    return found;
+}
+
+static bool
+has_joined(TbxConnObject *conn, PyObject *ns)
+{
+    PyObject *sid = tbx_conn_find_sid(conn, ns);
+    Py_XDECREF(sid);
+    return sid != NULL;
+}
+
+/* The JSON of a packet: new reference; NULL with or without an exception. With the application's own JSON
+ * an escape. */
+static PyObject *
+read_json(TbxHubObject *hub, const packet_in *packet)
+{
+    tbx_err err;
+    if (hub->plan.json == Py_None) {
+        return tbx_json_decode(hub->state, packet->json, packet->json_len, hub->plan.max_depth,
+                               &err);
+    }
+    PyObject *json = Py_NewRef(hub->plan.json); /* to decode allocates */
+    PyObject *str = PyUnicode_DecodeUTF8((const char *)packet->json, (Py_ssize_t)packet->json_len,
+                                         "surrogatepass");
+    PyObject *data = str != NULL ? tbx_call_python(hub->state, json, TBX_PY_LOADS, str) : NULL;
+    Py_XDECREF(str);
+    Py_DECREF(json);
+    return data;
+}
+
+/* Lets a client into a namespace, or out of one that it is in: 1; 0 when the data is not what such a packet
+ * has; -1. */
+static int
+join_or_leave(TbxConnObject *conn, const packet_in *packet, PyObject *data)
+{
+    TbxHubObject *hub = conn->hub;
+    bool is_usual = packet->header.type == TBX_SIO_CONNECT
+                        ? data == Py_None || PyDict_Check(data)
+                        : data == Py_None && has_joined(conn, packet->ns);
+    if (!is_usual || conn->socket == NULL) { /* over meanwhile */
+        return 0;
+    }
+    PyObject *ns = packet->header.ns != NULL ? packet->ns : Py_None;
+    PyObject *coro = tbx_call_python(hub->state, hub->plan.join_or_leave, TBX_PY_JOIN_OR_LEAVE,
+                                     conn->socket, (int)packet->header.type, ns, data);
+    return coro != NULL && tbx_conn_run(conn, coro) == 0 ? 1 : -1;
+}
+
+/* A packet whose header was read: 1, 0 or -1. */
+static int
+handle(TbxConnObject *conn, const packet_in *packet)
+{
+    TbxHubObject *hub = conn->hub;
+    bool is_event = packet->header.type == TBX_SIO_EVENT;
+    if (is_event && packet->json_len >= LARGE_EVENT && !has_joined(conn, packet->ns)) {
+        return 0; /* Python ignores it */
+    }
+    PyObject *data = packet->json_len > 0 ? read_json(hub, packet) : Py_NewRef(Py_None);
+    if (data == NULL) {
+        bool is_loops = PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception);
+        if (!is_loops) {
+            PyErr_Clear();
+        }
+        return is_loops ? -1 : 0;
+    }
+    int status = 0;
+    if (tbx_conn_eligibility(conn) != TBX_FAST) { /* any more */
+        Py_DECREF(data);
+    }
+    else if (is_event) {
+        status = tbx_conn_dispatch(conn, packet->ns, &packet->header, data);
+    }
+    else {
+        status = join_or_leave(conn, packet, data);
+        Py_DECREF(data);
+    }
+    return status;
+}
+
+int
+tbx_conn_packet(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
+{
+    packet_in packet;
+    /* Through ASGI nobody is refused for them: a web server goes on reading what is refused, and faster. */
+    if (is_text && len > 0 && data[0] == '3' && conn->path == TBX_PATH_DIRECT &&
+        !tbx_conn_count_control(conn)) {
+        return 0; /* Python refuses it */
+    }
+    if (!is_text || tbx_conn_eligibility(conn) != TBX_FAST || awaits_attachments(conn)) {
+        return 0;
+    }
+    if (len == 1 && data[0] == '3') {
+        tbx_conn_pong(conn);
+        return 1;
+    }
+    if (!read_header(conn->hub, data, len, &packet)) {
+        return 0;
+    }
+    int status = handle(conn, &packet);
+    Py_DECREF(packet.ns);
+    return status;
+}
