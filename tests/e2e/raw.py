@@ -12,7 +12,7 @@ from .machine import SLOWNESS
 
 SECONDS = 8 * SLOWNESS
 MOVING_HEADERS = ("date", "server", "sec-websocket-accept")
-SID = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{16}A[A-D][A-Za-z0-9_-]{2}(?![A-Za-z0-9_-])")
+SID = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{16}A[A-Za-z0-9_-]{3}(?![A-Za-z0-9_-])")
 
 
 def joined(chunked: bytes) -> bytes:

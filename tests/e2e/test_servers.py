@@ -291,11 +291,13 @@ def test_the_sid_pattern() -> None:
     import engineio
 
     server = engineio.AsyncServer(async_mode="asgi")
-    for _ in range(100):
+    for number in (*range(100), 0x3FFF, 0x4000, 0x3FFFF):
+        server.sequence_number = number
         sid = server.generate_id()
         assert SID.fullmatch(sid)
         assert SID.search(f'{{"sid":"{sid}"}}')
         assert not SID.search(sid + "x")
+    assert not SID.search("max_attachment_bytes max_http_buffer_size")
 
 
 @pytest.mark.parametrize("path", ["asgi", "direct"])

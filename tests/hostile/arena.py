@@ -29,6 +29,8 @@ UVICORN = re.compile(
     r"|^ERROR:    Invalid UTF-8 sequence .*\nTraceback .*\n( .*\n)+UnicodeDecodeError: .*\n",
     re.MULTILINE,
 )
+#: What differs in two lines of one cause: numbers, and what is quoted.
+VALUE = re.compile(r"\"[^\"]*\"|'[^']*'|0x[0-9a-f]+|[0-9]+(\.[0-9]+)?")
 #: A hostile client that was refused comes back after so many seconds.
 PAUSE = 0.1
 
@@ -89,6 +91,11 @@ def figures(told: dict[str, Any]) -> dict[str, float]:
         "max": max([told["oldest"], *(window["max"] for window in windows)]),
         "windows": len(windows),
     }
+
+
+def cause_of(line: str) -> str:
+    """A line of the log without what may be another in each line of the same cause."""
+    return VALUE.sub("*", line)
 
 
 class Resident(threading.Thread):
