@@ -80,13 +80,17 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
 
         Mirrors: ``socketio.async_server.AsyncServer._handle_eio_message``.
         """
-        handling: Any
-        if packet_type == CONNECT:
-            handling = self._handle_connect(socket.sid, namespace, data)
-        else:
-            reason = self.reason.CLIENT_DISCONNECT
-            handling = self._handle_disconnect(socket.sid, namespace, reason)
-        await socket.until_received(self.eio.run_handler(socket.sid, handling))
+        try:
+            if packet_type == CONNECT:
+                await self._handle_connect(socket.sid, namespace, data)
+            else:
+                reason = self.reason.CLIENT_DISCONNECT
+                await self._handle_disconnect(socket.sid, namespace, reason)
+        except BaseException as exc:
+            await socket.until_received(self.eio.run_handler(socket.sid, _raise(exc)))
+            return
+        if not socket.received():
+            await asyncio.sleep(0)
 
     async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
         """Let a client join a namespace.
@@ -174,9 +178,12 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
         await self.manager.connect(sid, namespace)
 
     async def _answer(self, eio_sid: str, kind: int, namespace: str, data: Any) -> None:
+        conn: Any = getattr(self.eio.sockets.get(eio_sid), "conn", None)
+        is_ours = isinstance(conn, _Connection)
+        if is_ours and kind == CONNECT and conn.send_sid(namespace, data["sid"]):
+            return
         packet = self.packet_class(kind, data, namespace)
-        conn = getattr(self.eio.sockets.get(eio_sid), "conn", None)
-        if isinstance(conn, _Connection) and conn.sends:
+        if is_ours and conn.sends:
             conn.send("4" + packet.encode())
             return
         with suppress(SocketIsClosedError):
@@ -361,6 +368,13 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
                 await self._answer(eio_sid, DISCONNECT, namespace, None)
             finally:  # else it would stay, neither here nor gone
                 await self._tell(sid, namespace, self.reason.SERVER_DISCONNECT)
+
+
+async def _raise(exc: BaseException) -> None:
+    try:
+        raise exc
+    finally:
+        del exc  # whose traceback leads here
 
 
 async def _awaited(answer: Any) -> Any:

@@ -370,7 +370,6 @@ class EngineSocket(PollingSocket):
 
     async def until_received(self, receiving: Awaitable[None]) -> None:
         """Wait until a packet is handled; what that raises ends here."""
-        hub = self.conn.hub
         try:
             await receiving
         except engineio.exceptions.UnknownPacketError:
@@ -380,9 +379,13 @@ class EngineSocket(PollingSocket):
             self._hang_up()
         except Exception:
             self.server.logger.exception("Unknown receive error")
-        if not hub.is_fast:
-            await asyncio.sleep(0)  # what this has started comes before the next message
+        if not self.received():
+            await asyncio.sleep(0)
+
+    def received(self) -> bool:
+        """A packet is handled; False: what this has started comes before the next message."""
         self._watch_attachments()
+        return self.conn is None or bool(self.conn.hub.is_fast)
 
     def _watch_attachments(self) -> None:
         """A deadline for each attachment, as for each message."""

@@ -9,6 +9,7 @@ import threading
 from contextvars import copy_context
 from typing import Any
 
+from bidict import bidict
 from engineio.packet import MESSAGE
 from socketio.async_manager import AsyncManager as _UpstreamManager
 from socketio.base_manager import BaseManager
@@ -30,6 +31,13 @@ def _renew() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew)
+
+#: What is called of python-socketio unless an application has put something in its place.
+_enter_room = BaseManager.basic_enter_room
+_leave_room = BaseManager.basic_leave_room
+
+#: Whether the tables of rooms are those that csrc/conn reads: two dicts and no more.
+_KNOWS_BIDICT = vars(bidict()) == {"_fwdm": {}, "_invm": {}}
 
 __all__ = ["AsyncManager", "Manager", "is_nobody"]  # the second as in socketio.manager
 
@@ -321,8 +329,11 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
     ) -> None:
         """Mirrors: ``socketio.base_manager.BaseManager.basic_enter_room``."""
         with _tables:
+            enter = super().basic_enter_room
             try:
-                super().basic_enter_room(sid, namespace, room, eio_sid=eio_sid)
+                is_stock = getattr(enter, "__func__", None) is _enter_room
+                if not is_stock or not self._enter_own_room(sid, namespace, room, eio_sid):
+                    enter(sid, namespace, room, eio_sid=eio_sid)
             except KeyError:  # it is gone: no empty room is left of it
                 rooms = self.rooms[namespace]
                 if not rooms.get(room, True):
@@ -335,12 +346,54 @@ class AsyncManager(_UpstreamManager):  # type: ignore[misc]
                 table = self.__dict__.setdefault("_client_rooms", {})
                 table.setdefault(namespace, {}).setdefault(sid, {})[room] = None
 
+    def _enter_own_room(self, sid: Any, namespace: str, room: Any, eio_sid: str | None) -> bool:
+        """Let a client that joins enter the room of all, or its own; False: in the usual way.
+
+        Mirrors: ``socketio.base_manager.BaseManager.basic_enter_room``, without what bidict takes
+        for each item; most of the time that a client takes to join is spent there.
+        """
+        if not _KNOWS_BIDICT or eio_sid is None or (room is not None and room != sid):
+            return False
+        rooms = self.rooms.get(namespace)
+        if rooms is None:
+            rooms = self.rooms[namespace] = {}
+        table = rooms.get(room)
+        if table is None:
+            rooms[room] = table = bidict.__new__(bidict)
+            table._fwdm, table._invm = {sid: eio_sid}, {eio_sid: sid}
+            return True
+        if type(table) is not bidict or sid in table._fwdm or eio_sid in table._invm:
+            return False
+        table._fwdm[sid] = eio_sid
+        table._invm[eio_sid] = sid
+        return True
+
+    def _leave_own_room(self, sid: Any, namespace: str, room: Any) -> bool:
+        """Let a client leave the room of all, or its own; False: in the usual way.
+
+        Mirrors: ``socketio.base_manager.BaseManager.basic_leave_room``, in the same way.
+        """
+        rooms = self.rooms.get(namespace, {})
+        table = rooms.get(room)
+        if not _KNOWS_BIDICT or type(table) is not bidict or sid not in table._fwdm:
+            return False
+        del table._invm[table._fwdm.pop(sid)]
+        if not table._fwdm:
+            del rooms[room]
+            if not rooms:
+                del self.rooms[namespace]
+        return True
+
     def basic_leave_room(self, sid: Any, namespace: str, room: Any) -> None:
         """Mirrors: ``socketio.base_manager.BaseManager.basic_leave_room``."""
         with _tables:
             if room is None:
                 self._forget_session(sid, namespace)
-            super().basic_leave_room(sid, namespace, room)
+            leave = super().basic_leave_room
+            is_stock = getattr(leave, "__func__", None) is _leave_room
+            is_own = room is None or room == sid
+            if not (is_stock and is_own and self._leave_own_room(sid, namespace, room)):
+                leave(sid, namespace, room)
             rooms = None if room is None or room == sid else self._rooms_of(namespace, sid)
             if rooms is not None:
                 rooms.pop(room, None)

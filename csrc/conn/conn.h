@@ -604,6 +604,8 @@ int tbx_conn_start_lane(TbxConnObject *conn, PyObject *coro);
 /* The same; where who reads has a task and a context of its own (ASGI, polling), that is to await it: it
  * stands in `awaited`. */
 int tbx_conn_run(TbxConnObject *conn, PyObject *coro);
+/* The method send_sid: a client has joined a namespace. Escapes. */
+PyObject *tbx_conn_send_sid(PyObject *self, PyObject *args);
 /* Sends the answer of a handler: 1; 0: Python has to; -1: an exception of the answer. Escapes. */
 int tbx_conn_answer(TbxConnObject *conn, PyObject *ns, uint64_t id, PyObject *answer);
 

@@ -321,3 +321,42 @@ done:
     tbx_buf_free(&out);
     return status;
 }
+
+PyObject *
+tbx_conn_send_sid(PyObject *self, PyObject *args)
+{
+    TbxConnObject *conn = (TbxConnObject *)self;
+    PyObject *ns, *sid;
+    if (!PyArg_ParseTuple(args, "UO:send_sid", &ns, &sid)) {
+        return NULL;
+    }
+    if (!PyUnicode_CheckExact(sid) || !tbx_conn_sends(conn) ||
+        conn->hub->plan.emit_json != Py_None) {
+        Py_RETURN_FALSE;
+    }
+    tbx_buf out;
+    tbx_buf_init(&out);
+    tbx_json_enc_options options = {Py_None, 1, NULL};
+    int status = tbx_packet_begin(&out, ns, false, 0);
+    if (status == 0 && tbx_buf_put(&out, "{\"sid\":", 7) < 0) {
+        PyErr_NoMemory();
+        status = -1;
+    }
+    if (status == 0) {
+        status = tbx_json_encode(conn->hub->state, &out, sid, &options);
+    }
+    if (status == 0 && tbx_buf_put_byte(&out, '}') < 0) {
+        PyErr_NoMemory();
+        status = -1;
+    }
+    if (status == 0) {
+        size_t start = tbx_packet_finish(out.data, '0', 0);
+        status = tbx_conn_put(conn, true, out.data + start, out.len - start);
+    }
+    tbx_buf_free(&out);
+    if (status < 0) {
+        return NULL;
+    }
+    tbx_conn_has_output(conn);
+    Py_RETURN_TRUE;
+}

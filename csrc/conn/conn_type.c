@@ -693,6 +693,8 @@ static PyMethodDef conn_methods[] = {
      "Python has "
      "to."},
     {"send", conn_meth_send, METH_O, "send($self, encoded, /)\n--\n\nSend one Engine.IO packet."},
+    {"send_sid", tbx_conn_send_sid, METH_VARARGS,
+     "send_sid($self, namespace, sid, /)\n--\n\nAnswer a CONNECT; False when Python has to."},
     {"queued", conn_meth_queued, METH_O,
      "queued($self, size, /)\n--\n\nSo many bytes more wait for a poll."},
     {"fetched", conn_meth_fetched, METH_NOARGS,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import itertools
 import logging
 
 import engineio
@@ -12,7 +13,7 @@ from connections import Client, Messages, server, until
 from engineio.packet import MESSAGE, OPEN
 
 import toolboxsio
-from toolboxsio import plan
+from toolboxsio import manager, plan
 from toolboxsio.engine import EngineServer, EngineSocket
 from toolboxsio.errors import PacketError
 
@@ -187,6 +188,41 @@ async def test_what_a_method_of_the_application_raises(exchange, event, caplog):
     texts = await exchange(sio, *packets, '421["nobody"]')
     assert [text[:2] for text in texts] == ["40"]
     assert caplog.messages[:1] == ["message async handler error"]
+
+
+async def test_the_tables_of_rooms(monkeypatch):
+    """They are what python-socketio's functions make, which are used for an unknown bidict."""
+
+    async def tables(knows):
+        monkeypatch.setattr(manager, "_KNOWS_BIDICT", knows)
+        numbers = itertools.count()
+        monkeypatch.setattr(EngineServer, "generate_id", lambda self: f"s{next(numbers)}")
+        sio = server(namespaces="*")
+        clients = [Client(sio, f"e{number}") for number in range(3)]
+        rooms, seen = sio.manager.rooms, []
+        for client, *packets in (
+            (clients[0], "40", "40/n,"),
+            (clients[1], "40", "40"),  # the second is refused
+            (clients[2], "40/n,"),
+            (clients[0], "41", "40"),
+            (clients[1], "41"),
+            (clients[2], "41/n,", "40/m,"),
+        ):
+            client.send(*packets)
+            found = {
+                (namespace, room): (dict(table), dict(table.inv), type(table), table._fwdm)
+                for namespace, of_namespace in rooms.items()
+                for room, table in of_namespace.items()
+            }
+            seen.append((list(found), found, client.taken()))
+        for client in clients:
+            client.conn.connection_lost(None)
+        assert rooms == {}
+        return seen
+
+    ours, upstreams = await tables(True), await tables(False)
+    assert ours == upstreams
+    assert ours[1][2][1] == '44"Unable to connect"'
 
 
 @pytest.mark.parametrize("refuses", [False, True])
