@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Acknowledge",
+    "HandlePacket",
     "JSONInterface",
-    "JoinOrLeave",
     "MakePlan",
     "Plan",
     "Report",
@@ -165,13 +165,19 @@ class Acknowledge(Protocol):
         """
 
 
-class JoinOrLeave(Protocol):
-    """How a client joins and leaves namespaces: a method of the server, given by ``MakePlan``."""
+class HandlePacket(Protocol):
+    """What becomes of a packet that is no event: a method of the server, given by ``MakePlan``."""
 
     def __call__(
-        self, session: Any, packet_type: int, namespace: str | None, data: dict[str, Any] | None, /
+        self,
+        session: Any,
+        packet_type: int,
+        namespace: str | None,
+        id: int | None,
+        data: Any,
+        /,
     ) -> Coroutine[Any, Any, None]:
-        """Handle a CONNECT or DISCONNECT that C has read.
+        """Handle a CONNECT, DISCONNECT, ACK or BINARY_ACK that C has read.
 
         The coroutine runs as that of ``SessionInterface._receive_lane``; through ASGI who reads
         awaits it. It raises nothing.
@@ -204,5 +210,5 @@ if TYPE_CHECKING:
 
     def _fit(
         session: EngineSocket, web_server: UvicornServer, json: OwnJSON, server: AsyncServer
-    ) -> tuple[SessionInterface, WebServerInterface, JSONInterface, Acknowledge, JoinOrLeave]:
-        return session, web_server, json, server._acknowledge, server._join_or_leave
+    ) -> tuple[SessionInterface, WebServerInterface, JSONInterface, Acknowledge, HandlePacket]:
+        return session, web_server, json, server._acknowledge, server._handle_packet

@@ -73,19 +73,21 @@ class JoiningServer(_UpstreamServer):  # type: ignore[misc]
     strict: bool
     max_namespaces: int
 
-    async def _join_or_leave(
-        self, socket: EngineSocket, packet_type: int, namespace: str | None, data: Any
+    async def _handle_packet(
+        self, socket: EngineSocket, packet_type: int, namespace: str | None, id: Any, data: Any
     ) -> None:
-        """Let a client into a namespace, or out of it, as its packet asks for, which C has read.
+        """Do what a CONNECT, DISCONNECT or ACK of a client asks for, which C has read.
 
         Mirrors: ``socketio.async_server.AsyncServer._handle_eio_message``.
         """
         try:
             if packet_type == CONNECT:
                 await self._handle_connect(socket.sid, namespace, data)
-            else:
+            elif packet_type == DISCONNECT:
                 reason = self.reason.CLIENT_DISCONNECT
                 await self._handle_disconnect(socket.sid, namespace, reason)
+            else:
+                await self._handle_ack(socket.sid, namespace, id, data)
         except BaseException as exc:
             await socket.until_received(self.eio.run_handler(socket.sid, _raise(exc)))
             return

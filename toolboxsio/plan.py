@@ -11,15 +11,18 @@ import logging
 from typing import Any
 
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
+from socketio.async_manager import AsyncManager as _UpstreamManager
 from socketio.async_namespace import AsyncNamespace as _UpstreamNamespace
 from socketio.async_server import AsyncServer as _UpstreamServer
 from socketio.base_manager import BaseManager
 
+from ._calls import PendingCall
 from ._failures import report
 from ._load import core
 from .engine import EngineServer, EngineSocket, is_send_replaced
 from .manager import AsyncManager
 from .packet import Packet
+from .redis import AsyncRedisManager
 from .server import AsyncServer
 
 __all__ = ["make_plan", "sends_at_once"]
@@ -64,6 +67,9 @@ _MEMBER_METHODS = {"get_participants": BaseManager.get_participants}
 _MANAGER_METHODS = {
     name: getattr(AsyncManager, name) for name in ("sid_from_eio_sid", "is_connected")
 }
+_ACK_METHODS = {"_handle_ack": AsyncServer._handle_ack}
+_TRIGGER_CALLBACK = (AsyncManager.trigger_callback, AsyncRedisManager.trigger_callback)
+_UPSTREAM_TRIGGER_CALLBACK = _UpstreamManager.trigger_callback
 _TRIGGER_EVENT = _UpstreamNamespace.trigger_event
 
 
@@ -80,12 +86,13 @@ def _replaced(obj: Any, stock: dict[str, Any]) -> list[str]:
 
 _SERVER_NAMES = (
     *("eio", "manager", "packet_class", "logger", "async_handlers", "handlers"),
-    *("namespace_handlers", "_binary_packet", "reserved_events", "_acknowledge", "_join_or_leave"),
+    *("namespace_handlers", "_binary_packet", "reserved_events", "_acknowledge", "_handle_packet"),
+    "_handle_ack",
     *dict.fromkeys((*_SERVER_METHODS, *_SEND_METHODS)),
 )
 _ENGINE_NAMES = ("handlers", "sockets", "logger", *_ENGINE_METHODS)
 _MANAGER_NAMES = (
-    *("rooms", "pending_connect", "pending_disconnect", "emit"),
+    *("rooms", "pending_connect", "pending_disconnect", "emit", "callbacks", "trigger_callback"),
     *(*_MEMBER_METHODS, *_MANAGER_METHODS),
 )
 _PACKET_NAMES = (
@@ -105,6 +112,7 @@ def _looked_at(sio: Any) -> tuple[tuple[Any, tuple[Any, ...]], ...]:
         (EngineSocket, tuple(_SOCKET_METHODS)),
         (_UpstreamServer, tuple(_UPSTREAM_METHODS)),
         (_UpstreamSocket, ("send",)),
+        (_UpstreamManager, ("trigger_callback",)),
     ]
     if isinstance(sio.packet_class, type):
         found.append((sio.packet_class, _PACKET_NAMES))
@@ -150,6 +158,12 @@ def make_plan(sio: Any, hub: Any = None) -> tuple[Any, ...]:
     is_own = getattr(cls, "_plain", False) and loads_of(cls.json) is not None
     own_json = OwnJSON(cls.json) if is_own else None
     values = None
+    is_ack_replaced = (
+        _replaced(sio, _ACK_METHODS)
+        or type(manager).trigger_callback not in _TRIGGER_CALLBACK
+        or "trigger_callback" in vars(manager)
+        or _UpstreamManager.trigger_callback is not _UPSTREAM_TRIGGER_CALLBACK
+    )
     if not reasons:
         values = (
             sio.async_handlers,
@@ -164,7 +178,9 @@ def make_plan(sio: Any, hub: Any = None) -> tuple[Any, ...]:
             _TRIGGER_EVENT,
             cls.max_depth,
             own_json,
-            sio._join_or_leave,
+            sio._handle_packet,
+            None if is_ack_replaced else manager.callbacks,
+            PendingCall,
         )
     emits = None
     if not emit_reasons:

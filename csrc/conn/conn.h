@@ -73,8 +73,10 @@ typedef struct {
                      * and take a str; None: ours */
     PyObject *trigger_event; /* owned: AsyncNamespace.trigger_event as it was */
     PyObject *acknowledge;   /* owned: (eio_sid, namespace, id, answer) -> coroutine */
-    PyObject *join_or_leave; /* owned: (session, type, namespace, data) -> coroutine */
-    PyObject *report; /* owned: (exception, what has failed, event, namespace, sid, whether in
+    PyObject *handle_packet; /* owned: (session, type, namespace, id, data) -> coroutine */
+    PyObject *callbacks; /* owned dict: sid -> id -> callback; None: the application handles them */
+    PyObject *call_type; /* owned: the class of callbacks of call() */
+    PyObject *report;    /* owned: (exception, what has failed, event, namespace, sid, whether in
                               * a task of its own), which logs it */
     Py_ssize_t max_depth;
     bool has_attachments;   /* bytes in data become attachments; else they are JSON's to refuse */
@@ -590,8 +592,21 @@ int tbx_conn_packet(TbxConnObject *conn, bool is_text, const uint8_t *data, size
 /* PONG. */
 void tbx_conn_pong(TbxConnObject *conn);
 
+/* The id of a packet, of up to 18 digits. */
+static inline uint64_t
+tbx_packet_id(const tbx_sio *header)
+{
+    uint64_t id = 0;
+    for (size_t i = 0; i < header->id_len; i++) {
+        id = id * 10 + (uint64_t)(header->id[i] - '0');
+    }
+    return id;
+}
+
 /* ---- conn_dispatch.c ---- */
 
+/* What a dict has for a key: new reference, or NULL without an exception. To compare keys may run Python. */
+PyObject *tbx_look_up(PyObject *table, PyObject *key);
 /* The id of the client in a namespace, from the manager's tables. New reference; NULL: not connected,
  * or an exception that was cleared. Escapes. */
 PyObject *tbx_conn_find_sid(TbxConnObject *conn, PyObject *ns);

@@ -9,9 +9,8 @@
 
 #include "codec/json_enc.h"
 
-/* What a table has for a key: new reference, or NULL. To compare keys may run Python. */
-static PyObject *
-look_up(PyObject *table, PyObject *key)
+PyObject *
+tbx_look_up(PyObject *table, PyObject *key)
 {
     if (table == NULL || !PyDict_Check(table)) {
         return NULL;
@@ -25,12 +24,12 @@ look_up(PyObject *table, PyObject *key)
     return found;
 }
 
-/* The same of a table in a table. */
+/* tbx_look_up of a table in a table. */
 static PyObject *
 look_up_in(PyObject *tables, PyObject *name, PyObject *key)
 {
-    PyObject *table = look_up(tables, name);
-    PyObject *found = look_up(table, key);
+    PyObject *table = tbx_look_up(tables, name);
+    PyObject *found = tbx_look_up(table, key);
     Py_XDECREF(table);
     return found;
 }
@@ -44,7 +43,7 @@ is_pending(TbxHubObject *hub, PyObject *ns, PyObject *sid)
         if (pending == NULL || PyDict_GET_SIZE(pending) == 0) {
             continue;
         }
-        PyObject *names = look_up(pending, ns);
+        PyObject *names = tbx_look_up(pending, ns);
         int found = names != NULL ? PySequence_Contains(names, sid) : 0;
         Py_XDECREF(names);
         if (found != 0) {
@@ -62,7 +61,7 @@ tbx_conn_find_sid(TbxConnObject *conn, PyObject *ns)
     PyObject *sid = NULL;
     if (everybody != NULL) {
         PyObject *by_session = PyObject_GetAttr(everybody, hub->state->str_invm);
-        sid = look_up(by_session, conn->sid);
+        sid = tbx_look_up(by_session, conn->sid);
         Py_XDECREF(by_session);
         Py_DECREF(everybody);
     }
@@ -102,10 +101,10 @@ find_route(TbxHubObject *hub, PyObject *ns, PyObject *event, route *found)
         return found->with_event = found->with_ns = true;
     }
     found->kind = TBX_CALL_NAMESPACE;
-    if ((found->callee = look_up(plan->namespace_handlers, ns)) != NULL) {
+    if ((found->callee = tbx_look_up(plan->namespace_handlers, ns)) != NULL) {
         return true;
     }
-    if ((found->callee = look_up(plan->namespace_handlers, star)) != NULL) {
+    if ((found->callee = tbx_look_up(plan->namespace_handlers, star)) != NULL) {
         return found->with_ns = true;
     }
     return false;
@@ -163,9 +162,7 @@ start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, P
     call->ns = Py_NewRef(ns);
     call->sid = Py_NewRef(sid);
     call->has_id = header->id_len > 0;
-    for (size_t i = 0; i < header->id_len; i++) {
-        call->id = call->id * 10 + (uint64_t)(header->id[i] - '0');
-    }
+    call->id = tbx_packet_id(header);
     int status = -1;
     if (set_callee(hub, call, way) == 0) {
         PyObject *context = call->ordered   ? Py_NewRef(conn->context)

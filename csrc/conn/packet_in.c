@@ -2,9 +2,10 @@
  *
  * A packet is handled here when the plan allows it and nothing about it is unusual: else nothing has
  * happened yet and Python does all of it, errors and their texts included. Events are dispatched by
- * conn_dispatch.c; of CONNECT and DISCONNECT the header and the data are read, and what Python does with
- * them is one coroutine.
- * Mirrors: engineio.AsyncSocket.receive, socketio.AsyncServer._handle_eio_message.
+ * conn_dispatch.c; what Python does with a CONNECT, a DISCONNECT or an acknowledgement is one coroutine. A
+ * call() that waits for an acknowledgement is woken at once.
+ * Mirrors: engineio.AsyncSocket.receive, socketio.AsyncServer._handle_eio_message, ._handle_ack,
+ * AsyncManager.trigger_callback.
  */
 #include "conn/conn.h"
 
@@ -48,8 +49,8 @@ read_header(TbxHubObject *hub, const uint8_t *text, size_t len, packet_in *found
     if (len < 2 || text[0] != '4') {
         return false;
     }
-    bool is_event = text[1] == '2' && len > 2;
-    if (!is_event && !is_join_or_leave(text, len)) {
+    bool has_data = (text[1] == '2' || text[1] == '3') && len > 2;
+    if (!has_data && !is_join_or_leave(text, len)) {
         return false;
     }
     ptrdiff_t used = tbx_sio_parse(text + 1, len - 1, header, &err);
@@ -58,7 +59,7 @@ read_header(TbxHubObject *hub, const uint8_t *text, size_t len, packet_in *found
     }
     found->json = text + 1 + used;
     found->json_len = len - 1 - (size_t)used;
-    if ((is_event && found->json_len == 0) || (header->ns != NULL && header->ns_len == 0)) {
+    if ((has_data && found->json_len == 0) || (header->ns != NULL && header->ns_len == 0)) {
         return false;
     }
     if (header->ns == NULL) {
@@ -112,22 +113,71 @@ read_json(TbxHubObject *hub, const packet_in *packet)
     return data;
 }
 
-/* Lets a client into a namespace, or out of one that it is in: 1; 0 when the data is not what such a packet
- * has; -1. */
+/* What Python does with a packet: 1, 0 or -1. */
 static int
-join_or_leave(TbxConnObject *conn, const packet_in *packet, PyObject *data)
+hand_over(TbxConnObject *conn, const packet_in *packet, PyObject *data)
 {
     TbxHubObject *hub = conn->hub;
-    bool is_usual = packet->header.type == TBX_SIO_CONNECT
-                        ? data == Py_None || PyDict_Check(data)
-                        : data == Py_None && has_joined(conn, packet->ns);
-    if (!is_usual || conn->socket == NULL) { /* over meanwhile */
+    const tbx_sio *header = &packet->header;
+    PyObject *id = header->id_len > 0 ? PyLong_FromUnsignedLongLong(tbx_packet_id(header))
+                                      : Py_NewRef(Py_None);
+    if (id == NULL || conn->socket == NULL) { /* over meanwhile */
+        Py_XDECREF(id);
+        return id == NULL ? -1 : 0;
+    }
+    PyObject *ns = header->ns != NULL ? packet->ns : Py_None;
+    PyObject *coro = tbx_call_python(hub->state, hub->plan.handle_packet, TBX_PY_HANDLE_PACKET,
+                                     conn->socket, (int)header->type, ns, id, data);
+    Py_DECREF(id);
+    return coro != NULL && tbx_conn_run(conn, coro) == 0 ? 1 : -1;
+}
+
+/* Wakes the call() that waits for an acknowledgement: 1; 0: it is not one that does; -1. */
+static int
+wake_call(PyObject *waiting, PyObject *id, PyTypeObject *call_type, PyObject *data)
+{
+    PyObject *call = tbx_look_up(waiting, id);
+    if (call == NULL || !Py_IS_TYPE(call, call_type)) {
+        Py_XDECREF(call);
         return 0;
     }
-    PyObject *ns = packet->header.ns != NULL ? packet->ns : Py_None;
-    PyObject *coro = tbx_call_python(hub->state, hub->plan.join_or_leave, TBX_PY_JOIN_OR_LEAVE,
-                                     conn->socket, (int)packet->header.type, ns, data);
-    return coro != NULL && tbx_conn_run(conn, coro) == 0 ? 1 : -1;
+    PyObject *args = PyList_AsTuple(data);
+    PyObject *done = args != NULL ? PyObject_Call(call, args, NULL) : NULL;
+    Py_XDECREF(args);
+    Py_DECREF(call);
+    if (done == NULL) {
+        return -1;
+    }
+    Py_DECREF(done);
+    return PyDict_DelItem(waiting, id) == 0 ? 1 : -1; /* last: it is told when the client goes */
+}
+
+/* Hands an acknowledgement to who waits for it: 1, 0 or -1. */
+static int
+acknowledge(TbxConnObject *conn, const packet_in *packet, PyObject *data)
+{
+    TbxHubObject *hub = conn->hub;
+    PyObject *sid = PyList_CheckExact(data) ? tbx_conn_find_sid(conn, packet->ns) : NULL;
+    if (sid == NULL) {
+        return 0;
+    }
+    PyObject *call_type = Py_NewRef(hub->plan.call_type);
+    PyObject *waiting = tbx_look_up(hub->plan.callbacks, sid); /* NULL, too: None has none */
+    PyObject *id = PyLong_FromUnsignedLongLong(tbx_packet_id(&packet->header));
+    int status = id != NULL ? wake_call(waiting, id, (PyTypeObject *)call_type, data) : -1;
+    Py_XDECREF(id);
+    Py_XDECREF(waiting);
+    Py_DECREF(call_type);
+    Py_DECREF(sid);
+    return status == 0 ? hand_over(conn, packet, data) : status;
+}
+
+/* Whether a packet has the data of its type, and not one that Python refuses or ignores. */
+static bool
+is_usual(TbxConnObject *conn, const packet_in *packet, PyObject *data)
+{
+    return packet->header.type == TBX_SIO_CONNECT ? data == Py_None || PyDict_Check(data)
+                                                  : data == Py_None && has_joined(conn, packet->ns);
 }
 
 /* A packet whose header was read: 1, 0 or -1. */
@@ -135,8 +185,9 @@ static int
 handle(TbxConnObject *conn, const packet_in *packet)
 {
     TbxHubObject *hub = conn->hub;
-    bool is_event = packet->header.type == TBX_SIO_EVENT;
-    if (is_event && packet->json_len >= LARGE_EVENT && !has_joined(conn, packet->ns)) {
+    unsigned type = packet->header.type;
+    bool has_data = type == TBX_SIO_EVENT || type == TBX_SIO_ACK;
+    if (has_data && packet->json_len >= LARGE_EVENT && !has_joined(conn, packet->ns)) {
         return 0; /* Python ignores it */
     }
     PyObject *data = packet->json_len > 0 ? read_json(hub, packet) : Py_NewRef(Py_None);
@@ -150,14 +201,18 @@ handle(TbxConnObject *conn, const packet_in *packet)
     int status = 0;
     if (tbx_conn_eligibility(conn) != TBX_FAST) { /* any more */
         Py_DECREF(data);
+        return 0;
     }
-    else if (is_event) {
-        status = tbx_conn_dispatch(conn, packet->ns, &packet->header, data);
+    if (type == TBX_SIO_EVENT) {
+        return tbx_conn_dispatch(conn, packet->ns, &packet->header, data);
     }
-    else {
-        status = join_or_leave(conn, packet, data);
-        Py_DECREF(data);
+    if (type == TBX_SIO_ACK) {
+        status = acknowledge(conn, packet, data);
     }
+    else if (is_usual(conn, packet, data)) {
+        status = hand_over(conn, packet, data);
+    }
+    Py_DECREF(data);
     return status;
 }
 

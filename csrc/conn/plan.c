@@ -21,7 +21,9 @@ tbx_plan_traverse(tbx_plan *plan, visitproc visit, void *arg)
     Py_VISIT(plan->json);
     Py_VISIT(plan->trigger_event);
     Py_VISIT(plan->acknowledge);
-    Py_VISIT(plan->join_or_leave);
+    Py_VISIT(plan->handle_packet);
+    Py_VISIT(plan->callbacks);
+    Py_VISIT(plan->call_type);
     Py_VISIT(plan->report);
     Py_VISIT(plan->emit_reasons);
     Py_VISIT(plan->sockets);
@@ -47,7 +49,9 @@ tbx_plan_clear(tbx_plan *plan)
     Py_CLEAR(plan->json);
     Py_CLEAR(plan->trigger_event);
     Py_CLEAR(plan->acknowledge);
-    Py_CLEAR(plan->join_or_leave);
+    Py_CLEAR(plan->handle_packet);
+    Py_CLEAR(plan->callbacks);
+    Py_CLEAR(plan->call_type);
     Py_CLEAR(plan->report);
     Py_CLEAR(plan->emit_reasons);
     Py_CLEAR(plan->sockets);
@@ -61,12 +65,13 @@ static int
 fill(tbx_plan *plan, PyObject *values)
 {
     int async_handlers;
-    if (!PyArg_ParseTuple(values, "pO!O!O!O!O!O!OOOnOO:plan", &async_handlers, &PyDict_Type,
+    if (!PyArg_ParseTuple(values, "pO!O!O!O!O!O!OOOnOOOO:plan", &async_handlers, &PyDict_Type,
                           &plan->handlers, &PyDict_Type, &plan->namespace_handlers, &PyDict_Type,
                           &plan->binary_packet, &PyDict_Type, &plan->rooms, &PyDict_Type,
                           &plan->pending_connect, &PyDict_Type, &plan->pending_disconnect,
                           &plan->reserved_events, &plan->json_default, &plan->trigger_event,
-                          &plan->max_depth, &plan->json, &plan->join_or_leave)) {
+                          &plan->max_depth, &plan->json, &plan->handle_packet, &plan->callbacks,
+                          &plan->call_type)) {
         memset(plan, 0, sizeof *plan); /* all of it is borrowed */
         return -1;
     }
@@ -81,7 +86,9 @@ fill(tbx_plan *plan, PyObject *values)
     Py_INCREF(plan->json_default);
     Py_INCREF(plan->json);
     Py_INCREF(plan->trigger_event);
-    Py_INCREF(plan->join_or_leave);
+    Py_INCREF(plan->handle_packet);
+    Py_INCREF(plan->callbacks);
+    Py_INCREF(plan->call_type);
     return 0;
 }
 

@@ -45,8 +45,8 @@
     X(MAKE_PLAN, MakePlan, __call__, "(O)")                                                        \
     /* sends an answer in Python: eio_sid, namespace, id, answer; a coroutine */                   \
     X(ACKNOWLEDGE, Acknowledge, __call__, "(OOKO)")                                                \
-    /* a CONNECT or DISCONNECT: session, type, namespace or None, data; a coroutine */             \
-    X(JOIN_OR_LEAVE, JoinOrLeave, __call__, "(OiOO)")                                              \
+    /* session, type, namespace or None, id or None, data; a coroutine */                          \
+    X(HANDLE_PACKET, HandlePacket, __call__, "(OiOOO)")                                            \
     /* logs: exception, tbx_failed, event, namespace, sid, is_own_task */                          \
     X(REPORT, Report, __call__, "(OiOOOO)")
 

@@ -147,6 +147,15 @@ class Stage:
         for _ in range(turns):
             await asyncio.sleep(0)
 
+    def answered(self, *args):
+        self.heard.append(("answered", args))
+
+    async def call(self, *args, **kwargs):
+        try:
+            self.answered("call", await self.sio.call(*args, **kwargs))
+        except Exception as exc:
+            self.tell(exc)
+
     async def emit(self, *args, **kwargs):
         try:
             await self.sio.emit(*args, **kwargs)
@@ -513,6 +522,23 @@ async def inflation(stage):
     if client is not None:
         client.read(compressed(b"\xff"))
     await stage.end()
+
+
+@scenario()
+async def answers(stage):
+    """Those of call(), those of callbacks, and one that nobody waits for."""
+    client = stage.client()
+    calls = []
+    for sid in list(stage.sio.manager.rooms.get("/", {}).get(None, ())):
+        calls.append(asyncio.create_task(stage.call("e", to=sid)))
+        await stage.turn(2)
+        await stage.emit("e", to=sid, callback=stage.answered)
+        client.send('431["a",2]', "432[1]", "433[]", "43[]")
+        await stage.turn(2)
+    await stage.end()
+    for call in calls:
+        await call
+    stage.sio.manager.callbacks.clear()
 
 
 async def emits(stage, bits):

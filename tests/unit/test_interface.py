@@ -146,7 +146,7 @@ def test_the_stub_says_where_the_objects_come_from(top, rows):
     owners = {owner for _, owner, *_ in rows}
     assert {owner: found[owner] for owner in owners & found.keys()} == GIVEN
     by_plan = owners - GIVEN.keys()  # what MakePlan returns, and within that
-    assert by_plan == {"Acknowledge", "JoinOrLeave", "Report", "JSONInterface"}
+    assert by_plan == {"Acknowledge", "HandlePacket", "Report", "JSONInterface"}
 
 
 def objects():
@@ -156,7 +156,7 @@ def objects():
         "WebServerInterface": _handover.UvicornServer,
         "JSONInterface": packet.OwnJSON,
         "MakePlan": functools.partial(plan.make_plan, None),
-        "JoinOrLeave": functools.partial(server.AsyncServer._join_or_leave, None),
+        "HandlePacket": functools.partial(server.AsyncServer._handle_packet, None),
         "Acknowledge": functools.partial(server.AsyncServer._acknowledge, None),
         "Report": functools.partial(_failures.report, None),
     }

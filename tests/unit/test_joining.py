@@ -1,7 +1,6 @@
 """Joining and leaving: what an application has put in the place of a method is called."""
 
 import asyncio
-import contextvars
 import itertools
 import logging
 
@@ -9,13 +8,12 @@ import engineio
 import engineio.async_socket
 import pytest
 import socketio
-from connections import Client, Messages, server, until
+from connections import Client, server, until
 from engineio.packet import MESSAGE, OPEN
 
 import toolboxsio
-from toolboxsio import manager, plan
+from toolboxsio import manager
 from toolboxsio.engine import EngineServer, EngineSocket
-from toolboxsio.errors import PacketError
 
 OWNERS = {
     "sio": lambda client: client.sio,
@@ -103,93 +101,6 @@ async def test_a_method_of_the_application(monkeypatch, owner, name, is_late):
     assert len(called) == CALLS[owner, name]
 
 
-@pytest.fixture(params=["direct", "asgi"])
-def exchange(request):
-    """A function of a server and packets that gives the texts which these cause."""
-
-    async def exchange(sio, *packets):
-        if request.param == "asgi":
-            client = Messages(sio, "asgi")
-            try:
-                return await client.exchange(*packets)
-            finally:
-                await client.end()
-        client = Client(sio, "direct")
-        client.send(*packets)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        texts = client.taken()
-        client.conn.connection_lost(None)
-        return texts
-
-    return exchange
-
-
-@pytest.fixture
-def in_c(monkeypatch):
-    """No packet of a client is read in Python."""
-    for name in ("_decode", "_dispatch"):
-        monkeypatch.setitem(plan._SERVER_METHODS, name, None)  # as they were
-        monkeypatch.setattr(toolboxsio.AsyncServer, name, None)
-    monkeypatch.setitem(plan._SOCKET_METHODS, "receive", None)
-    monkeypatch.setattr(EngineSocket, "receive", None)
-
-
-@pytest.mark.usefixtures("in_c")
-async def test_packets_that_are_read_in_c(exchange):
-    sio, seen = server(namespaces="*"), []
-
-    @sio.on("connect", namespace="/n")
-    async def connect(sid, environ, auth):
-        seen.append(auth)
-
-    @sio.on("disconnect", namespace="/n")
-    async def disconnect(sid, reason):
-        seen.append(reason)
-
-    texts = await exchange(
-        sio, "40", '40/n,{"a":[1]}', "41/n,", "40/n?x=1,{}", "41/n", "40/n,7", "41"
-    )
-    assert [text.partition("{")[0] for text in texts] == ["40", "40/n,", "40/n,", "40/n,"]
-    gone = "client disconnect"
-    assert seen == [{"a": [1]}, gone, None, gone, None, "transport close"]
-
-
-async def test_packets_that_are_read_in_python(exchange, caplog):
-    """Those that mean the same to upstream, or are refused: see the log."""
-    sio, seen = server(), []
-    sio.on("connect", lambda sid, environ, auth: seen.append(auth))
-    for packet in ("40null", '40"token"', "40[1]", "40/", '4112{"why":1}', "41/nowhere,"):
-        await exchange(sio, packet, "41")
-    assert seen == [None, "token", [1], None]
-    assert not caplog.records
-    for packet in ('40{"a":tru}', '41{"a":tru}', "40" + '{"a":' * 9999):
-        await exchange(server(), packet)
-    assert ["Packet refused" in text for text in caplog.messages] == [True] * 3
-
-
-@pytest.mark.parametrize("event", ["connect", "disconnect"])
-async def test_what_a_method_of_the_application_raises(exchange, event, caplog):
-    """It is what a handler of messages raises, and the session goes on."""
-
-    class Server(toolboxsio.AsyncServer):
-        async def _handle_connect(self, eio_sid, namespace, data):
-            if event == "connect" and data:
-                raise data["error"]
-            await super()._handle_connect(eio_sid, namespace, data)
-
-        async def _handle_disconnect(self, *args):
-            if event == "disconnect":
-                raise OSError("a fault")
-            await super()._handle_disconnect(*args)
-
-    sio = Server(async_mode="asgi")
-    packets = ['40{"error":1}', "40"] if event == "connect" else ["40", "41", "41"]
-    texts = await exchange(sio, *packets, '421["nobody"]')
-    assert [text[:2] for text in texts] == ["40"]
-    assert caplog.messages[:1] == ["message async handler error"]
-
-
 async def test_the_tables_of_rooms(monkeypatch):
     """They are what python-socketio's functions make, which are used for an unknown bidict."""
 
@@ -223,36 +134,6 @@ async def test_the_tables_of_rooms(monkeypatch):
     ours, upstreams = await tables(True), await tables(False)
     assert ours == upstreams
     assert ours[1][2][1] == '44"Unable to connect"'
-
-
-@pytest.mark.parametrize("refuses", [False, True])
-async def test_a_packet_that_a_method_of_the_application_refuses(exchange, refuses, caplog):
-    class Server(toolboxsio.AsyncServer):
-        async def _handle_connect(self, eio_sid, namespace, data):
-            if data:
-                raise PacketError("no such data") if refuses else asyncio.CancelledError
-            await super()._handle_connect(eio_sid, namespace, data)
-
-    texts = await exchange(Server(async_mode="asgi"), "40{}", '40{"a":1}', "40/n,{}")
-    assert ["no such data" in text for text in caplog.messages] == [True] * refuses
-    assert "44/n" in [text[:4] for text in texts if isinstance(text, str)] or refuses
-
-
-async def test_what_a_connect_handler_sets_is_seen_by_those_of_events(exchange):
-    user = contextvars.ContextVar("user")
-    sio, seen = server(), []
-
-    @sio.event
-    async def connect(sid, environ, auth):
-        await asyncio.sleep(0)
-        user.set(auth["user"])
-
-    @sio.event
-    async def who(sid):
-        seen.append(user.get())
-
-    assert len(await exchange(sio, '40{"user":"me"}', '421["who"]')) == 2
-    assert seen == ["me"]
 
 
 @pytest.mark.parametrize("event", ["connect", "disconnect"])
