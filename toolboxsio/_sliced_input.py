@@ -406,12 +406,16 @@ class SlicedInput(asyncio.Protocol):
 def _end_parser(protocol: Any) -> None:
     """Release the last frame of a client that has gone, which may be as large as ``ws_max_size``.
 
-    ``websockets.protocol.Protocol`` and its parser, a generator, have each other: with the frame
-    they would stay until garbage is collected.
+    ``websockets.protocol.Protocol`` and its parser, a generator, have each other, and so have it
+    and the exception of a frame that was refused, whose traceback has the parser's variables: they
+    would stay until garbage is collected.
     """
-    parser = getattr(getattr(protocol, "conn", None), "parser", None)
+    conn = getattr(protocol, "conn", None)
+    parser, refusal = getattr(conn, "parser", None), getattr(conn, "parser_exc", None)
     if isinstance(parser, GeneratorType):
         parser.close()
+    if isinstance(refusal, Exception):
+        refusal.__traceback__ = None
 
 
 def _is_known(transport: Any, reader: Any = None) -> bool:

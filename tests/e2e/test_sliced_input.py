@@ -21,7 +21,7 @@ import toolboxsio
 from benchmarks.floods import fragmented_event
 from toolboxsio.uvicorn import HTTPProtocol
 
-from .frames import CLOSE, PING, PONG, TEXT, encode, frame
+from .frames import CLOSE, CONT, PING, PONG, TEXT, encode, frame
 from .harness import wait_until
 from .machine import SLOWNESS
 from .test_refused_handshakes import wrapped
@@ -182,7 +182,9 @@ def test_a_refused_client_is_not_parsed_for_long(ws: str, loop: str) -> None:
 
 # --- nothing is kept ------------------------------------------------------------------------------
 
+#: Bytes of a message, and of the largest that may be.
 LARGE = 900_000
+MOST_SIZE = 1_000_000
 
 
 @pytest.fixture
@@ -196,21 +198,32 @@ def traced() -> Iterator[Callable[[], int]]:
     gc.enable()
 
 
+def event(size: int) -> bytes:
+    return frame(TEXT, '42["nobody","%s"]' % ("x" * size))
+
+
+def bad_packet(size: int) -> bytes:
+    return frame(TEXT, "9" + "x" * size)
+
+
+def too_large(size: int) -> bytes:
+    return frame(TEXT, "x" * size, fin=False) + frame(CONT, announced=MOST_SIZE)
+
+
 @each_loop
-@pytest.mark.parametrize("is_refused", [False, True])
+@pytest.mark.parametrize("message", [event, bad_packet, too_large])
 def test_the_last_message_of_a_client_goes_with_it(
-    traced: Callable[[], int], loop: str, is_refused: bool
+    traced: Callable[[], int], loop: str, message: Callable[[int], bytes]
 ) -> None:
     """It may be as large as ws_max_size, and garbage is seldom collected."""
     application = Application()
-    packet = "9%s" if is_refused else '42["nobody","%s"]'
-    with on_uvicorn(application, loop, ws=SANSIO) as web:
+    with on_uvicorn(application, loop, ws=SANSIO, ws_max_size=MOST_SIZE) as web:
 
         def visit(size: int) -> None:
             count = len(application.gone)
             with Client(web) as client:
-                client.sock.sendall(frame(TEXT, packet % ("x" * size)))
-                if is_refused:
+                client.sock.sendall(message(size))
+                if message is not event:
                     wait_until("it is refused", lambda: len(application.gone) > count)
             wait_until("it is gone", lambda: len(application.gone) > count)
 
