@@ -156,9 +156,8 @@ is_awaitable(PyObject *value)
     return (methods != NULL && methods->am_await != NULL) || is_generator_coroutine(value);
 }
 
-/* The iterator of an awaitable; steals the reference. */
-static PyObject *
-await_of(PyObject *awaitable)
+PyObject *
+tbx_await_of(PyObject *awaitable)
 {
     if (PyCoro_CheckExact(awaitable) || is_generator_coroutine(awaitable)) {
         return awaitable;
@@ -210,7 +209,7 @@ begin(TbxCallObject *call, PyObject **answer)
         goto done;
     }
     if (call->kind == TBX_CALL_TRIGGER) { /* which is one to await, or an error */
-        call->inner = await_of(result);
+        call->inner = tbx_await_of(result);
         status = call->inner != NULL ? 0 : -1;
     }
     else {
@@ -237,7 +236,7 @@ answered(TbxCallObject *call, PyObject *answer)
                                              TBX_PY_ACKNOWLEDGE, conn->sid, call->ns, id, answer);
             call->phase = TBX_PHASE_ANSWER;
             call->swallows = false;
-            PyObject *inner = coro ? await_of(coro) : NULL;
+            PyObject *inner = coro ? tbx_await_of(coro) : NULL;
             Py_XSETREF(call->inner, inner);
             status = inner ? 0 : -1;
         }
@@ -349,7 +348,7 @@ go_on(TbxCallObject *call, PySendResult status, PyObject **result)
         bool is_handler = call->phase == TBX_PHASE_WAITING && call->kind != TBX_CALL_LANE;
         if (next == 1 && is_handler && is_awaitable(answer)) {
             call->swallows = call->kind != TBX_CALL_TRIGGER;
-            call->inner = await_of(answer);
+            call->inner = tbx_await_of(answer);
             if (call->inner != NULL) {
                 status = PyIter_Send(call->inner, Py_None, result);
                 continue;
@@ -470,9 +469,8 @@ call_tp_iternext(PyObject *self)
     return call_meth_send(self, Py_None);
 }
 
-/* Takes the StopIteration that is set: true, and what it carries. */
-static bool
-stop_value(PyObject **value)
+bool
+tbx_stop_value(PyObject **value)
 {
     if (!PyErr_ExceptionMatches(PyExc_StopIteration)) {
         return false;
@@ -531,7 +529,7 @@ call_meth_throw(PyObject *self, PyObject *args)
         if (result != NULL) {
             status = PYGEN_NEXT;
         }
-        else if (stop_value(&result)) {
+        else if (tbx_stop_value(&result)) {
             status = PYGEN_RETURN;
         }
     }

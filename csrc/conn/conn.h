@@ -368,6 +368,14 @@ TbxCallObject *tbx_call_new(TbxConnObject *conn, tbx_call_kind kind);
 /* Takes the exception that is set and logs what has failed: of a call, or, with NULL, of the start of
  * another task. Returns the exception. Escapes. */
 PyObject *tbx_call_report(TbxHubObject *hub, TbxCallObject *call, tbx_failed what);
+/* The iterator of an awaitable, or NULL; steals the reference. Escapes. */
+PyObject *tbx_await_of(PyObject *awaitable);
+/* Takes the StopIteration that is set: true, and what it carries, a new reference. */
+bool tbx_stop_value(PyObject **value);
+
+/* ---- interruptible.c ---- */
+
+extern PyType_Spec tbx_interruptible_spec;
 
 /* ---- conn_type.c ---- */
 

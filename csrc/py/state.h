@@ -17,6 +17,7 @@
     X(ConnectionType)  /* the types of conn/ */                                                    \
     X(HubType)                                                                                     \
     X(CallType)                                                                                    \
+    X(InterruptibleType)                                                                           \
     X(CancelledError)   /* asyncio.CancelledError */                                               \
     X(Task)             /* asyncio.Task */                                                         \
     X(get_running_loop) /* asyncio.get_running_loop */                                             \

@@ -5,6 +5,7 @@ with `sys.getallocatedblocks`.
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import sys
@@ -81,7 +82,56 @@ def environ_headers():
     return environ, repeated, headers
 
 
+class Waits:
+    """An iterator of what an awaitable waits for; without throw()."""
+
+    def __init__(self, *futures):
+        self.futures = iter(futures)
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        return next(self.futures)
+
+
+async def waits(*futures):
+    await Waits(*futures)
+    return futures
+
+
+async def waits_badly():
+    raise LookupError
+
+
+class Cancelled:
+    """A future."""
+
+    def cancel(self):
+        return True
+
+
+def interruptible():
+    """What waits, and ends so: by itself, by an interruption with a future and without, closed."""
+    wait = _core.Interruptible()
+    seen = [list(wait.run(waits(1, None))), list(wait.run(Waits(2)))]
+    wait.run(waits(3)).send(None)
+    wait.close()
+    for awaitable in (waits(Cancelled()), Waits(None)):
+        wait = _core.Interruptible()
+        next(wait.run(awaitable))
+        wait.interrupt()
+        with contextlib.suppress(StopIteration):
+            seen.append(wait.throw(asyncio.CancelledError))
+    next(_core.Interruptible().run(Waits(None)))
+    wait = _core.Interruptible()
+    next(wait.run(waits(None)))
+    wait.interrupt()
+    return [*seen, list(wait), list(wait.run(waits(4))), wait.interrupted]
+
+
 GOOD = {
+    "interruptible": interruptible,
     "dumps": lambda: _core.dumps(VALUE, None, 512),
     "dumps hook": lambda: _core.dumps([{3, 1}, {"a": {2}}], hook, 512),
     "loads": lambda: _core.loads(TEXT, 512),
@@ -141,6 +191,9 @@ GOOD = {
     "evil": lambda: _core.dumps([{1}, [[{2}]]], lambda obj: [Evil().__class__.__name__], 512),
 }
 BAD = {
+    "interruptible": lambda: next(_core.Interruptible().run(waits_badly())),
+    "interruptible without": lambda: _core.Interruptible().throw(LookupError, "x"),
+    "interruptible type": lambda: _core.Interruptible().run(1),
     "http_request": lambda: _core.http_request("", 0, b""),
     "environ_headers": lambda: _core.environ_headers({}, [("a", b"b")], 0, 1, {}, True),
     "dumps type": lambda: _core.dumps([1, {"a": {1}}], None, 512),
