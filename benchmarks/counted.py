@@ -24,7 +24,7 @@ from toolboxsio.bench.emitter import EVENT
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "unit"))
 
-from connections import CLOSE, Client, Transport, frame, server
+from connections import CLOSE, Client, Events, Transport, frame, server
 
 OFTEN, SELDOM = 500, 50  # how often an item is done, by how long it is
 WARMUP = 60  # times before that: what is made once and kept, by us and by the interpreter
@@ -77,12 +77,15 @@ def message_seen(*args):
     """A callback of emit()."""
 
 
-def read_items(sio, client):
-    """The same of what a connection reads."""
-
+def answer_messages(sio):
     @sio.event
     async def message(sid, data):
         return {"ok": True, "type": data["type"]}
+
+
+def read_items(sio, client):
+    """The same of what a connection reads."""
+    answer_messages(sio)
 
     @sio.event
     async def waits(sid):
@@ -130,6 +133,27 @@ def read_items(sio, client):
     }
 
 
+async def asgi_items():
+    """The same of what comes through an ASGI server, whose receive() has waited for it."""
+    sio = server()
+    answer_messages(sio)
+    client = Events(sio)
+    await client.join()
+    one = packet((PAYLOADS / "event.json").read_text(), 12)
+
+    async def come(events):
+        for _ in range(events):
+            client.inbox.put_nowait(one)
+        while len(client.sent) < events:  # noqa: ASYNC110 (in the next iteration)
+            await asyncio.sleep(0)
+        client.sent.clear()
+
+    return {
+        "an event through ASGI and its ack": (lambda: come(1), OFTEN),
+        "16 events through ASGI": (lambda: come(16), SELDOM),
+    }
+
+
 def write_items(sio, sids):
     """The same of what is emitted, here and elsewhere."""
     hub = sio.eio.hub()
@@ -165,7 +189,12 @@ async def main():
     way = sio.acceleration(sids[0])
     if way["path"] != "direct" or not way["fast"]:
         raise SystemExit(f"events do not take the C path: {way}")
-    items = {**codec_items(), **read_items(sio, clients[0]), **write_items(sio, sids)}
+    items = {
+        **codec_items(),
+        **read_items(sio, clients[0]),
+        **await asgi_items(),
+        **write_items(sio, sids),
+    }
     for what, _ in items.values():
         await do(what, WARMUP)
     gc.collect()

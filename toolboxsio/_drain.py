@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Coroutine, Generator
 from contextvars import copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._asgi_websocket import ASGIWebSocket
 
 __all__ = ["drain_all"]
 
 
-async def drain_all(hub: Any, sockets: list[Any]) -> None:
+async def drain_all(hub: Any, websockets: list[ASGIWebSocket]) -> None:
     """Send what waits for several clients; one that has to wait does so in a task of its own."""
-    for socket in sockets:
-        drain = socket._drain()
-        if not socket._is_uvicorn:
+    for websocket in websockets:
+        drain = websocket.drain()
+        if not websocket.is_uvicorn:
             hub.start(drain, copy_context())
             continue
         try:

@@ -26,11 +26,11 @@ def reasons_of(socket: Any) -> list[str]:
         return _why_upstream(socket)
     if conn.path != "asgi":
         return []
-    ws = socket._ws
+    if socket._asgi is None:
+        return ["the WebSocket is about to close"]
+    ws = socket._asgi.ws
     if type(ws) is WebSocket:
         return why_not_direct(ws.asgi_receive, ws.asgi_send)
-    if ws is None:
-        return ["the WebSocket is about to close"]
     return [f"async_mode is not asgi: the WebSocket is {name_of(ws)}"]
 
 

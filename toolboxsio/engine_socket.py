@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextvars import copy_context
 from typing import Any, cast
 
@@ -20,14 +20,15 @@ import engineio.exceptions
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
 from engineio.packet import CLOSE, NOOP, OPEN, PING, PONG, UPGRADE, packet_names
 
+from ._asgi_websocket import ASGIWebSocket, State
 from ._bystanders import behind
 from ._drain import drain_all
 from ._handover import OFFER
 from ._load import core
 from ._loops import hub_elsewhere
-from ._messages import close_websocket, is_longer, messages_of, reason_of, too_big_text
+from ._messages import close_websocket, is_longer, reason_of, too_big_text
 from ._polling import PollingSocket, is_replaced
-from ._server_stop import WEB_SERVER_STOPS, is_uvicorn, wait_while, watch_request
+from ._server_stop import WEB_SERVER_STOPS, watch_request
 from ._sliced_input import SlicedInput, slice_websocket
 from .errors import PacketError, TooBigError, TooLateError, text_of
 from .packet import EnginePacket
@@ -44,9 +45,6 @@ _SERVERS_OWN = (OPEN, PING, UPGRADE, NOOP)
 
 #: Seconds in which a poll of a session that is over may be on its way.
 _LATE_SECONDS = 1
-
-#: Seconds for an ASGI server to take the last messages.
-_CLOSE_SECONDS = 10
 
 #: Characters of what a client has sent, in a line of the log.
 _LONGEST_SAID = 100
@@ -81,21 +79,14 @@ class EngineSocket(PollingSocket):
     session: dict[str, Any]
     refusal: PacketError | None = None  # why the session was ended by us
     _environ: dict[str, Any] | None = None  # of the request that is being handled
-    _reader: asyncio.Task[Any] | None = None  # ASGI: who waits for messages
-    _interrupted = False  # it need not wait any more
-    _handles_event = False  # it is in the application's code
-    _waiter: asyncio.Future[None] | None = None  # ASGI: reading goes on when it is done
+    _asgi: ASGIWebSocket | None = None  # while there is one
+    _turn: asyncio.Future[None] | None = None  # ASGI and polling: for it the next message waits
     _has_grace = False
     _is_leaving = False
     _awaits_attachments = False  # their deadline stands
-    _ending: tuple[int, str] | None = None  # ASGI: close code and reason
     stray_attachments = 0  # of packets that are not handled any more
     asked: set[str] | None = None  # strict: namespaces that the client has asked for
-    _ws: Any = None  # ASGI
     _input: SlicedInput | None = None  # ASGI: through which uvicorn gets what the client sends
-    _left: asyncio.Event | None = None  # ASGI: the WebSocket was closed
-    _send_message: Callable[[dict[str, Any]], Awaitable[None]] | None = None
-    _is_uvicorn = False  # it is uvicorn's, which does not ask in which task it runs
 
     def __init__(self, server: Any, sid: str) -> None:
         """Mirrors: ``engineio.base_socket.BaseSocket.__init__``; the queue is made when needed."""
@@ -168,8 +159,8 @@ class EngineSocket(PollingSocket):
                 await self.send(EnginePacket(CLOSE))
         self._hang_up(code, text)
         self._stop_reading()
-        if self.conn is not None and self.conn.path == "asgi":  # the client may not read
-            self.server.hub().start(self._leave_messages(), copy_context())
+        if self._asgi is not None:  # the client may not read
+            self.server.hub().start(self._asgi.close(), copy_context())
         await self.close(wait=False, abort=True, reason=reason)
 
     async def close(
@@ -213,28 +204,15 @@ class EngineSocket(PollingSocket):
             return
         if conn.path == "direct":
             conn.close(code, reason_of(text))
-        elif conn.path == "asgi":
-            self._ending = self._ending or (code, text)
-            self._interrupt()
+        elif self._asgi is not None:
+            self._asgi.end(code, text)
         elif conn.path == "polling" and self.closed:
             conn.expect(DUE_LEAVE, _LATE_SECONDS)
 
     def _interrupt(self, at_once: bool = False) -> None:
-        """Let the reader of messages come to its end; what it handles just now, it handles, and
-        unless ``at_once`` what is being sent is sent."""
-        self._interrupted = True
-        self._resume_reading()
-        if not at_once and self._is_sending():
-            self.server.hub().start(self._leave_messages(), copy_context())  # which bounds it
-            return
-        # Not now: a handler that takes its first step within the reader's may have caused this.
-        asyncio.get_running_loop().call_soon(self._cancel_reader)
-
-    def _cancel_reader(self) -> None:
-        reader = self._reader
-        if reader is not None and not self._handles_event:
-            self._reader = None
-            reader.cancel()
+        """Stop the WebSocket of an ASGI server; called by the connection."""
+        if self._asgi is not None:
+            self._asgi.stop(at_once)
 
     # --- deadlines ---
 
@@ -287,7 +265,8 @@ class EngineSocket(PollingSocket):
     def _holds_input(self) -> bool:
         """Whether the client may have sent what is not looked at: until that is, handlers come to
         their end or a request has been read."""
-        return bool(self.conn.holds_input or self._handles_event or self._posts)
+        is_handling = self._asgi is not None and self._asgi.state is State.HANDLING
+        return bool(self.conn.holds_input or is_handling or self._posts)
 
     async def _late_pong(self) -> None:
         """The client has not answered a PING.
@@ -523,56 +502,20 @@ class EngineSocket(PollingSocket):
             self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
             return
         self._input = self._input or slice_websocket(self._environ or {}, self.conn)
-        self._reader = asyncio.current_task()
-        self._ws = ws
+        self._asgi = ASGIWebSocket(self, ws)
         watch_request(self._environ or {}, self.server, is_message=True)
         self.conn.attach_messages()
-        if type(ws) is _AsgiWebSocket:
-            receive, self._send_message = ws.asgi_receive, ws.asgi_send
-            self._is_uvicorn = is_uvicorn(getattr(behind(ws.asgi_send), "__self__", None))
-        else:
-            receive, self._send_message = messages_of(ws)
         self._send_waiting()
         self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
         try:
-            await self._read(receive)
+            await self._asgi.run()
         finally:
-            self._reader = None
             try:
-                await self._leave_messages()
-            finally:
                 reason = self.server.reason.TRANSPORT_CLOSE
-                try:
-                    await self.close(wait=False, abort=True, reason=reason)
-                finally:
-                    self._let_go()
-                    self._ws = self._send_message = None  # the web server's, which lead back here
-
-    async def _leave_messages(self) -> None:
-        """ASGI: send what waits, then close the WebSocket; once, others wait for it."""
-        if self._ws is None:
-            return
-        if self._left is not None:
-            await self._left.wait()
-            return
-        self._left = asyncio.Event()
-        deadline = asyncio.get_running_loop().time() + _CLOSE_SECONDS
-        try:
-            async with asyncio.timeout_at(deadline):  # the client may not read
-                await wait_while(self._is_sending, deadline)
-                await self._drain()
-                self._end_input()  # some wait for the client's CLOSE frame
-                await close_websocket(self._ws, *(self._ending or (1000, "")))
-        except TimeoutError:
-            pass
-        finally:
-            self._left.set()
-            self._interrupt(at_once=True)
-
-    def _is_sending(self) -> bool:
-        """Whether a task sends what waits; of a session that was given up nothing waits."""
-        conn = self.conn
-        return bool(conn.draining and not conn.close_sent and self._send_message is not None)
+                await self.close(wait=False, abort=True, reason=reason)
+            finally:
+                self._let_go()
+                self._asgi = None  # what it has of the web server leads back here
 
     async def _wait(self, ws: Any) -> str | bytes | None:
         data = await ws.wait()
@@ -643,115 +586,29 @@ class EngineSocket(PollingSocket):
         asyncio.get_running_loop().call_soon(self.conn.go_on)
         return True
 
-    async def _read(self, receive: Callable[[], Awaitable[Any]]) -> None:
-        """Receive messages until the connection ends."""
-        conn, send = self.conn, self._send_message
-        assert send is not None
-        feed, next_message = conn.feed, conn.next_message
-        while not self._interrupted:
-            try:
-                event = await receive()
-            except asyncio.CancelledError:
-                self._stop_cancelling()
-                break
-            except Exception:
-                break
-            message = feed(event)
-            if message is not None and message.__class__ is not dict:
-                self._handles_event = True
-                try:
-                    if not await self._receive_event(event, message):
-                        break
-                finally:
-                    self._handles_event = False
-            try:
-                while message.__class__ is dict:
-                    await send(message)
-                    message = next_message()
-            except asyncio.CancelledError:
-                self._send_message = None
-                if not self._stop_cancelling():
-                    raise
-            except Exception:
-                self._cannot_send()
-
-    def _stop_cancelling(self) -> bool:
-        """Whether it was _interrupt() that has cancelled the reader: then it is undone."""
-        task = asyncio.current_task()
-        if self._interrupted and task is not None:
-            task.uncancel()
-        return self._interrupted
-
-    async def _receive_event(self, event: Any, left: bool | Awaitable[None]) -> bool:
-        """Handle what the connection has left to Python; False at the end of the connection.
-
-        :param left: False: all of the event; True: the wait that it has caused; else that, and what
-            has to be awaited first.
-        """
-        conn = self.conn
-        began = time.monotonic_ns()
-        if not isinstance(left, bool):
-            await left
-            conn.charge(time.monotonic_ns() - began)
-        elif not left:
-            if event["type"] != "websocket.receive":
-                return False
-            data = event.get("bytes")
-            if data is None:
-                data = event.get("text")
-            if data is None:
-                return False
-            if is_longer(data, self.server.max_http_buffer_size):
-                text = too_big_text(data, self.server.max_http_buffer_size)
-                self._ending = (TooBigError.code, text)
-                self._broken(*self._ending)
-                return False
-            conn.message_bytes = len(data)
-            await self._receive_lane(data)
-            conn.charge(time.monotonic_ns() - began)
-        await self._drain()
-        await self._wait_for_turn()
-        return True
-
     async def _wait_for_turn(self) -> None:
         """The client's next message has to wait: for handlers, or for others' turns."""
-        while self.conn.must_wait and not self._interrupted and not self.closed:
-            if self._waiter is None or self._waiter.done():
-                self._waiter = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._waiter)
+        while self.conn.must_wait and not self.closed:
+            if self._asgi is not None and self._asgi.state >= State.STOPPING:
+                break
+            if self._turn is None or self._turn.done():
+                self._turn = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._turn)
 
     def _resume_reading(self) -> None:
         """The client's next message may come; called by the connection."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._turn is not None and not self._turn.done():
+            self._turn.set_result(None)
         if self._input is not None:
             self._input.go_on()
 
     def _drain_soon(self, sockets: list[EngineSocket]) -> None:
         """Send what waits for these; called by the hub, on the first of them."""
-        hub = self.server.hub()
-        drain = drain_all(hub, sockets) if len(sockets) > 1 else self._drain()
-        hub.start(drain, copy_context())
-
-    async def _drain(self) -> None:
-        """Send what waits, in order. One at a time."""
-        conn, send = self.conn, self._send_message
-        if conn is None or send is None or conn.draining:
-            return
-        try:
-            while (message := conn.next_message()) is not None:
-                await send(message)
-        except asyncio.CancelledError:
-            self._send_message = None
-            raise
-        except Exception:
-            self._cannot_send()
-
-    def _cannot_send(self) -> None:
-        """The peer is gone; the reader sees it too."""
-        self.server.logger.info("%s: Write error, closing connection", self.sid)
-        self._send_message = None
-        self._interrupt(at_once=True)
+        websockets = [socket._asgi for socket in sockets if socket._asgi is not None]
+        if websockets:
+            hub = self.server.hub()
+            drain = drain_all(hub, websockets) if len(websockets) > 1 else websockets[0].drain()
+            hub.start(drain, copy_context())
 
     def _broken(self, code: int, text: str) -> None:
         """The client has broken the WebSocket protocol, or a limit of it; called by the

@@ -24,6 +24,7 @@ from test_refleak import BAD, GOOD, PUBLISHED, hook
 
 import toolboxsio
 from toolboxsio import _core
+from toolboxsio._asgi_websocket import State
 from toolboxsio._loops import Posts
 
 #: What differs from run to run.
@@ -979,7 +980,8 @@ async def asgi(stage):
     stage.do(client.conn.go_on)
     seen += await client.exchange('42["emits"]', "3")
     try:
-        if client.task.done() or client.is_closed or client.socket._send_message is None:
+        websocket = client.socket._asgi
+        if client.is_closed or websocket is None or websocket.state is State.STOPPED:
             stage.seen.append(ENDED)
         await leave(client)
     except Exception as exc:

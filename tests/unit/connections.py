@@ -4,6 +4,8 @@ import asyncio
 import json
 from contextvars import copy_context
 
+from engineio.async_drivers.asgi import WebSocket
+
 import toolboxsio
 from toolboxsio.engine import EngineSocket
 
@@ -167,7 +169,11 @@ class Messages:
         sio.eio.sockets[eio_sid] = self.socket
         sio.environ[eio_sid] = {}
         self.conn = self.socket.conn = hub_of(sio).connection(self.socket, eio_sid)
-        self.task = asyncio.create_task(self.socket._websocket_handler(self))
+        self.task = asyncio.create_task(self.socket._websocket_handler(self.driver()))
+
+    def driver(self):
+        """The WebSocket that the session gets."""
+        return self
 
     async def wait(self):
         """The driver's: the client's next message."""
@@ -199,6 +205,29 @@ class Messages:
         """The client leaves."""
         self.inbox.put_nowait(None)
         await self.task
+
+
+class Events(Messages):
+    """The same whose driver is an ASGI server's: events in and out."""
+
+    def driver(self):
+        websocket = WebSocket(None, None)
+        websocket.asgi_receive, websocket.asgi_send = self.receive, self.send_event
+        return websocket
+
+    async def receive(self):
+        """ASGI's: the client's next message, or its end."""
+        data = await self.inbox.get()
+        if data is None:
+            return {"type": "websocket.disconnect", "code": 1005}
+        return {"type": "websocket.receive", "text" if isinstance(data, str) else "bytes": data}
+
+    async def send_event(self, event):
+        """ASGI's: a message for the client, or the end."""
+        if event["type"] == "websocket.close":
+            await self.close()
+        else:
+            await self.send(event["bytes"] if event["text"] is None else event["text"])
 
 
 async def until(condition, seconds=5):

@@ -579,7 +579,7 @@ async def test_clients_of_an_asgi_server(is_uvicorn):
     clients = [Gated(sio, f"m{i}") for i in range(3)]
     for client in clients:
         await client.join()
-        client.socket._is_uvicorn = is_uvicorn
+        client.socket._asgi.is_uvicorn = is_uvicorn
     gate = clients[1].gate = asyncio.get_running_loop().create_future()
     await sio.emit("e", 1)
     await asyncio.sleep(0)

@@ -91,7 +91,7 @@ async def test_messages_of_another_task_leave_before_the_close():
 
 
 async def test_a_client_that_takes_nothing_is_given_up(monkeypatch):
-    monkeypatch.setattr("toolboxsio.engine_socket._CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr("toolboxsio._asgi_websocket.CLOSE_SECONDS", 0.1)
     sio = echoing()
     client = Slow(sio)
     await client.join()
