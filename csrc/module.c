@@ -188,6 +188,16 @@ core_payload_join(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t
 }
 
 static PyObject *
+core_payload_encode(PyObject *Py_UNUSED(module), PyObject *messages)
+{
+    if (!PyList_Check(messages)) {
+        PyErr_SetString(PyExc_TypeError, "payload_encode() takes a list");
+        return NULL;
+    }
+    return tbx_eio_payload_encode(messages);
+}
+
+static PyObject *
 core_payload_split(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
 {
     Py_ssize_t max_packets;
@@ -422,6 +432,9 @@ static PyMethodDef core_methods[] = {
     {FAST(payload_join), METH_FASTCALL,
      "payload_join(packets, jsonp_index, /)\n--\n\n"
      "An Engine.IO payload of encoded packets, as a JSONP script unless jsonp_index is None."},
+    {"payload_encode", core_payload_encode, METH_O,
+     "payload_encode(messages, /)\n--\n\n"
+     "The bytes of an Engine.IO payload of messages: encoded packets, and bytes."},
     {FAST(payload_split), METH_FASTCALL,
      "payload_split(payload, max_packets, /)\n--\n\n"
      "The packets of an Engine.IO payload; ValueError when they are more than max_packets."},
@@ -451,9 +464,10 @@ static PyMethodDef core_methods[] = {
      "How many of a client's bytes are whole WebSocket messages, and how many are whole frames."},
     {FAST(http_request), METH_FASTCALL,
      "http_request(data, at, prefix, /)\n--\n\n"
-     "(end, method, path, query, headers, body, closes, websocket) of the HTTP request at a place, "
-     "when\n"
-     "it is whole, ordinary, and for the path of that prefix or one below it; else None."},
+     "(end, method, path, query, headers, body, closes, websocket, session) of the HTTP request at "
+     "a "
+     "place,\n"
+     "when it is whole, ordinary, and for the path of that prefix or one below it; else None."},
     {FAST(environ_headers), METH_FASTCALL,
      "environ_headers(environ, headers, start, stop, repeated, shares, /)\n--\n\n"
      "Add headers of a list to an environ; values of a name that comes again to repeated, a dict."},

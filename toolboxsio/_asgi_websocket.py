@@ -108,6 +108,7 @@ class ASGIWebSocket:
         conn, send, receive = self._conn, self._send, self._receive
         feed, next_message = conn.feed, conn.next_message
         receiving, sending, stopped = self._receiving.run, self._sending.run, State.STOPPED
+        await self._socket._wait_for_turn()  # POSTs come first
         while True:
             try:
                 event = await receiving(receive())

@@ -25,6 +25,7 @@ __all__ = [
     "JSONInterface",
     "MakePlan",
     "Plan",
+    "PostInterface",
     "Report",
     "SessionInterface",
     "WebServerInterface",
@@ -77,12 +78,12 @@ class SessionInterface(Protocol):
     def _receive_lane(self, encoded: str | bytes) -> Coroutine[Any, Any, None]:
         """A message that is not handled in C: a packet as python-engineio encodes it.
 
-        Direct connections alone. The coroutine runs in a task, in the context of the connection,
+        The coroutine runs in a task, in the context of the connection,
         its first step at once; the client's next message waits for its end. It may run handlers.
         """
 
     def _resume_reading(self) -> None:
-        """The client's next message may be read; its input was held. ASGI and polling."""
+        """The client's next message may be read; its input was held. ASGI."""
 
     def _interrupt(self, at_once: bool = False) -> None:
         """The session was aborted: who waits for the client's messages has to end. ASGI.
@@ -96,6 +97,10 @@ class SessionInterface(Protocol):
         :param sockets: all sessions of which that is so; the first of them is called. None of them
             sends just now.
         """
+
+    def _output_ready(self) -> None:
+        """Messages wait, in ``Connection.take_messages``, which has told before that there were
+        none. Polling."""
 
     def _broken(self, code: int, text: str) -> None:
         """The client has broken the WebSocket protocol, or a limit of it; its connection closes.
@@ -116,6 +121,14 @@ class SessionInterface(Protocol):
         The coroutine runs as that of :meth:`_receive_lane`, and may run handlers. It has to call
         ``Connection.release``.
         """
+
+
+class PostInterface(Protocol):
+    """A POST: :class:`toolboxsio._polling.Post`, for ``Connection.post``."""
+
+    def done(self) -> None:
+        """All of its packets were handled, or the session is over. Once, perhaps before ``post``
+        has returned."""
 
 
 class WebServerInterface(Protocol):

@@ -8,22 +8,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
 from operator import attrgetter
 from typing import Any, cast
 
 import engineio.exceptions
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
-from engineio.packet import NOOP
 
+from ._load import core
 from .asgi import Body
 from .errors import PacketError, TooBigError, TooLateError, text_of
 from .packet import EnginePacket, EnginePayload
 
 __all__ = [
     "SESSION_METHODS",
+    "Messages",
     "PollingSocket",
+    "Post",
     "is_replaced",
     "is_send_replaced",
     "is_session_replaced",
@@ -41,7 +43,7 @@ SESSION_METHODS = (
 
 _UPSTREAM_METHODS = {
     name: _UpstreamSocket.__dict__[name]
-    for name in ("handle_post_request", "send", *SESSION_METHODS)
+    for name in ("handle_get_request", "handle_post_request", "send", *SESSION_METHODS)
 }
 
 
@@ -78,6 +80,108 @@ def wants_websocket(environ: dict[str, Any]) -> bool:
 _DIGITS = 18
 
 
+#: A NOOP packet, which ends a poll that has nothing else to wait for.
+_NOOP = "6"
+
+
+class Messages(list[Any]):
+    """What is sent in the answer to a poll: packets that are encoded, and bytes."""
+
+    def payload(self, jsonp_index: int | None = None) -> bytes:
+        """The body of the answer."""
+        assert core is not None
+        payload: bytes = core.payload_encode(self)
+        if jsonp_index is None:
+            return payload
+        script: str = core.payload_join([payload.decode()], jsonp_index)
+        return script.encode()
+
+    def packets(self, packet_class: Any) -> list[Any]:
+        """The same as packets."""
+        return [packet_class(encoded_packet=message) for message in self]
+
+
+class _Poll:
+    """A GET through ASGI that waits for messages."""
+
+    __slots__ = ("_future", "late")
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[Messages] = asyncio.get_running_loop().create_future()
+        self.late: asyncio.TimerHandle | None = None
+
+    def __await__(self) -> Generator[Any, Any, Messages]:
+        return self._future.__await__()
+
+    def answer(self, messages: Messages) -> None:
+        """Here they are."""
+        if not self._future.done():
+            self._future.set_result(messages)
+
+    def expire(self) -> None:
+        """There are none."""
+        if not self._future.done():
+            self._future.set_exception(engineio.exceptions.QueueEmpty())
+
+
+class Post:
+    """A POST of a session: its packets are handled by the connection, which then calls `done`."""
+
+    __slots__ = ("_socket", "_was_pinged")
+
+    def __init__(self, socket: PollingSocket) -> None:
+        self._socket: PollingSocket | None = socket
+        self._was_pinged = socket.conn.awaits_pong
+        socket.posts += 1
+
+    def done(self) -> None:
+        """The packets were handled, or the session is over."""
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            socket.posts -= 1
+            if not self._was_pinged and socket.conn.awaits_pong:
+                socket.conn.pinged()  # clients send one request at a time: the PONG is the next
+            failure, socket.failure = socket.failure, None
+            self.finish(socket, failure)
+
+    def abandon(self) -> None:
+        """It is not looked at."""
+        if self._socket is not None:
+            self._socket.posts -= 1
+            self._socket = None
+
+    def finish(self, socket: PollingSocket, failure: Exception | None) -> None:
+        """What comes of it.
+
+        :param failure: what has ended the handling of its packets.
+        """
+        raise NotImplementedError
+
+
+class _AwaitedPost(Post):
+    """A POST through ASGI."""
+
+    __slots__ = ("_failure", "_future")
+
+    def __init__(self, socket: PollingSocket) -> None:
+        super().__init__(socket)
+        self._future: asyncio.Future[None] | None = None
+        self._failure: Exception | None = None
+
+    def finish(self, socket: PollingSocket, failure: Exception | None) -> None:
+        self._failure = failure
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait for its end; what has ended it is raised."""
+        if self._socket is not None:
+            self._future = asyncio.get_running_loop().create_future()
+            await self._future
+        if self._failure is not None:
+            raise self._failure
+
+
 class _Options:
     """Those of a server that is not ours."""
 
@@ -93,9 +197,9 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
     server: Any
     last_ping: float | None
     refusal: PacketError | None
-    opening: EnginePacket | None = None  # sent when the WebSocket is there
-    _polls = 0  # requests that are being handled
-    _posts = 0
+    posts = 0  # requests that are being handled
+    failure: Exception | None = None  # of the POST that is being handled
+    polls: deque[Any] | None = None  # those that wait for messages; all have an `answer`
 
     @functools.cached_property
     def _bodies(self) -> set[asyncio.Timeout]:
@@ -117,11 +221,7 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
     def _check(self, packet: EnginePacket) -> None:
         raise NotImplementedError
 
-    def _watch_attachments(self) -> None:
-        raise NotImplementedError
-
-    async def _wait_for_turn(self) -> None:
-        raise NotImplementedError
+    # --- POSTs ---
 
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Receive the packets of a polling request.
@@ -130,52 +230,84 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         """
         if is_replaced("handle_post_request"):
             await super().handle_post_request(environ)
-            return
-        self._posts += 1
-        begun = time.time()
+        elif self.conn is None:
+            await self._receive_payload(environ)
+        else:
+            post = _AwaitedPost(self)
+            try:
+                if self._options.strict and self.posts > 1:
+                    raise PacketError("a POST while another is being read")
+                self.hand_in(await self._read_payload(environ), post)
+                await post.wait()
+            except PacketError as exc:
+                await self.refuse(exc)
+            finally:
+                post.done()
+        refusal = self.refused()
+        if refusal is not None:
+            raise refusal
+
+    def refused(self) -> PacketError | None:
+        """Why the session was ended by us; not the same object, whose traceback would grow."""
+        return None if self.refusal is None else type(self.refusal)(str(self.refusal))
+
+    async def _receive_payload(self, environ: dict[str, Any]) -> None:
+        """The same for a session without a connection."""
         try:
-            if self._options.strict and self._posts > 1:
-                raise PacketError("a POST while another is being read")
-            for packet in await self._read_payload(environ):
-                conn = self.conn
-                if conn is not None:
-                    await self._wait_for_turn()
+            payload = await self._read_payload(environ)
+            for packet in self._packets_of(payload):
                 if self.closed:  # what follows a goodbye, or comes too late
                     break
-                began = time.monotonic_ns()
-                if conn is not None and isinstance(packet.data, (str, bytes, bytearray)):
-                    conn.message_bytes = len(packet.data)
                 await self.receive(packet)
-                self._watch_attachments()
-                if conn is not None:
-                    conn.charge(time.monotonic_ns() - began)
         except PacketError as exc:
             await self.refuse(exc)
-        finally:
-            self._posts -= 1
-            if self.conn is not None and self.last_ping and self.last_ping >= begun:
-                self.conn.pinged()  # clients send one request at a time: the PONG is the next
-                self.last_ping = time.time()
-        if self.refusal is not None:
-            raise type(self.refusal)(str(self.refusal))
 
-    async def _read_payload(self, environ: dict[str, Any]) -> list[EnginePacket]:
+    def hand_in(self, payload: bytes, post: Post) -> None:
+        """Let the connection handle the packets of a request.
+
+        :raises PacketError: when there is one that is not accepted, or too much of them.
+        """
+        options = self._options
+        if not self.conn.post(payload, post, options.payload_class.most_packets(), options.strict):
+            self._packets_of(payload)
+            self.conn.post(payload, post, -1, False)
+
+    def _packets_of(self, payload: bytes) -> list[EnginePacket]:
         """The packets of a request.
 
         :raises PacketError: when there is one that is not accepted, or too much of them.
         """
-        body = await self._read_body(environ)
+        options = self._options
+        packet_class = options.payload_class.packet_class
         try:
-            packets = self._options.payload_class(encoded_payload=body.decode("utf-8")).packets
+            encoded = options.payload_class().split(payload.decode()) if payload else []
+            packets = [packet_class(encoded_packet=packet) for packet in encoded]
         except PacketError:
             raise
         except ValueError as exc:
             raise PacketError(text_of(exc)) from exc
-        except KeyError:
-            raise PacketError("a JSONP request without packets") from None
         for packet in packets:
             self._check(packet)
-        return cast("list[EnginePacket]", packets)
+        return packets
+
+    async def _read_payload(self, environ: dict[str, Any]) -> bytes:
+        """The payload of a request, which may be in a form.
+
+        :raises PacketError: when there is none.
+        """
+        return self.payload_of(await self._read_body(environ))
+
+    def payload_of(self, body: bytes) -> bytes:
+        """The payload in a body; see :meth:`_read_payload`."""
+        if not body.startswith(b"d="):
+            return body
+        try:
+            payload: str = self._options.payload_class.of_form(body.decode())
+        except ValueError as exc:
+            raise PacketError(text_of(exc)) from exc
+        except KeyError:
+            raise PacketError("a JSONP request without packets") from None
+        return payload.encode()
 
     async def _read_body(self, environ: dict[str, Any]) -> bytes:
         """The body of a request, which has been received to its end.
@@ -220,19 +352,26 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             with contextlib.suppress(RuntimeError):  # it is past
                 deadline.reschedule(now)
 
+    # --- GETs ---
+
     async def handle_get_request(self, environ: dict[str, Any]) -> Any:
         """Answer a poll, or accept a WebSocket.
 
         Mirrors: ``engineio.async_socket.AsyncSocket.handle_get_request``.
+
+        :return: of a poll, ``Messages`` or a list of packets.
         """
-        is_strict_poll = self._options.strict and not wants_websocket(environ)
-        if is_strict_poll and self._polls:
+        is_poll = not wants_websocket(environ)
+        is_strict_poll = is_poll and self._options.strict
+        if is_strict_poll and self.polls:
             await self.refuse("a poll while another is waiting")
             raise engineio.exceptions.EngineIOError("two polls")
         watch = None
         if is_strict_poll and "asgi.receive" in environ:
             watch = asyncio.create_task(self._watch_poll(environ["asgi.receive"]))
         try:
+            if is_poll and self.conn is not None and not is_replaced("handle_get_request"):
+                return await self._answer_poll()
             return await super().handle_get_request(environ)
         except PacketError:  # the log has it
             return ""
@@ -240,43 +379,90 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             if watch is not None:
                 watch.cancel()
 
+    async def _answer_poll(self) -> Messages:
+        if self.upgrading or self.upgraded:
+            return Messages([_NOOP])
+        try:
+            return await self.poll_messages()
+        except engineio.exceptions.QueueEmpty:
+            await self.close(wait=False, reason=self.server.reason.TRANSPORT_ERROR)
+            raise
+
     async def _watch_poll(self, receive: Callable[[], Awaitable[Any]]) -> None:
         """A client that breaks its poll off has gone."""
         await Body({"more_body": True}, receive).wait_for_disconnect()
-        if self._polls:  # not in this task: it ends with the poll
+        if self.polls:  # not in this task: it ends with the poll
             self.refuse_soon("a poll was broken off")
 
     async def poll(self) -> list[Any]:
-        """Wait for packets. Mirrors: ``engineio.async_socket.AsyncSocket.poll``, without a task."""
-        if self.opening is not None:
-            opening, self.opening = self.opening, None
-            return [opening]
-        queue = self.queue
-        self._polls += 1
+        """Wait for packets. Mirrors: ``engineio.async_socket.AsyncSocket.poll``."""
+        if self.conn is None:
+            return cast("list[Any]", await super().poll())
+        return (await self.poll_messages()).packets(self.server.packet_class)
+
+    async def poll_messages(self) -> Messages:
+        """Wait for messages.
+
+        :raises QueueEmpty: when there are none in time, or the request is cancelled.
+        """
+        messages = self.take_messages()
+        if messages:
+            return messages
+        poll = _Poll()
+        self.await_messages(poll)
         try:
-            async with asyncio.timeout(self.server.ping_interval + self.server.ping_timeout):
-                packet = await queue.get()
+            return await poll
         except asyncio.CancelledError:
             raise engineio.exceptions.QueueEmpty from None
-        except TimeoutError:
-            if queue.empty():
-                raise engineio.exceptions.QueueEmpty from None
-            packet = queue.get_nowait()  # the loop was late, for the packet as for this
         finally:
-            self._polls -= 1
-        queue.task_done()
-        if self.conn is not None:
-            self.conn.fetched()
-        if packet is None:
-            return []
-        packets = [packet]
-        while not queue.empty():
-            packet = queue.get_nowait()
-            queue.task_done()
-            if packet is None:
-                queue.put_nowait(None)
-                break
-            packets.append(packet)
-        if self.closed and self._polls and queue.empty():
-            queue.put_nowait(EnginePacket(NOOP))  # ends the next of several
-        return packets
+            self.forget_poll(poll)
+
+    def take_messages(self) -> Messages:
+        """What waits for a poll."""
+        return Messages(self.conn.take_messages())
+
+    def await_messages(self, poll: Any) -> None:
+        """Let a poll wait, whose ``answer(messages)`` or ``expire()`` is called once. There are no
+        messages.
+
+        A PING that is to be sent ends the wait. Where one has been sent, and its PONG does not
+        come, the wait has an end of its own, as ``engineio.async_socket.AsyncSocket.poll``.
+        """
+        if self.polls is None:
+            self.polls = deque()
+        self.polls.append(poll)
+        if self.conn.awaits_pong:
+            seconds = self.server.ping_interval + self.server.ping_timeout
+            loop = asyncio.get_running_loop()
+            poll.late = loop.call_later(seconds, self._expire, poll)
+
+    def _expire(self, poll: Any) -> None:
+        if self.polls and poll in self.polls:
+            self.polls.remove(poll)
+            poll.expire()
+
+    def _pop_poll(self) -> Any:
+        """The poll that has waited for the longest."""
+        assert self.polls is not None
+        poll = self.polls.popleft()
+        if poll.late is not None:
+            poll.late.cancel()
+        return poll
+
+    def forget_poll(self, poll: Any) -> None:
+        """It waits no more."""
+        if poll.late is not None:
+            poll.late.cancel()
+        if self.polls:
+            with contextlib.suppress(ValueError):
+                self.polls.remove(poll)
+
+    def _output_ready(self) -> None:
+        """There are messages; called by the connection."""
+        while self.polls and (messages := self.take_messages()):
+            self._pop_poll().answer(messages)
+
+    def _end_polls(self) -> None:
+        """No poll waits any more."""
+        while self.polls:
+            self._pop_poll().answer(self.take_messages() or Messages([_NOOP]))

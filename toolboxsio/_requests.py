@@ -11,6 +11,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import logging
 import time
 from contextvars import Context, copy_context
 from operator import attrgetter
@@ -29,11 +30,14 @@ from websockets.exceptions import InvalidHandshake
 
 from ._handover import OFFER, hand_over
 from ._load import core
-from ._polling import is_session_replaced
+from ._polling import Messages, Post, is_replaced, is_session_replaced
+from ._server_stop import watch_protocol
 from ._sliced_input import Account
+from ._upgrade import Upgrade
 from .asgi import ASGIApp, environ_of, translate_request
 from .engine import EngineServer
 from .engine_socket import EngineSocket
+from .errors import PacketError
 
 __all__ = ["Exchange", "SessionRequests"]
 
@@ -44,6 +48,7 @@ MAX_WAITING_BYTES = 64 * 1024
 _MAX_OFFERS = 64
 
 _SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+_CREDENTIALS = b"\r\naccess-control-allow-credentials: true"
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 
 
@@ -55,6 +60,20 @@ async def _nothing(scope: Any, receive: Any, send: Any) -> None:
 _websocket_methods = attrgetter("handle_get_request", "_upgrade_websocket", "_websocket_handler")
 _WEBSOCKET_METHODS = _websocket_methods(_UpstreamSocket)
 _OWN_METHODS = _websocket_methods(EngineSocket)
+
+
+def _polling_methods() -> tuple[Any, ...]:
+    """Of what answers the requests of a session that polls."""
+    ours = EngineSocket.__dict__, EngineServer.__dict__
+    return (
+        is_replaced("handle_get_request"),
+        is_replaced("handle_post_request"),
+        *map(ours[0].get, ("receive", "close", "poll_messages", "_receive_lane")),
+        *map(ours[1].get, ("_get", "_post", "_respond", "_answer", "_ok", "_cors_headers")),
+    )
+
+
+_POLLING_METHODS = _polling_methods()
 
 
 class Target:
@@ -89,6 +108,26 @@ class Target:
             and "handle_request" not in engine.__dict__
             and "_make_response" not in engine.__dict__
         )
+
+    def polling_session(self, sid: str) -> EngineSocket | None:
+        """A session that polls, whose usual requests nobody else has to see; None: else."""
+        engine = self.engine
+        socket = engine.sockets.get(sid)
+        if (
+            type(socket) is not EngineSocket
+            or socket.conn is None
+            or socket.conn.path != "polling"
+            or socket.conn.hub is not engine.hub()
+            or len(engine.transports) < 2
+            or not socket.connected
+            or socket.upgrading
+            or socket.upgraded
+            or socket.closing
+            or socket.closed
+        ):
+            return None
+        is_plain = not engine.strict and "_ok" not in engine.__dict__
+        return socket if is_plain and _polling_methods() == _POLLING_METHODS else None
 
     def takes_websockets(self) -> bool:
         """Whether a connection is sure to take the transport of a WebSocket."""
@@ -160,9 +199,10 @@ class Exchange:
     """A request and its answer. An environ, which a session keeps, may hold it for long."""
 
     __slots__ = (
-        "_accept",
         "_extensions",
+        "_is_websocket",
         "_left",
+        "_request",
         "keep_alive",
         "on_response",
         "protocol",
@@ -174,17 +214,15 @@ class Exchange:
         self.on_response = protocol.on_response_complete  # tells whose it is
         self.scope: dict[str, Any] | None = scope
         self.keep_alive = True
-        self._accept = b""
+        self._request: Any = None  # of a WebSocket, until it is over
+        self._is_websocket = False
         self._left: asyncio.Future[None] | None = None
 
-    def offer_websocket(self, key: bytes, extensions: Any) -> None:
+    def offer_websocket(self, request: Any, extensions: Any) -> None:
         """It is the handshake of a WebSocket, with these extensions: see Target.extensions()."""
-        accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
+        self._request = request
+        self._is_websocket = True
         self._extensions = extensions
-        field = extensions[0].encode()
-        self._accept = _SWITCHING + b"Sec-WebSocket-Accept: " + accept + b"\r\n"
-        if field:
-            self._accept += b"Sec-WebSocket-Extensions: " + field + b"\r\n"
         assert self.scope is not None
         self.scope["extensions"][OFFER] = self
 
@@ -194,7 +232,7 @@ class Exchange:
             if self._left is None:
                 self._left = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._left)
-        if self._accept:
+        if self._is_websocket:
             return {"type": "websocket.disconnect", "code": 1006}
         return {"type": "http.disconnect"}
 
@@ -203,11 +241,10 @@ class Exchange:
 
         :raises RuntimeError: for what is sent otherwise: an answer is the server's to give.
         """
-        if message["type"] != "websocket.accept" or not self._accept:
+        if message["type"] != "websocket.accept" or not self._is_websocket:
             raise RuntimeError("this connection does not go through ASGI")
         if self.protocol is not None:
-            assert self.scope is not None
-            self.protocol.accept(self.scope, self._accept)
+            self.protocol.accept(self._request, self._request[7][0], self._extensions[0])
 
     def hand_over(self, connection: Any, context: Context) -> bool:
         """Let a connection have the transport; False when the client has gone."""
@@ -239,9 +276,152 @@ class Exchange:
 
     def leave(self) -> None:
         """It is over: the client has gone, or has its answer."""
-        self.protocol = self.scope = self.on_response = None
+        self.protocol = self.scope = self.on_response = self._request = None
         if self._left is not None and not self._left.done():
             self._left.set_result(None)
+
+
+class Reply:
+    """The answer to a usual request of a session that polls."""
+
+    __slots__ = ("_eio", "_environ", "_protocol", "_request", "_scope", "keep_alive")
+
+    def __init__(self, protocol: SessionRequests, request: Any, eio: EngineServer) -> None:
+        self._protocol: SessionRequests | None = protocol  # until it is answered, or nobody waits
+        self._request = request
+        self._eio = eio
+        self.keep_alive = not request[6]
+        self._scope: Any = None
+        self._environ: dict[str, Any] | None = None  # None: no header matters
+        _, is_plain, origin, host = request[8]
+        if not is_plain or callable(eio.cors_allowed_origins):
+            self._look_at_headers(protocol)
+        elif origin is not None:
+            self._environ = {
+                "REQUEST_METHOD": request[1],
+                "HTTP_ORIGIN": origin,
+                "HTTP_HOST": host,
+                "wsgi.url_scheme": protocol.scheme,
+            }
+
+    def _look_at_headers(self, protocol: SessionRequests) -> dict[str, Any]:
+        """The answer depends on headers."""
+        if self._scope is None:
+            self._scope = protocol.scope_of(self._request)
+            self._environ = environ_of(self._scope, None, None, b"")
+        assert self._environ is not None
+        return self._environ
+
+    def is_refused(self) -> bool:
+        """Whether its origin is not accepted; then it is answered."""
+        refused = None if self._environ is None else self._eio.refuse_origin(self._environ)
+        if refused is not None:
+            self.respond(refused)
+        return refused is not None
+
+    def leave(self) -> None:
+        """The client has gone."""
+        self._protocol = None
+
+    def respond_ok(self, kind: bytes, body: bytes) -> None:
+        """Answer with what is usual.
+
+        :param kind: the type of the content.
+        """
+        eio, protocol = self._eio, self._protocol
+        is_compressed = eio.http_compression and len(body) >= eio.compression_threshold
+        if is_compressed or self._scope is not None:
+            headers = [("Content-Type", kind.decode())]
+            self.respond({"status": "200 OK", "headers": headers, "response": body})
+        elif protocol is not None:
+            self._protocol = None
+            environ = self._environ
+            if environ is not None:
+                for name, value in eio._cors_headers(environ):
+                    kind += b"\r\n%b: %b" % (name.lower().encode(), value.encode())
+            elif eio.cors_credentials and eio.cors_allowed_origins != []:
+                kind += _CREDENTIALS
+            protocol.respond_ok(self._request, kind, body, self.keep_alive)
+
+    def respond(self, response: Any) -> None:
+        """Answer with all that depends on headers of the request."""
+        eio = self._eio
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            environ = self._look_at_headers(protocol)
+            status, headers = int(response["status"][:3]), response["headers"]
+            if eio.http_compression and len(response["response"]) >= eio.compression_threshold:
+                eio._compress(response, environ)
+            headers += eio._cors_headers(environ)
+            protocol.respond(self._scope, status, headers, response["response"], self.keep_alive)
+
+
+class Poll(Reply):
+    """A GET that waits for messages."""
+
+    __slots__ = ("_socket", "late")
+
+    def __init__(self, protocol: SessionRequests, request: Any, socket: EngineSocket) -> None:
+        super().__init__(protocol, request, socket.server)
+        self._socket = socket
+        self.late: asyncio.TimerHandle | None = None
+
+    def answer(self, messages: Messages) -> None:
+        """Here they are."""
+        self.respond_ok(b"text/plain; charset=UTF-8", messages.payload())
+
+    def expire(self) -> None:
+        """There are none: the session ends."""
+        self._eio.hub().start(self._end(), copy_context())
+
+    async def _end(self) -> None:
+        eio, socket = self._eio, self._socket
+        try:
+            await socket.close(wait=False, reason=eio.reason.TRANSPORT_ERROR)
+            if socket.sid in eio.sockets:
+                await eio.disconnect(socket.sid)
+        finally:
+            self.respond(eio._bad_request())
+            eio._forget_closed(socket.sid)
+
+    def leave(self) -> None:
+        """The client has gone: what waits for it, the next poll gets."""
+        super().leave()
+        self._socket.forget_poll(self)
+
+
+class PollingPost(Post):
+    """A POST; it is answered when its packets are handled."""
+
+    __slots__ = ("_eio", "_sid", "reply")
+
+    def __init__(self, protocol: SessionRequests, request: Any, socket: EngineSocket) -> None:
+        super().__init__(socket)
+        self.reply = Reply(protocol, request, socket.server)
+        self._eio: EngineServer = socket.server
+        self._sid = socket.sid
+
+    def hand_in(self, socket: EngineSocket, body: bytes) -> None:
+        """Let its packets be handled."""
+        try:
+            socket.hand_in(socket.payload_of(body), self)
+        except PacketError as exc:
+            self._eio.hub().start(self._refuse(socket, exc), copy_context())
+
+    async def _refuse(self, socket: EngineSocket, exc: PacketError) -> None:
+        await socket.refuse(exc)
+        self.done()
+
+    def finish(self, socket: Any, failure: Exception | None) -> None:
+        """Answer it."""
+        failure = failure or socket.refused()
+        if failure is None:
+            self.reply.respond_ok(b"text/plain", b"OK")
+        else:
+            self._eio.hub().start(self._fail(failure), copy_context())
+
+    async def _fail(self, failure: Exception) -> None:
+        self.reply.respond(await self._eio.failed_post(self._sid, failure))
 
 
 class SessionRequests:
@@ -251,7 +431,11 @@ class SessionRequests:
     answers and those that are answered here may follow each other on a connection.
     """
 
-    _exchange: Exchange | None = None  # that is not answered yet
+    _exchange: Exchange | Reply | Upgrade | None = None  # that is not answered yet
+    _upgrade: Upgrade | None = None  # the same, when it is one
+    _is_watched = False  # shutdown() ends the sessions of the server
+    _defaults: Any = None  # of uvicorn's headers, and the beginning of an answer with them
+    _ok_head = b""
     _waiting = b""  # for its answer, or for a turn
     _in_message = False  # uvicorn's parser is
     _is_serving = False
@@ -283,6 +467,9 @@ class SessionRequests:
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
+        if self._upgrade is not None:
+            self._upgrade.data_received(data)
+            return
         if self._exchange is not None or self._waiting:
             self._wait_with(data)
             return
@@ -358,15 +545,86 @@ class SessionRequests:
         return True
 
     def _begin(self, request: Any, data: bytes) -> bool:
-        """Let the engine answer a request; False: it is left to uvicorn."""
-        end, method, path, query, headers, body, closes, websocket = request
+        """Let a request be answered; False: it is left to uvicorn."""
+        end, _, _, query, _, body, closes, websocket, session = request
         target = self._target
         assert target is not None
+        socket = None
+        if session is not None and len(body) <= target.engine.max_http_buffer_size:
+            socket = target.polling_session(session[0])
         extensions = None
         if websocket is not None:
-            extensions = self._accepts(query, websocket[1])
+            is_first = session is None and b"sid" not in query and b"%" not in query
+            if is_first or socket is not None:
+                extensions = self._accepts(websocket[1])
             if extensions is None:
                 return False
+        self._stop_waiting()  # type: ignore[attr-defined]
+        self._unset_keepalive_if_required()  # type: ignore[attr-defined]
+        if socket is not None:
+            self._watch()
+            if websocket is None:
+                self._begin_polling(request, socket)
+            else:
+                self._begin_upgrade(request, socket, extensions, data[end:])
+            return True
+        scope = self.scope_of(request)
+        self._exchange = exchange = Exchange(self, scope)
+        if websocket is not None:
+            exchange.offer_websocket(request, extensions)
+            self._waiting = data[end:]
+        exchange.keep_alive = not closes
+        environ = environ_of(scope, exchange.receive, exchange.send, body)
+        target.engine.hub().start(target.engine.serve(exchange, environ), self._new_context())
+        return True
+
+    def _new_context(self) -> Context:
+        """In which a request is handled."""
+        return Context() if getattr(self.config, "reset_contextvars", False) else copy_context()
+
+    def _begin_polling(self, request: Any, socket: EngineSocket) -> None:
+        """The usual GET or POST of a session that polls."""
+        if request[1] == "POST":
+            post = PollingPost(self, request, socket)
+            self._exchange = post.reply
+            if post.reply.is_refused():
+                post.abandon()
+                return
+            self._new_context().run(post.hand_in, socket, request[5])
+            return
+        poll = Poll(self, request, socket)
+        if poll.is_refused():
+            return
+        messages = socket.take_messages()
+        if messages:
+            poll.answer(messages)
+        else:
+            self._exchange = poll
+            socket.await_messages(poll)
+
+    def _watch(self) -> None:
+        """Let sessions end when the web server stops."""
+        if not self._is_watched:
+            self._is_watched = True
+            assert self._target is not None
+            watch_protocol(self, self._target.engine)
+
+    def _begin_upgrade(
+        self, request: Any, socket: EngineSocket, extensions: Any, rest: bytes
+    ) -> None:
+        """The handshake of the WebSocket to which a session is upgraded."""
+        reply = Reply(self, request, socket.server)
+        if reply.is_refused():
+            return
+        self.accept(request, request[7][0], extensions[0])
+        self._exchange = self._upgrade = upgrade = Upgrade(self, request, socket, extensions)
+        if rest:
+            upgrade.data_received(rest)
+
+    def scope_of(self, request: Any) -> dict[str, Any]:
+        """The ASGI scope of a request."""
+        _, method, path, query, headers, _, _, websocket, _ = request
+        assert self._target is not None
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": {"version": self.config.asgi_version, "spec_version": "2.3"},
@@ -394,26 +652,16 @@ class SessionRequests:
                 for token in value.decode("latin-1").split(",")
             ]
             scope["extensions"] = {"websocket.http.response": {}}
-        target.heed_proxies(scope)
-        self._stop_waiting()  # type: ignore[attr-defined]
-        self._unset_keepalive_if_required()  # type: ignore[attr-defined]
-        self._exchange = exchange = Exchange(self, scope)
-        if websocket is not None:
-            exchange.offer_websocket(websocket[0], extensions)
-            self._waiting = data[end:]
-        exchange.keep_alive = not closes
-        environ = environ_of(scope, exchange.receive, exchange.send, body)
-        context = Context() if getattr(self.config, "reset_contextvars", False) else copy_context()
-        target.engine.hub().start(target.engine.serve(exchange, environ), context)
-        return True
+        self._target.heed_proxies(scope)
+        return scope
 
-    def _accepts(self, query: bytes, offer: bytes) -> Any:
+    def _accepts(self, offer: bytes) -> Any:
         """The extensions of a WebSocket that is accepted here: see Target.extensions(). None: it is
-        left to uvicorn, as an upgrade is, which names its session."""
+        left to uvicorn."""
         target = self._target
         assert target is not None
         is_open = getattr(self.config.ws_protocol_class, "offers_transport", False)
-        if not is_open or b"sid" in query or b"%" in query or not target.takes_websockets():
+        if not is_open or not target.takes_websockets():
             return None
         return target.extensions(offer, self.server_state, self.loop)
 
@@ -441,13 +689,6 @@ class SessionRequests:
             else:
                 lines += (raw_name, b": ", raw_value, b"\r\n")
         keep_alive = keep_alive and not is_websocket
-        lines.append(b"content-length: %d\r\n" % len(body))
-        lines.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
-        lines.append(body)
-        self._exchange = None
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
         if is_websocket:
             self.logger.info(  # type: ignore[attr-defined]
                 '%s - "WebSocket %s" %d',
@@ -456,40 +697,79 @@ class SessionRequests:
                 status,
             )
         elif self.access_log:  # type: ignore[attr-defined]
-            self.access_logger.info(  # type: ignore[attr-defined]
-                '%s - "%s %s HTTP/%s" %d',
-                get_client_addr(scope),
-                scope["method"],
-                get_path_with_query_string(scope),
-                scope["http_version"],
-                status,
-            )
-        self.transport.write(b"".join(lines))
+            self._log_access(scope, status)
+        self._write_answer(b"".join(lines), body, keep_alive)
+
+    def respond_ok(self, request: Any, kind: bytes, body: bytes, keep_alive: bool) -> None:
+        """Write the usual answer to a session that polls.
+
+        :param kind: the type of the content, and further lines.
+        """
+        if self.access_log:  # type: ignore[attr-defined]
+            self._log_access(self.scope_of(request), 200)
+        defaults = self.server_state.default_headers
+        if self._defaults is not defaults:
+            self._defaults = defaults
+            lines = [b"%b: %b\r\n" % each for each in defaults]
+            self._ok_head = STATUS_LINE[200] + b"".join(lines) + b"content-type: "
+        self._write_answer(b"%b%b\r\n" % (self._ok_head, kind), body, keep_alive)
+
+    def _log_access(self, scope: Any, status: int) -> None:
+        self.access_logger.info(  # type: ignore[attr-defined]
+            '%s - "%s %s HTTP/%s" %d',
+            get_client_addr(scope),
+            scope["method"],
+            get_path_with_query_string(scope),
+            scope["http_version"],
+            status,
+        )
+
+    def _write_answer(self, head: bytes, body: bytes, keep_alive: bool) -> None:
+        self._exchange = None
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
+        self.transport.write(b"%bcontent-length: %d\r\n%b%b" % (head, len(body), end, body))
         if not keep_alive:
             self.transport.close()
         elif not self._is_serving:
             self._go_on()
 
-    def accept(self, scope: Any, head: bytes) -> None:
-        """Write that a WebSocket is accepted."""
-        self.logger.info(  # type: ignore[attr-defined]
-            '%s - "WebSocket %s" [accepted]',
-            get_client_addr(scope),
-            get_path_with_query_string(scope),
-        )
-        lines = [head]
+    def accept(self, request: Any, key: bytes, extensions: str) -> None:
+        """Write that a WebSocket is accepted.
+
+        :param key: the client's.
+        :param extensions: the field, or an empty text.
+        """
+        if self.logger.isEnabledFor(logging.INFO):  # type: ignore[attr-defined]
+            scope: Any = self.scope_of(request)
+            self.logger.info(  # type: ignore[attr-defined]
+                '%s - "WebSocket %s" [accepted]',
+                get_client_addr(scope),
+                get_path_with_query_string(scope),
+            )
+        accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
+        lines = [_SWITCHING, b"Sec-WebSocket-Accept: ", accept, b"\r\n"]
+        if extensions:
+            lines += (b"Sec-WebSocket-Extensions: ", extensions.encode(), b"\r\n")
         for name, value in self.server_state.default_headers:
             lines += (name, b": ", value, b"\r\n")
         lines.append(b"\r\n")
         self.transport.write(b"".join(lines))
         self.logger.info("connection open")  # type: ignore[attr-defined]
 
-    def hand_over(self, connection: Any, context: Context, extensions: tuple[Any, ...]) -> None:
-        """Let a connection have the transport."""
-        self._exchange = None
+    def hand_over(
+        self, connection: Any, context: Context, extensions: tuple[Any, ...], rest: bytes = b""
+    ) -> None:
+        """Let a connection have the transport.
+
+        :param rest: what was read, and is the connection's.
+        """
+        self._exchange = self._upgrade = None
         is_paused = self.flow.write_paused
         transport, sent = hand_over(self, connection, context, extensions, is_paused=is_paused)
-        waiting, self._waiting = self._waiting, b""
+        waiting, self._waiting = rest or self._waiting, b""
         connection.hold(waiting + sent)
         if self.flow.read_paused or sent:
             transport.resume_reading()
@@ -522,13 +802,16 @@ class SessionRequests:
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""
         exchange, self._exchange, self._waiting = self._exchange, None, b""
+        self._upgrade = None
         if exchange is not None:
             exchange.leave()
         super().connection_lost(exc)  # type: ignore[misc]
 
     def shutdown(self) -> None:
         """The server stops. A request is answered first."""
-        if self._exchange is not None:
+        if self._upgrade is not None:
+            self._upgrade.shutdown()
+        elif self._exchange is not None:
             self._exchange.keep_alive = False
         else:
             super().shutdown()  # type: ignore[misc]

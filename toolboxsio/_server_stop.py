@@ -23,6 +23,7 @@ __all__ = [
     "protocol_of",
     "stop_clients",
     "wait_while",
+    "watch_protocol",
     "watch_request",
 ]
 
@@ -219,8 +220,12 @@ def watch_request(environ: dict[str, Any], eio: Any, is_message: bool = False) -
     :param is_message: it is a WebSocket that uvicorn keeps itself.
     """
     protocol = protocol_of(environ)
-    if protocol is None:
-        return
+    if protocol is not None:
+        watch_protocol(protocol, eio, is_message)
+
+
+def watch_protocol(protocol: Any, eio: Any, is_message: bool = False) -> None:
+    """The same for one of uvicorn's protocols."""
     shutdown = protocol.shutdown
     if not isinstance(shutdown, _Shutdown):
         shutdown = _Shutdown(protocol, is_message)

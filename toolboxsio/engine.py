@@ -29,7 +29,7 @@ from engineio.packet import MESSAGE, OPEN
 
 from ._failures import is_failure
 from ._load import core
-from ._polling import is_send_replaced, is_session_replaced, wants_websocket
+from ._polling import Messages, is_send_replaced, is_session_replaced, wants_websocket
 from ._server_stop import STOP_SECONDS, WEB_SERVER_STOPS, stop_clients, watch_request
 from .asgi import Body, refuse_websocket, skip_body, translate_request
 from .engine_socket import DUE_CONNECT, EngineSocket
@@ -320,11 +320,9 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             return self._refused("Too long a query", "bad-query")
         if environ.get("HTTP_CONNECTION", "").count(",") > MAX_LIST_ELEMENTS:
             return self._refused("Too many connection options", "bad-connection")
-        origin = environ.get("HTTP_ORIGIN")
-        if origin and self.cors_allowed_origins != []:
-            allowed = self._cors_allowed_origins(environ)
-            if allowed is not None and origin not in allowed:
-                return self._refused(f"{origin} is not an accepted origin.", "bad-origin")
+        refused = self.refuse_origin(environ)
+        if refused is not None:
+            return refused
         default = [] if self.strict else ["polling"]
         transport = query.get("transport", default)
         if not transport or transport[0] not in self.transports:
@@ -335,6 +333,15 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
                 " protocols",
                 "bad-version",
             )
+        return None
+
+    def refuse_origin(self, environ: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer to a request of an origin that is not accepted."""
+        origin = environ.get("HTTP_ORIGIN")
+        if origin and self.cors_allowed_origins != []:
+            allowed = self._cors_allowed_origins(environ)
+            if allowed is not None and origin not in allowed:
+                return self._refused(f"{origin} is not an accepted origin.", "bad-origin")
         return None
 
     def _refused(self, message: str, key: str) -> dict[str, Any]:
@@ -405,25 +412,34 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         if isinstance(socket, dict):
             return socket
         watch_request(environ, self)
-        response: Any
         try:
             await socket.handle_post_request(environ)
-            response = self._ok(jsonp_index=jsonp_index)
-            if self.strict:
-                response["response"] = response["response"].replace(b"OK", b"ok")
-        except PacketError as exc:
+        except Exception as exc:
+            is_http1 = environ.get("asgi.scope", {}).get("http_version", "1.1")[0] == "1"
+            return await self.failed_post(socket.sid, exc, jsonp_index, is_http1)
+        response = self._ok(jsonp_index=jsonp_index)
+        if self.strict:
+            response["response"] = response["response"].replace(b"OK", b"ok")
+        return response
+
+    async def failed_post(
+        self, sid: str, exc: Exception, jsonp_index: int | None = None, is_http1: bool = True
+    ) -> dict[str, Any]:
+        """The answer to a POST that has ended with an exception."""
+        response: dict[str, Any]
+        if isinstance(exc, PacketError):
             self._forget_closed(sid)
             response = self._bad_request(str(exc))
             if exc.status != PacketError.status:  # what is left of the body is not read
                 response["status"] = exc.status
-                if environ.get("asgi.scope", {}).get("http_version", "1.1")[0] == "1":
+                if is_http1:
                     response["headers"].append(("Connection", "close"))
-        except engineio.exceptions.EngineIOError:
+        elif isinstance(exc, engineio.exceptions.EngineIOError):
             if sid in self.sockets:
                 await self.disconnect(sid)
             response = self._bad_request()
-        except Exception:  # the application's
-            self.logger.exception("post request handler error")
+        else:  # the application's
+            self.logger.error("post request handler error", exc_info=exc)
             response = self._ok(jsonp_index=jsonp_index)
         return response
 
@@ -620,15 +636,15 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         self.sockets[sid] = socket
         packet = self._open_packet(sid, transport)
         try:
-            packet.encode()
+            encoded = packet.encode()
         except Exception as exc:  # of the application's JSON
             del self.sockets[sid]
             text = f"The OPEN packet cannot be encoded: {type(exc).__name__}: {exc}"
             self._log_error_once(text, "open-packet")
             return {"status": "500 INTERNAL SERVER ERROR", "headers": [], "response": b""}
         is_ours = conn is not None and conn.stock and not conn.hub.emit_reasons
-        if transport == "websocket" and is_ours:
-            socket.opening = packet  # nobody else is to see it
+        if conn is not None and is_ours:
+            conn.send(encoded)  # nobody else is to see it
         else:
             await socket.send(packet)
 
@@ -648,7 +664,7 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             return response
         socket.connected = True
         try:
-            packets = await socket.poll()
+            packets = await (socket.poll() if conn is None else socket.poll_messages())
         except engineio.exceptions.QueueEmpty:
             return self._bad_request()
         return self._ok(packets, headers=self._cookie_headers(sid), jsonp_index=jsonp_index)
@@ -662,11 +678,14 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         """Answer a polling request. Mirrors: ``engineio.base_server.BaseServer._ok``."""
         if packets is None:
             return cast("dict[str, Any]", super()._ok(headers=headers, jsonp_index=jsonp_index))
-        body = EnginePayload(packets=packets).encode(jsonp_index=jsonp_index)
+        if isinstance(packets, Messages):
+            body = packets.payload(jsonp_index)
+        else:
+            body = EnginePayload(packets=packets).encode(jsonp_index=jsonp_index).encode()
         return {
             "status": "200 OK",
             "headers": [*(headers or []), ("Content-Type", "text/plain; charset=UTF-8")],
-            "response": body.encode("utf-8"),
+            "response": body,
         }
 
 

@@ -30,6 +30,7 @@ from ._messages import close_websocket, is_longer, reason_of, too_big_text
 from ._polling import PollingSocket, is_replaced
 from ._server_stop import WEB_SERVER_STOPS, watch_request
 from ._sliced_input import SlicedInput, slice_websocket
+from ._upgrade import Probe, UpgradeError
 from .errors import PacketError, TooBigError, TooLateError, text_of
 from .packet import EnginePacket
 
@@ -38,16 +39,12 @@ __all__ = ["EngineSocket"]
 #: Kinds of deadlines, as csrc/conn/conn.h numbers them.
 DUE_PING, DUE_PONG, DUE_CONNECT, DUE_MESSAGE, DUE_LEAVE, DUE_CLOSE = range(6)
 
-_COUNTED = (str, bytes, bytearray)
-
 #: What a client may not send; PING and UPGRADE are for the upgrade, which is not read here.
 _SERVERS_OWN = (OPEN, PING, UPGRADE, NOOP)
 
 #: Seconds in which a poll of a session that is over may be on its way.
 _LATE_SECONDS = 1
 
-#: Characters of what a client has sent, in a line of the log.
-_LONGEST_SAID = 100
 
 _UPGRADE_FAILED = "the upgrade has failed"
 
@@ -114,10 +111,8 @@ class EngineSocket(PollingSocket):
             return
         hub = self.server.hub()
         if conn.hub is not hub:
+            self.polls = None
             hub.take(conn)
-            queue = self.__dict__.pop("queue", None)  # which may be bound to the loop that it had
-            while queue is not None and not queue.empty():
-                self.queue.put_nowait(queue.get_nowait())
 
     async def refuse(self, reason: object) -> None:
         """Log one line about what is not accepted, and end the session at once.
@@ -175,9 +170,9 @@ class EngineSocket(PollingSocket):
         if hub is not None:
             await hub.posts.run(self.close, wait, abort, reason)
             return
-        if abort and self._polls and self.queue.empty():
-            self.queue.put_nowait(EnginePacket(NOOP))
         conn = self.conn
+        if abort and conn is not None:
+            self._end_polls()
         # Of ours nobody comes for what is left but a poll that waits.
         wait_for_all = wait and conn is None
         try:
@@ -187,6 +182,7 @@ class EngineSocket(PollingSocket):
                 raise
         if conn is None or not self.closed:
             return
+        self._end_polls()
         self._resume_reading()  # who waits for a turn sees the end
         if conn.path == "over":  # the client went while the application was told
             self._let_go()
@@ -228,8 +224,10 @@ class EngineSocket(PollingSocket):
     def _deadline(self, kind: int) -> None:
         """A deadline has passed; called by the timer."""
         if kind in (DUE_LEAVE, DUE_CLOSE):
-            if self.conn.path == "polling":
+            if self.conn.path == "polling" and self.closed:
                 self._let_go()
+            elif self.conn.path == "polling":  # it was aborted
+                self._start_drop()
             else:
                 self._hang_up()
         else:
@@ -259,14 +257,13 @@ class EngineSocket(PollingSocket):
 
     async def _ping(self) -> None:
         self.conn.pinged()
-        self.last_ping = time.time()
         await self.send(EnginePacket(PING))
 
     def _holds_input(self) -> bool:
         """Whether the client may have sent what is not looked at: until that is, handlers come to
         their end or a request has been read."""
         is_handling = self._asgi is not None and self._asgi.state is State.HANDLING
-        return bool(self.conn.holds_input or is_handling or self._posts)
+        return bool(self.conn.holds_input or is_handling or self.posts)
 
     async def _late_pong(self) -> None:
         """The client has not answered a PING.
@@ -308,10 +305,6 @@ class EngineSocket(PollingSocket):
 
     async def _drop(self) -> None:
         await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
-        queue = vars(self).get("queue")
-        while queue is not None and not queue.empty():
-            queue.get_nowait()
-            queue.task_done()
         if self.conn is not None:
             self.conn.abort()
 
@@ -351,13 +344,8 @@ class EngineSocket(PollingSocket):
         """Wait until a packet is handled; what that raises ends here."""
         try:
             await receiving
-        except engineio.exceptions.UnknownPacketError:
-            pass
-        except engineio.exceptions.SocketIsClosedError:
-            self.server.logger.info("Receive error -- socket is closed")
-            self._hang_up()
-        except Exception:
-            self.server.logger.exception("Unknown receive error")
+        except Exception as exc:
+            self._not_received(exc)
         if not self.received():
             await asyncio.sleep(0)
 
@@ -365,6 +353,19 @@ class EngineSocket(PollingSocket):
         """A packet is handled; False: what this has started comes before the next message."""
         self._watch_attachments()
         return self.conn is None or bool(self.conn.hub.is_fast)
+
+    def _not_received(self, exc: Exception) -> None:
+        """A packet could not be handled."""
+        if self.conn.path == "polling":  # its POST is answered with it, as python-engineio does
+            self.failure = exc
+            self.conn.drop_post()
+        elif isinstance(exc, engineio.exceptions.UnknownPacketError):
+            pass
+        elif isinstance(exc, engineio.exceptions.SocketIsClosedError):
+            self.server.logger.info("Receive error -- socket is closed")
+            self._hang_up()
+        else:
+            self.server.logger.error("Unknown receive error", exc_info=exc)
 
     def _watch_attachments(self) -> None:
         """A deadline for each attachment, as for each message."""
@@ -382,27 +383,23 @@ class EngineSocket(PollingSocket):
     async def check_ping_timeout(self) -> bool:
         """Whether the client lives, as far as is known; one that does not is let go.
 
-        Mirrors: ``engineio.async_socket.AsyncSocket.check_ping_timeout``, but the session ends in a
-        task of its own: who sends to it does not wait for the application to be told. PONGs on a
-        WebSocket are the connection's, which has a deadline for them.
+        Mirrors: ``engineio.async_socket.AsyncSocket.check_ping_timeout``; PONGs are the
+        connection's, which has a deadline for them.
         """
         if self.conn is None or self.closed:
             return cast("bool", await super().check_ping_timeout())
-        silence = time.time() - self.last_ping if self.last_ping else 0.0
-        if self.conn.path != "polling" or silence <= self.server.ping_timeout:
-            return True
-        if not self.closing:
-            asyncio.get_running_loop().call_soon(self._start_giving_up)
-        return False
-
-    def _start_giving_up(self) -> None:
-        self.server.hub().start(self._give_up(), copy_context())
+        return True
 
     async def _give_up(self) -> None:
         if self.closing or self.closed:
             return
         self.server.logger.info("%s: Client is gone, closing socket", self.sid)
-        await self.close(wait=False, abort=False, reason=self.server.reason.PING_TIMEOUT)
+        polls, self.polls = self.polls or (), None  # which get no CLOSE, as with python-engineio
+        try:
+            await self.close(wait=False, abort=False, reason=self.server.reason.PING_TIMEOUT)
+        finally:
+            for poll in polls:
+                poll.expire()
 
     async def send(self, pkt: Any) -> None:
         """Send a packet. Mirrors: ``engineio.async_socket.AsyncSocket.send``."""
@@ -414,14 +411,9 @@ class EngineSocket(PollingSocket):
             hub.posts.post(self._send_from_elsewhere, pkt)
             await hub.posts.room()
             return
-        if conn is None or conn.path == "polling":
+        if conn is None or is_replaced("send"):
             await super().send(pkt)
-            if conn is not None and not self.closed and isinstance(pkt.data, _COUNTED):
-                conn.queued(len(pkt.data))
-            return
-        if is_replaced("send"):
-            await super().send(pkt)
-            self._send_waiting()
+            self._send_queue()
             return
         if self.closed:
             raise engineio.exceptions.SocketIsClosedError
@@ -438,16 +430,13 @@ class EngineSocket(PollingSocket):
         if not self.closed and self.conn is not None:
             self.conn.hub.start(self.send(pkt), copy_context())
 
-    def _send_waiting(self) -> None:
-        """Send what waited for a poll, or for the WebSocket."""
-        if self.opening is not None:
-            self.conn.send(self.opening.encode())
-            self.opening = None
-        queue = self.__dict__.pop("queue", None)
+    def _send_queue(self) -> None:
+        """Send what upstream's send() has put into the queue."""
+        queue = vars(self).get("queue") if self.conn is not None else None
         while queue is not None and not queue.empty():
             packet = queue.get_nowait()
             queue.task_done()
-            if packet is not None and not (packet.packet_type == NOOP and self._options.strict):
+            if packet is not None:
                 self.conn.send(packet.encode())
 
     # --- WebSocket ---
@@ -505,7 +494,7 @@ class EngineSocket(PollingSocket):
         self._asgi = ASGIWebSocket(self, ws)
         watch_request(self._environ or {}, self.server, is_message=True)
         self.conn.attach_messages()
-        self._send_waiting()
+        self._end_polls()
         self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
         try:
             await self._asgi.run()
@@ -528,42 +517,29 @@ class EngineSocket(PollingSocket):
 
         Returns why that has failed; an empty text when it has not.
         """
-        self.upgrading = True  # packets are held meanwhile
+        probe = Probe(self)
         try:
             async with asyncio.timeout(self.server.upgrade_timeout or None):
-                packet = self.server.packet_class(encoded_packet=await self._wait(ws))
-                if packet.packet_type != PING or packet.data != "probe":
-                    self.server.logger.info(
-                        "%s: Failed websocket upgrade, no PING packet", self.sid
-                    )
-                    return _UPGRADE_FAILED
-                await ws.send(EnginePacket(PONG, data="probe").encode())
-                if self._polls or not self._options.strict:
-                    await self.queue.put(EnginePacket(NOOP))  # ends the poll that waits
-                encoded = await self._wait(ws)
-                packet = self.server.packet_class(encoded_packet=encoded)
-        except OSError as exc:
-            if isinstance(exc, TimeoutError):
-                seconds = self.server.upgrade_timeout
-                self.server.logger.info("%s: Failed websocket upgrade, timeout", self.sid)
-                return f"the upgrade was not complete in {seconds:g} s, which is upgrade_timeout"
+                while (answer := probe.receive(await self._wait(ws))) is not None:
+                    await ws.send(answer)
+                    probe.end_poll()
+        except TimeoutError:
+            return str(probe.late())
+        except OSError:
             return _UPGRADE_FAILED
-        except PacketError:
-            raise
-        except ValueError as exc:
-            raise PacketError(text_of(exc)) from exc
+        except UpgradeError as exc:
+            return str(exc)
         else:
-            if packet.packet_type != UPGRADE:
-                self.server.logger.info(
-                    "%s: Failed websocket upgrade, expected UPGRADE packet, received %s instead.",
-                    self.sid,
-                    repr(encoded)[:_LONGEST_SAID],
-                )
-                return _UPGRADE_FAILED
             self.upgraded = True
             return ""
         finally:
             self.upgrading = False
+
+    def is_upgraded(self) -> None:
+        """The connection has the transport of a WebSocket."""
+        self.upgraded = True
+        self._end_polls()
+        self.server.logger.info("%s: Upgrade to websocket successful", self.sid)
 
     def _take_transport(self, ws: Any) -> bool:
         """Let the connection have uvicorn's transport, when nothing stands between."""
@@ -574,15 +550,12 @@ class EngineSocket(PollingSocket):
         offer = scope.get("extensions", {}).get(OFFER)
         if offer is None or ws.asgi_receive != offer.receive or behind(ws.asgi_send) != offer.send:
             return False
-        if self._posts:  # what is left of one waits for its turn by other means
-            offer.refusal = "a POST was being handled when the session was upgraded"
-            return False
         if not offer.hand_over(self.conn, copy_context()):
             return False
         del scope["extensions"][OFFER]
         environ["asgi.receive"] = environ["asgi.send"] = _gone
         ws.asgi_receive = ws.asgi_send = _gone
-        self._send_waiting()
+        self._end_polls()
         asyncio.get_running_loop().call_soon(self.conn.go_on)
         return True
 

@@ -368,17 +368,32 @@ else:
             self.packets = []
             if len(encoded_payload) == 0:
                 return
-            if encoded_payload.startswith("d="):  # the form field of a JSONP request
-                field = encoded_payload[2:].partition("&")[0]
-                if not field:
-                    raise KeyError("d")
-                encoded_payload = form_value(field)
             self.packets = [
-                self.packet_class(encoded_packet=packet) for packet in self._split(encoded_payload)
+                self.packet_class(encoded_packet=packet)
+                for packet in self.split(self.of_form(encoded_payload))
             ]
 
-        def _split(self, encoded_payload: str) -> list[str]:
-            return payload_split(encoded_payload, self.max_decode_packets)
+        @staticmethod
+        def of_form(body: str) -> str:
+            """The payload in a body: in the form field of a JSONP request, or all of it.
+
+            :raises KeyError: when there is no such field.
+            """
+            if not body.startswith("d="):
+                return body
+            field = body[2:].partition("&")[0]
+            if not field:
+                raise KeyError("d")
+            return form_value(field)
+
+        @classmethod
+        def most_packets(cls) -> int:
+            """How many packets a payload may have."""
+            return int(cls.max_decode_packets)
+
+        def split(self, encoded_payload: str) -> list[str]:
+            """The encoded packets of a payload. ValueError when there are too many."""
+            return payload_split(encoded_payload, self.most_packets())
 
 
 class LimitedPayload(EnginePayload):
@@ -391,11 +406,17 @@ class LimitedPayload(EnginePayload):
 
     max_packets: int | None = None
 
-    def _split(self, encoded_payload: str) -> list[str]:
-        most = self.max_packets
-        if most is None:
-            theirs: int = self.max_decode_packets
-            most = MAX_PAYLOAD_PACKETS if theirs == _UPSTREAM_MAX_PACKETS else theirs
+    @classmethod
+    def most_packets(cls) -> int:
+        """How many packets a payload may have."""
+        if cls.max_packets is not None:
+            return cls.max_packets
+        theirs: int = cls.max_decode_packets
+        return MAX_PAYLOAD_PACKETS if theirs == _UPSTREAM_MAX_PACKETS else theirs
+
+    def split(self, encoded_payload: str) -> list[str]:
+        """The encoded packets of a payload. ValueError when there are too many."""
+        most = self.most_packets()
         n = encoded_payload.count("\x1e") + 1
         if n > most:
             raise ValueError(f"{n} packets in a request, max_payload_packets is {most}")

@@ -555,10 +555,7 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
         """Whether something waits for a client that it has not taken."""
         socket = self.eio.sockets.get(eio_sid)
         conn = getattr(socket, "conn", None)
-        if conn is None or conn.path != "polling":
-            return bool(conn is not None and conn.is_behind)
-        queue = vars(socket).get("queue")
-        return queue is not None and not queue.empty()
+        return bool(conn is not None and conn.is_behind)
 
     def _sends_at_once(self) -> bool:
         """Whether sending a packet waits for nothing: all methods on the way are as they were."""

@@ -5,6 +5,7 @@
 
 #include "codec/json_dec.h"
 #include "py/err.h"
+#include "base/buf.h"
 #include "wire/eio.h"
 
 enum { EIO_MESSAGE = 4 };
@@ -138,6 +139,67 @@ tbx_eio_payload_join(PyObject *packets, PyObject *jsonp_index)
     Py_XDECREF(quote);
     Py_DECREF(text);
     return result;
+}
+
+/* Appends a message as a packet of a payload. 0 or -1 with an exception. */
+static int
+put_message(tbx_buf *out, PyObject *message)
+{
+    if (PyUnicode_Check(message)) {
+        Py_ssize_t n;
+        const char *utf8 = PyUnicode_AsUTF8AndSize(message, &n);
+        PyObject *bytes = NULL;
+        if (utf8 == NULL && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+            PyErr_Clear(); /* as in a frame: lone surrogates */
+            bytes = PyUnicode_AsEncodedString(message, "utf-8", "surrogatepass");
+            utf8 = bytes != NULL ? PyBytes_AS_STRING(bytes) : NULL;
+            n = bytes != NULL ? PyBytes_GET_SIZE(bytes) : 0;
+        }
+        int status = utf8 != NULL ? tbx_buf_put(out, (const uint8_t *)utf8, (size_t)n) : -1;
+        if (status < 0 && utf8 != NULL) {
+            PyErr_NoMemory();
+        }
+        Py_XDECREF(bytes);
+        return status;
+    }
+    Py_buffer view;
+    if (PyObject_GetBuffer(message, &view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    size_t len = tbx_base64_encoded_len((size_t)view.len);
+    int status = tbx_buf_room(out, len + 1);
+    if (status == 0) {
+        (void)tbx_buf_put_byte(out, 'b');
+        tbx_base64_encode(view.buf, (size_t)view.len, out->data + out->len);
+        out->len += len;
+    }
+    else {
+        PyErr_NoMemory();
+    }
+    PyBuffer_Release(&view);
+    return status;
+}
+
+PyObject *
+tbx_eio_payload_encode(PyObject *messages)
+{
+    tbx_buf out;
+    tbx_buf_init(&out);
+    int status = 0;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(messages) && status == 0; i++) {
+        if (i > 0 && tbx_buf_put_byte(&out, TBX_EIO_SEPARATOR) < 0) {
+            PyErr_NoMemory();
+            status = -1;
+            break;
+        }
+        PyObject *message = Py_NewRef(PyList_GET_ITEM(messages, i));
+        status = put_message(&out, message);
+        Py_DECREF(message);
+    }
+    PyObject *bytes =
+        status == 0 ? PyBytes_FromStringAndSize((const char *)out.data, (Py_ssize_t)out.len) : NULL;
+    tbx_buf_free(&out);
+    return bytes;
 }
 
 PyObject *

@@ -28,4 +28,7 @@ PyObject *tbx_eio_form_value(PyObject *field);
  * of them is made. New reference or NULL. */
 PyObject *tbx_eio_payload_split(PyObject *payload, Py_ssize_t max_packets);
 
+/* The bytes of a payload of messages, a list of str and of bytes. New reference; NULL with an exception. */
+PyObject *tbx_eio_payload_encode(PyObject *messages);
+
 #endif

@@ -154,12 +154,18 @@ struct TbxConnObject {
     tbx_watch_keys socket_keys;      /* its class, and methods put into its dict */
     PyObject *sid;                   /* owned str: of the Engine.IO session */
     PyObject *transport;             /* owned; NULL unless direct */
-    PyObject *context;               /* owned contextvars.Context; NULL unless direct */
-    PyObject *outbox; /* owned list: texts and bytes for send(), from `sent` on; NULL unless ASGI */
-    PyObject *server; /* owned: uvicorn's connections and tasks, see toolboxsio/uvicorn.py */
-    PyObject *inflate; /* owned zlib.decompressobj, or NULL */
-    PyObject *awaited; /* owned: a coroutine for who reads, see tbx_conn_run, or NULL */
-    PyObject *spare;   /* owned: a buffer of its own while the shared one is in use, or NULL */
+    PyObject *context; /* owned contextvars.Context: of what is read; NULL with ASGI, or
+                                      * where nothing is */
+    PyObject
+        *outbox; /* owned list: texts and bytes that wait for send(), from `sent` on (ASGI), or for
+                       * a poll; NULL: none, and with ASGI nothing is put any more */
+    PyObject
+        *posts; /* owned list of (payload, who waits, context): POSTs not handled yet; or NULL */
+    Py_ssize_t post_at; /* bytes of the first of them that are */
+    PyObject *server;   /* owned: uvicorn's connections and tasks, see toolboxsio/uvicorn.py */
+    PyObject *inflate;  /* owned zlib.decompressobj, or NULL */
+    PyObject *awaited;  /* owned: a coroutine for who reads, see tbx_conn_run, or NULL */
+    PyObject *spare;    /* owned: a buffer of its own while the shared one is in use, or NULL */
     tbx_ws_reader reader;
     tbx_deadline beat;         /* PING or PONG */
     tbx_deadline life;         /* CONNECT, MESSAGE, LEAVE or CLOSE */
@@ -192,6 +198,7 @@ struct TbxConnObject {
     bool is_dirty;
     bool is_slow;    /* more than max_backlog waits, and Python knows */
     bool draining;   /* ASGI: a message of the outbox is being sent: the next one waits */
+    bool is_polled;  /* somebody waits for output, and is told of it */
     bool can_write;  /* the transport has not paused us */
     bool paused;     /* we have paused reading */
     bool close_sent; /* a CLOSE frame has left: nothing else does, what comes is dropped */
@@ -398,16 +405,14 @@ tbx_conn_is_stock(TbxConnObject *conn)
 #define TBX_INELIGIBLE(X)                                                                          \
     X(CLOSING, "", conn->closing)                                                                  \
     X(SOCKET, "a method of the session's socket was replaced", !tbx_conn_is_stock(conn))           \
-    X(SERVER, "", !tbx_hub_is_fast(conn->hub))                                                     \
-    X(POLLING, "there is no WebSocket", conn->path == TBX_PATH_POLLING)
+    X(SERVER, "", !tbx_hub_is_fast(conn->hub))
 
 #define X(id, text, is_so) TBX_NOT_##id,
 typedef enum { TBX_FAST, TBX_INELIGIBLE(X) } tbx_eligibility;
 #undef X
 
 /* TBX_FAST: they are. The one question for messages and answers, to be asked again after what escapes.
- * TBX_NOT_POLLING: Python reads and sends them, but may have events dispatched here. Escapes when the
- * plan has to be made anew. */
+ * Escapes when the plan has to be made anew. */
 static inline tbx_eligibility
 tbx_conn_eligibility(TbxConnObject *conn)
 {
@@ -437,7 +442,7 @@ void tbx_conn_call_begins(TbxConnObject *conn);
 void tbx_conn_call_ends(TbxConnObject *conn);
 /* Whether input was read, or may be in the transport, that is not looked at yet. */
 bool tbx_conn_holds_input(const TbxConnObject *conn);
-/* ASGI and polling: what reads the client's messages goes on. Escapes. */
+/* ASGI: what reads the client's messages goes on. Escapes. */
 void tbx_conn_resume_reader(TbxConnObject *conn);
 /* The session ends with the next tick of the timer: what should go on, or end, cannot for lack of
  * memory. Needs none. */
@@ -511,6 +516,29 @@ PyObject *tbx_conn_feed(TbxConnObject *conn, PyObject *event);
 /* What ASGI's send() is to be called with next, or None; then nothing is on its way. New reference or
  * NULL. */
 PyObject *tbx_conn_next_message(TbxConnObject *conn);
+
+/* ---- conn_polling.c ---- */
+
+/* Whether payloads of POSTs wait to be handled. They come before what a WebSocket has brought. */
+static inline bool
+tbx_conn_has_posts(const TbxConnObject *conn)
+{
+    return conn->posts != NULL && PyList_GET_SIZE(conn->posts) > 0;
+}
+
+/* Handles packets of POSTs until there are none, or the next one has to wait. 0, or -1 with an exception
+ * that is for the loop: the rest of its payload is dropped. Escapes. */
+int tbx_conn_go_on_posts(TbxConnObject *conn);
+/* The rest of the payload of which a packet is being handled is dropped. */
+void tbx_conn_drop_post(TbxConnObject *conn);
+/* Nothing of the client is handled any more: all that wait are told. Escapes. */
+void tbx_conn_end_posts(TbxConnObject *conn);
+/* Tells who waits that there is output. Escapes. */
+void tbx_conn_answer_poll(TbxConnObject *conn);
+/* The methods post, drop_post and take_messages. The first escapes. */
+PyObject *tbx_conn_meth_post(PyObject *self, PyObject *args);
+PyObject *tbx_conn_meth_drop_post(PyObject *self, PyObject *none);
+PyObject *tbx_conn_meth_take_messages(PyObject *self, PyObject *none);
 
 /* ---- conn_deflate.c ---- */
 

@@ -128,7 +128,7 @@ tbx_conn_feed(TbxConnObject *conn, PyObject *event)
     if (tbx_conn_is_spent(conn)) {
         tbx_conn_await_turn(conn);
     }
-    if (conn->busy || conn->awaits_turn || tbx_conn_is_full(conn)) {
+    if (conn->busy || conn->awaits_turn || tbx_conn_has_posts(conn) || tbx_conn_is_full(conn)) {
         Py_RETURN_TRUE;
     }
     if (conn->draining || conn->outbox == NULL || PyList_GET_SIZE(conn->outbox) == 0) {

@@ -132,14 +132,17 @@ tbx_conn_is_full(const TbxConnObject *conn)
 static bool
 may_go_on(const TbxConnObject *conn)
 {
-    return !conn->busy && !tbx_conn_is_full(conn) && !conn->deaf;
+    if (conn->deaf) {
+        return tbx_conn_has_posts(conn) && !conn->busy;
+    }
+    return !conn->busy && !tbx_conn_is_full(conn);
 }
 
-/* What the peer has sent before it left, and is not handled yet. */
+/* What the peer has sent before it left, and is not handled yet. POSTs want an answer in any case. */
 static bool
 has_input(const TbxConnObject *conn)
 {
-    return conn->held_len > 0 && !conn->deaf;
+    return (conn->held_len > 0 && !conn->deaf) || tbx_conn_has_posts(conn);
 }
 
 bool
@@ -152,6 +155,9 @@ tbx_conn_holds_input(const TbxConnObject *conn)
 void
 tbx_conn_regulate(TbxConnObject *conn)
 {
+    if (conn->path == TBX_PATH_POLLING) {
+        return; /* its input is here: see conn_polling.c */
+    }
     bool is_full = conn->held_len > TBX_HELD_MAX || tbx_conn_is_full(conn);
     bool is_low = conn->held_len <= TBX_HELD_MAX / 2 && !is_full;
     if (!conn->paused && is_full) {
@@ -168,7 +174,7 @@ tbx_conn_regulate(TbxConnObject *conn)
         if (conn->transport != NULL) {
             transport_call(conn, conn->hub->state->str_resume_reading);
         }
-        else if (conn->path == TBX_PATH_ASGI || conn->path == TBX_PATH_POLLING) {
+        else if (conn->path == TBX_PATH_ASGI) {
             tbx_conn_resume_reader(conn);
         }
     }
@@ -447,7 +453,11 @@ tbx_conn_go_on(TbxConnObject *conn)
         return 0;
     }
     conn->parsing = true;
-    while (status == 0 && conn->held_len > 0 && may_go_on(conn) && !tbx_conn_is_spent(conn)) {
+    if (tbx_conn_has_posts(conn)) {
+        status = tbx_conn_go_on_posts(conn);
+    }
+    while (status == 0 && conn->held_len > 0 && !tbx_conn_has_posts(conn) && may_go_on(conn) &&
+           !tbx_conn_is_spent(conn)) {
         uint8_t *held = conn->held;
         size_t len = conn->held_len;
         conn->held = NULL;
@@ -497,7 +507,7 @@ tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n)
         /* nobody is interested any more */
     }
     else if (conn->parsing || conn->busy || conn->awaits_turn || conn->held_len > 0 ||
-             spare != NULL) {
+             tbx_conn_has_posts(conn) || spare != NULL) {
         status = tbx_conn_hold(conn, p, (size_t)n);
         if (status == 0 && !conn->parsing && !conn->busy && !conn->awaits_turn) {
             status = tbx_conn_go_on(conn);
@@ -552,7 +562,7 @@ tbx_conn_lost(TbxConnObject *conn)
 static void
 has_room(TbxConnObject *conn)
 {
-    if (tbx_conn_is_full(conn) || (conn->parsing && conn->path == TBX_PATH_DIRECT)) {
+    if (tbx_conn_is_full(conn) || (conn->parsing && conn->path != TBX_PATH_ASGI)) {
         return; /* what parses looks at it in the end */
     }
     if (has_input(conn)) { /* which comes before what is still in the transport */
@@ -590,13 +600,14 @@ void
 tbx_conn_lane_done(TbxConnObject *conn)
 {
     conn->busy = false;
-    if (conn->path == TBX_PATH_ASGI) {
-        if (!conn->parsing) {
-            tbx_conn_resume_reader(conn);
-        }
+    if (conn->parsing) {
+        return;
     }
-    else if (!conn->parsing && (has_input(conn) || conn->lost)) {
+    if (has_input(conn) || (conn->lost && conn->path != TBX_PATH_ASGI)) {
         tbx_conn_await_turn(conn);
+    }
+    else if (conn->path == TBX_PATH_ASGI) {
+        tbx_conn_resume_reader(conn);
     }
 }
 

@@ -115,10 +115,33 @@ take_output(TbxConnObject *conn)
     return bytes;
 }
 
-/* ASGI: out_len counts the bytes of the outbox. */
+/* Whether messages may be put into the outbox. */
+static bool
+has_outbox(const TbxConnObject *conn)
+{
+    return !conn->close_sent && (conn->path == TBX_PATH_POLLING ||
+                                 (conn->path == TBX_PATH_ASGI && conn->outbox != NULL));
+}
+
+/* ASGI and polling: out_len counts the bytes of the outbox. */
 static int
 append(TbxConnObject *conn, PyObject *message, size_t len)
 {
+    if (conn->outbox == NULL) {
+        PyObject *outbox = PyList_New(0); /* which may collect */
+        if (outbox == NULL) {
+            return -1;
+        }
+        if (!has_outbox(conn) || conn->outbox != NULL) {
+            Py_DECREF(outbox);
+        }
+        else {
+            conn->outbox = outbox;
+        }
+    }
+    if (conn->outbox == NULL) {
+        return 0;
+    }
     if (PyList_Append(conn->outbox, message) < 0) {
         return -1;
     }
@@ -133,7 +156,7 @@ tbx_conn_put(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
     if (conn->path == TBX_PATH_DIRECT) {
         return is_mute(conn) ? 0 : put_message(conn, is_text, data, len);
     }
-    if (conn->outbox == NULL || conn->close_sent) {
+    if (!has_outbox(conn)) {
         return 0;
     }
     PyObject *message = is_text ? PyUnicode_DecodeUTF8((const char *)data, (Py_ssize_t)len, NULL)
@@ -169,26 +192,39 @@ tbx_conn_put_control(TbxConnObject *conn, unsigned opcode, const uint8_t *data, 
     return is_mute(conn) ? 0 : put_frame(conn, opcode, false, data, len);
 }
 
+static int
+put_text(TbxConnObject *conn, PyObject *encoded)
+{
+    Py_ssize_t len;
+    PyObject *bytes = NULL;
+    const char *text = PyUnicode_AsUTF8AndSize(encoded, &len);
+    if (text == NULL && conn->path != TBX_PATH_ASGI &&
+        PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) { /* lone surrogates */
+        PyErr_Clear();
+        bytes = PyUnicode_AsEncodedString(encoded, "utf-8", "surrogatepass");
+        text = bytes != NULL ? PyBytes_AS_STRING(bytes) : NULL;
+        len = bytes != NULL ? PyBytes_GET_SIZE(bytes) : 0;
+    }
+    int status = -1;
+    if (text != NULL) {
+        status = has_outbox(conn) ? append(conn, encoded, (size_t)len)
+                                  : tbx_conn_put(conn, true, (const uint8_t *)text, (size_t)len);
+    }
+    Py_XDECREF(bytes);
+    return status;
+}
+
 int
 tbx_conn_put_object(TbxConnObject *conn, PyObject *encoded)
 {
     if (PyUnicode_Check(encoded)) {
-        Py_ssize_t len;
-        const char *text = PyUnicode_AsUTF8AndSize(encoded, &len);
-        if (text == NULL) {
-            return -1;
-        }
-        if (conn->path != TBX_PATH_DIRECT && conn->outbox != NULL && !conn->close_sent) {
-            return append(conn, encoded, (size_t)len);
-        }
-        return tbx_conn_put(conn, true, (const uint8_t *)text, (size_t)len);
+        return put_text(conn, encoded);
     }
     Py_buffer view;
     if (PyObject_GetBuffer(encoded, &view, PyBUF_SIMPLE) < 0) {
         return -1;
     }
-    int status = PyBytes_CheckExact(encoded) && conn->path != TBX_PATH_DIRECT &&
-                         conn->outbox != NULL && !conn->close_sent
+    int status = PyBytes_CheckExact(encoded) && has_outbox(conn)
                      ? append(conn, encoded, (size_t)view.len)
                      : tbx_conn_put(conn, false, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
@@ -215,6 +251,9 @@ tbx_conn_backlog(TbxConnObject *conn)
 bool
 tbx_conn_is_behind(const TbxConnObject *conn)
 {
+    if (conn->path == TBX_PATH_POLLING) {
+        return conn->outbox != NULL && PyList_GET_SIZE(conn->outbox) > 0;
+    }
     return conn->path == TBX_PATH_DIRECT ? !conn->can_write : conn->draining;
 }
 
@@ -276,7 +315,9 @@ tbx_conn_has_output(TbxConnObject *conn)
         }
         return;
     }
-    if (!conn->can_write || conn->draining) { /* what clears that writes */
+    bool is_polling = conn->path == TBX_PATH_POLLING;
+    if (!conn->can_write || conn->draining || (is_polling && !conn->is_polled)) {
+        /* what clears that writes */
         tbx_conn_check_backlog(conn);
         return;
     }
@@ -302,6 +343,10 @@ void
 tbx_conn_write(TbxConnObject *conn)
 {
     TbxHubObject *hub = conn->hub;
+    if (conn->path == TBX_PATH_POLLING) {
+        tbx_conn_answer_poll(conn);
+        return;
+    }
     if (conn->path == TBX_PATH_ASGI) {
         PyObject *sockets = PyList_New(0);
         if (sockets == NULL || tbx_conn_may_drain(conn, sockets) < 0) {
@@ -395,6 +440,9 @@ tbx_conn_abort(TbxConnObject *conn)
     Py_CLEAR(conn->outbox);
     if (conn->path == TBX_PATH_ASGI && conn->socket != NULL) {
         interrupt_reader(conn);
+    }
+    if (conn->path == TBX_PATH_POLLING && conn->socket != NULL) {
+        tbx_conn_end_later(conn);
     }
     if (conn->transport == NULL) {
         return;

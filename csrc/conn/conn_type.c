@@ -134,12 +134,13 @@ conn_meth_attach(PyObject *self, PyObject *args)
         PyErr_SetString(PyExc_TypeError, "context must be a contextvars.Context");
         return NULL;
     }
+    PyObject *waiting = conn->outbox; /* for a poll */
+    conn->outbox = NULL;
+    conn->out_len = 0;
     conn->path = TBX_PATH_DIRECT;
-    conn->paused = false;
-    conn->out_len = 0; /* of the polling before */
-    conn->is_slow = false;
+    conn->is_slow = conn->is_polled = false;
     conn->transport = Py_NewRef(transport);
-    conn->context = Py_NewRef(context);
+    Py_XSETREF(conn->context, Py_NewRef(context));
     conn->server = server == Py_None ? NULL : Py_NewRef(server);
     conn->max_size = conn->hub->max_size < max_size ? conn->hub->max_size : max_size;
     conn->window_bits = (uint8_t)bits;
@@ -147,6 +148,18 @@ conn_meth_attach(PyObject *self, PyObject *args)
     conn->inflate = inflate == Py_None ? NULL : Py_NewRef(inflate);
     tbx_ws_reader_init(&conn->reader, (uint64_t)conn->max_size, (uint32_t)conn->hub->max_fragments,
                        may_inflate);
+    int status = 0;
+    for (Py_ssize_t i = 0; waiting != NULL && i < PyList_GET_SIZE(waiting) && status == 0; i++) {
+        status = tbx_conn_put_object(conn, PyList_GET_ITEM(waiting, i));
+    }
+    Py_XDECREF(waiting);
+    if (status < 0) { /* the client lacks a part of what was for it */
+        PyErr_WriteUnraisable(self);
+        tbx_conn_abort(conn);
+    }
+    else if (conn->out_len > 0) {
+        tbx_conn_has_output(conn);
+    }
     Py_RETURN_NONE;
 }
 
@@ -158,13 +171,22 @@ conn_meth_attach_messages(PyObject *self, PyObject *Py_UNUSED(none))
         PyErr_SetString(PyExc_RuntimeError, "the connection cannot be attached");
         return NULL;
     }
-    conn->outbox = PyList_New(0);
-    if (conn->outbox == NULL) {
+    PyObject *outbox = PyList_New(0);
+    if (outbox == NULL) {
         return NULL;
     }
+    if (conn->outbox == NULL) { /* else what waited for a poll is sent now */
+        conn->outbox = outbox;
+    }
+    else {
+        Py_DECREF(outbox);
+    }
     conn->path = TBX_PATH_ASGI;
-    conn->out_len = 0; /* of the polling before */
-    conn->is_slow = false;
+    conn->is_slow = conn->is_polled = false;
+    Py_CLEAR(conn->context);
+    if (PyList_GET_SIZE(conn->outbox) > 0) {
+        tbx_conn_has_output(conn);
+    }
     Py_RETURN_NONE;
 }
 
@@ -229,8 +251,7 @@ conn_meth_dispatch(PyObject *self, PyObject *args)
         return NULL;
     }
     tbx_eligibility is = tbx_conn_eligibility(conn);
-    int handled = (is == TBX_FAST || is == TBX_NOT_POLLING) &&
-                  conn->hub->plan.async_handlers; /* else Python waits for it */
+    int handled = is == TBX_FAST && conn->hub->plan.async_handlers; /* else Python waits for it */
     if (handled == 1) {
         handled = header_of(&header, digits, id);
     }
@@ -252,34 +273,6 @@ conn_meth_send(PyObject *self, PyObject *encoded)
         return NULL;
     }
     tbx_conn_has_output(CONN(self));
-    Py_RETURN_NONE;
-}
-
-/* Polling: a packet waits for the client's next request. */
-static PyObject *
-conn_meth_queued(PyObject *self, PyObject *arg)
-{
-    TbxConnObject *conn = CONN(self);
-    Py_ssize_t n = PyLong_AsSsize_t(arg);
-    if (n == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    if (conn->path == TBX_PATH_POLLING && n > 0) {
-        conn->out_len += (size_t)n;
-        tbx_conn_note_size(conn, (size_t)n);
-        tbx_conn_check_backlog(conn);
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-conn_meth_fetched(PyObject *self, PyObject *Py_UNUSED(none))
-{
-    TbxConnObject *conn = CONN(self);
-    if (conn->path == TBX_PATH_POLLING) {
-        conn->out_len = 0;
-        tbx_conn_caught_up(conn);
-    }
     Py_RETURN_NONE;
 }
 
@@ -467,6 +460,7 @@ conn_meth_release(PyObject *self, PyObject *Py_UNUSED(none))
     Py_CLEAR(conn->inflate);
     tbx_watch_keys_clear(&conn->socket_keys);
     Py_CLEAR(conn->socket);
+    tbx_conn_end_posts(conn);
     Py_RETURN_NONE;
 }
 
@@ -508,6 +502,13 @@ conn_get_draining(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+conn_get_awaits_pong(PyObject *self, void *Py_UNUSED(closure))
+{
+    const tbx_deadline *beat = &CONN(self)->beat;
+    return PyBool_FromLong(beat->next != NULL && beat->kind == TBX_DUE_PONG);
+}
+
+static PyObject *
 conn_get_is_behind(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(tbx_conn_is_behind(CONN(self)));
@@ -517,10 +518,11 @@ static PyObject *
 conn_get_must_wait(PyObject *self, void *Py_UNUSED(closure))
 {
     TbxConnObject *conn = CONN(self);
-    if (conn->path == TBX_PATH_ASGI || conn->path == TBX_PATH_POLLING) {
+    if (conn->path == TBX_PATH_ASGI) {
         tbx_conn_regulate(conn);
     }
-    return PyBool_FromLong(conn->busy || conn->paused || conn->awaits_turn);
+    return PyBool_FromLong(conn->busy || conn->paused || conn->awaits_turn ||
+                           tbx_conn_has_posts(conn));
 }
 
 static PyObject *
@@ -619,6 +621,7 @@ conn_tp_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(conn->transport);
     Py_VISIT(conn->context);
     Py_VISIT(conn->outbox);
+    Py_VISIT(conn->posts);
     Py_VISIT(conn->server);
     Py_VISIT(conn->inflate);
     Py_VISIT(conn->awaited);
@@ -638,6 +641,7 @@ conn_tp_clear(PyObject *self)
     Py_CLEAR(conn->transport);
     Py_CLEAR(conn->context);
     Py_CLEAR(conn->outbox);
+    Py_CLEAR(conn->posts);
     Py_CLEAR(conn->server);
     Py_CLEAR(conn->inflate);
     Py_CLEAR(conn->awaited);
@@ -695,10 +699,16 @@ static PyMethodDef conn_methods[] = {
     {"send", conn_meth_send, METH_O, "send($self, encoded, /)\n--\n\nSend one Engine.IO packet."},
     {"send_sid", tbx_conn_send_sid, METH_VARARGS,
      "send_sid($self, namespace, sid, /)\n--\n\nAnswer a CONNECT; False when Python has to."},
-    {"queued", conn_meth_queued, METH_O,
-     "queued($self, size, /)\n--\n\nSo many bytes more wait for a poll."},
-    {"fetched", conn_meth_fetched, METH_NOARGS,
-     "fetched($self, /)\n--\n\nNothing waits for a poll any more."},
+    {"post", tbx_conn_meth_post, METH_VARARGS,
+     "post($self, payload, post, max_packets, is_strict, /)\n--\n\nHandle the body of a POST; then "
+     "post.done() "
+     "is called. False: it has to be looked at\nfirst; negative max_packets: it was."},
+    {"drop_post", tbx_conn_meth_drop_post, METH_NOARGS,
+     "drop_post($self, /)\n--\n\nHandle nothing more of the POST of which a packet is handled."},
+    {"take_messages", tbx_conn_meth_take_messages, METH_NOARGS,
+     "take_messages($self, /)\n--\n\nThe messages that wait for a poll; none: the session is told "
+     "of "
+     "the next one."},
     {"give_up", conn_meth_give_up, METH_NOARGS,
      "give_up($self, /)\n--\n\nEnd the session of a client that is too slow."},
     {"next_message", conn_meth_next_message, METH_NOARGS,
@@ -742,6 +752,7 @@ static PyGetSetDef conn_getset[] = {
     {"draining", conn_get_draining, NULL, "Whether a message is being sent (ASGI).", NULL},
     {"is_behind", conn_get_is_behind, NULL,
      "Whether something waits that the transport has not taken.", NULL},
+    {"awaits_pong", conn_get_awaits_pong, NULL, "Whether a PING was sent and not answered.", NULL},
     {"must_wait", conn_get_must_wait, NULL, "Whether the client's next message has to wait.", NULL},
     {"server", conn_get_server, NULL, "What attach() was given.", NULL},
     {"close_sent", conn_get_close_sent, NULL, "Whether nothing can be sent any more.", NULL},

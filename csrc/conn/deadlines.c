@@ -144,7 +144,7 @@ fire(TbxConnObject *conn, tbx_due_kind kind)
             (void)tbx_conn_end(conn);
         }
     }
-    else if (kind == TBX_DUE_PING && conn->path == TBX_PATH_DIRECT &&
+    else if (kind == TBX_DUE_PING && conn->path != TBX_PATH_ASGI &&
              tbx_conn_eligibility(conn) == TBX_FAST) {
         tbx_conn_await_pong(conn);
         if (tbx_conn_put(conn, true, (const uint8_t *)"2", 1) == 0) {

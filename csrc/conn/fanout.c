@@ -4,7 +4,7 @@
  * every recipient as the same bytes object. Encoding, compressing and a client that turns out to be too
  * slow may run Python: the recipients are strong references taken before, each connection is looked up
  * when its turn comes, and a table of the server is never walked across an escape.
- * Whom Python has to serve (polling, sockets with methods of their own, sessions that end) is told to the
+ * Whom Python has to serve (sockets with methods of their own, sessions that end) is told to the
  * caller.
  * Mirrors: socketio.AsyncManager.emit, BaseManager.get_participants.
  */
@@ -125,7 +125,8 @@ static bool
 is_ready(TbxConnObject *conn)
 {
     return tbx_conn_is_stock(conn) && !conn->closing && conn->socket != NULL &&
-           (conn->path == TBX_PATH_DIRECT || (conn->path == TBX_PATH_ASGI && conn->outbox != NULL));
+           (conn->path == TBX_PATH_DIRECT || conn->path == TBX_PATH_POLLING ||
+            (conn->path == TBX_PATH_ASGI && conn->outbox != NULL));
 }
 
 bool

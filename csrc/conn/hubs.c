@@ -95,14 +95,30 @@ move_deadline(TbxHubObject *hub, tbx_deadline *node)
     }
 }
 
+/* What waits for the client does not leave by a loop that is closed. */
+static void
+leave_dirty(TbxHubObject *hub, TbxConnObject *conn)
+{
+    for (TbxConnObject **place = &hub->dirty; *place != NULL; place = &(*place)->next_dirty) {
+        if (*place == conn) {
+            *place = conn->next_dirty;
+            conn->next_dirty = NULL;
+            conn->is_dirty = false;
+            Py_DECREF(conn); /* who moves it has it, too */
+            return;
+        }
+    }
+}
+
 int
 tbx_hub_take(TbxHubObject *hub, TbxConnObject *conn)
 {
-    if (conn->path != TBX_PATH_POLLING || conn->is_dirty || conn->awaits_turn) {
+    if (conn->path != TBX_PATH_POLLING || conn->awaits_turn) {
         PyErr_SetString(PyExc_RuntimeError, "the connection cannot be moved");
         return -1;
     }
     TbxHubObject *old = conn->hub;
+    leave_dirty(old, conn);
     conn->hub = (TbxHubObject *)Py_NewRef(hub);
     old->n_connections--;
     hub->n_connections++;

@@ -122,11 +122,11 @@ take(TbxHubObject *hub)
 static int
 give_turn(TbxConnObject *conn)
 {
-    if (conn->path == TBX_PATH_POLLING || conn->path == TBX_PATH_ASGI) {
-        tbx_conn_resume_reader(conn);
-        return 0;
-    }
-    if (conn->busy || tbx_conn_go_on(conn) == 0) {
+    bool has_reader = conn->path == TBX_PATH_ASGI;
+    if (conn->busy || (has_reader && !tbx_conn_has_posts(conn)) || tbx_conn_go_on(conn) == 0) {
+        if (has_reader && !conn->busy && !tbx_conn_has_posts(conn)) {
+            tbx_conn_resume_reader(conn);
+        }
         return 0;
     }
     if (PyErr_ExceptionMatches(PyExc_Exception)) { /* input is lost: as a transport does */

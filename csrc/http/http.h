@@ -10,7 +10,8 @@
 /* Reads the request at `at`, when it is ordinary (wire/http_head.h), whole, and for a path that is
  * `prefix` or below it. A tuple: (where it ends, method, path, query as bytes, list of (name in lower
  * case, value) as bytes, body, whether the client wants the connection closed, None or (key, offered
- * extensions) of a WebSocket's handshake). None: it is left to the web server. NULL with an exception. */
+ * extensions) of a WebSocket's handshake, None or (sid, whether no header but the two that follow changes the
+ * answer to a poll, Origin or None, Host or None) of a session's usual GET or POST). None: it is left to the web server. NULL with an exception. */
 PyObject *tbx_http_request(PyObject *data, Py_ssize_t at, PyObject *prefix);
 
 /* Adds the headers from `start` to `stop` of a list of (name, value) to an environ. A header that is no

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "wire/eio.h"
 #include "wire/http_head.h"
 
 static PyObject *
@@ -59,6 +60,57 @@ is_below(tbx_http_span path, PyObject *prefix)
            (path.len == len || path.p[len] == '/');
 }
 
+static bool
+is_ascii(tbx_http_span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] >= 0x80) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether a header changes what is answered to a session that polls. */
+static bool
+matters(const tbx_http_field *field)
+{
+    static const char forwarded[] = "x-forwarded-", control[] = "access-control-";
+    size_t n = sizeof forwarded - 1, m = sizeof control - 1;
+    tbx_http_span name = field->name;
+    return (name.len > n && tbx_http_is_word((tbx_http_span){name.p, n}, forwarded)) ||
+           (name.len > m && tbx_http_is_word((tbx_http_span){name.p, m}, control));
+}
+
+/* (sid, whether no header matters but the two that follow, Origin or None, Host or None) of the usual request
+ * of a session; None: it is another request. */
+static PyObject *
+session_of(const tbx_http_head *head)
+{
+    tbx_eio_query query;
+    if (!tbx_eio_query_parse(head->query.p, head->query.len, &query) ||
+        head->method == TBX_HTTP_OPTIONS || query.is_websocket != head->is_websocket) {
+        Py_RETURN_NONE;
+    }
+    bool is_plain = true;
+    tbx_http_span origin = {NULL, 0}, host = {NULL, 0};
+    for (size_t i = 0; i < head->n_fields; i++) {
+        const tbx_http_field *field = &head->fields[i];
+        tbx_http_span *kept = tbx_http_is_word(field->name, "origin") ? &origin
+                              : tbx_http_is_word(field->name, "host") ? &host
+                                                                      : NULL;
+        is_plain = is_plain && !matters(field) && (kept == NULL || kept->p == NULL);
+        if (kept != NULL) {
+            *kept = field->value;
+        }
+    }
+    is_plain = is_plain && is_ascii(origin) && is_ascii(host);
+    PyObject *sid = text_of((tbx_http_span){query.sid, query.sid_len});
+    PyObject *origin_text = is_plain && origin.p != NULL ? text_of(origin) : Py_NewRef(Py_None);
+    PyObject *host_text = is_plain && host.p != NULL ? text_of(host) : Py_NewRef(Py_None);
+    return Py_BuildValue("(NNNN)", sid, PyBool_FromLong(is_plain), origin_text, host_text);
+}
+
 PyObject *
 tbx_http_request(PyObject *data, Py_ssize_t at, PyObject *prefix)
 {
@@ -77,7 +129,8 @@ tbx_http_request(PyObject *data, Py_ssize_t at, PyObject *prefix)
     if (websocket == NULL) {
         return NULL;
     }
-    return Py_BuildValue("(nsNNNNNN)", at + (Py_ssize_t)(size + body.len), methods[head.method],
+    return Py_BuildValue("(nsNNNNNNN)", at + (Py_ssize_t)(size + body.len), methods[head.method],
                          text_of(head.path), bytes_of(head.query), headers_of(&head),
-                         bytes_of(body), PyBool_FromLong(head.closes), websocket);
+                         bytes_of(body), PyBool_FromLong(head.closes), websocket,
+                         session_of(&head));
 }

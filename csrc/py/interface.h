@@ -21,12 +21,16 @@
     X(BACKLOG, SessionInterface, _backlog, "(nO)")                                                 \
     /* a message that is not handled in C, str or bytes; a coroutine */                            \
     X(MESSAGE, SessionInterface, _receive_lane, "(O)")                                             \
-    /* ASGI and polling: the client's next message may be read */                                  \
+    /* ASGI: the client's next message may be read */                                              \
     X(RESUME, SessionInterface, _resume_reading, "()")                                             \
     /* ASGI: the reader of messages is to end, at_once */                                          \
     X(INTERRUPT, SessionInterface, _interrupt, "(O)")                                              \
     /* ASGI: output waits in these sessions, a list of which this is the first */                  \
     X(DRAIN, SessionInterface, _drain_soon, "(O)")                                                 \
+    /* polling: messages wait, for Connection.take_messages() */                                   \
+    X(OUTPUT, SessionInterface, _output_ready, "()")                                               \
+    /* polling: the packets of this POST were handled */                                           \
+    X(POSTED, PostInterface, done, "()")                                                           \
     /* the client has broken the WebSocket protocol: close code, reason */                         \
     X(BROKEN, SessionInterface, _broken, "(Is)")                                                   \
     /* the web server closes its connections */                                                    \

@@ -1,5 +1,7 @@
-/* eio.c: base64 and form fields (contract in eio.h). */
+/* eio.c: base64, payloads and form fields (contract in eio.h). */
 #include "wire/eio.h"
+
+#include <string.h>
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -74,6 +76,119 @@ tbx_base64_decode(const uint8_t *src, size_t n, uint8_t *dst, tbx_err *err)
         }
     }
     return out - dst;
+}
+
+#define GROUPS_AT_ONCE 64
+
+bool
+tbx_base64_is_strict(const uint8_t *src, size_t n)
+{
+    uint8_t out[GROUPS_AT_ONCE * 3];
+    tbx_err err;
+    while (n > GROUPS_AT_ONCE * 4) {
+        if (src[GROUPS_AT_ONCE * 4 - 1] == '=' ||
+            tbx_base64_decode(src, GROUPS_AT_ONCE * 4, out, &err) == TBX_BAD) {
+            return false;
+        }
+        src += GROUPS_AT_ONCE * 4;
+        n -= GROUPS_AT_ONCE * 4;
+    }
+    return tbx_base64_decode(src, n, out, &err) != TBX_BAD;
+}
+
+static bool
+is_usual_packet(const uint8_t *p, size_t n, bool is_strict)
+{
+    if (n == 0) {
+        return false;
+    }
+    if (p[0] == 'b') {
+        return tbx_base64_is_strict(p + 1, n - 1);
+    }
+    return is_strict ? p[0] == '1' || p[0] == '3' || p[0] == '4' : p[0] >= '0' && p[0] <= '6';
+}
+
+bool
+tbx_eio_payload_is_usual(const uint8_t *p, size_t n, size_t max_packets, bool is_strict)
+{
+    bool is_over = n == 0;
+    while (!is_over) {
+        const uint8_t *stop = memchr(p, TBX_EIO_SEPARATOR, n);
+        size_t len = stop != NULL ? (size_t)(stop - p) : n;
+        if (max_packets-- == 0 || !is_usual_packet(p, len, is_strict)) {
+            return false;
+        }
+        is_over = stop == NULL;
+        if (!is_over) {
+            p += len + 1; /* where nothing follows, a packet is empty */
+            n -= len + 1;
+        }
+    }
+    return true;
+}
+
+static bool
+is_text(const uint8_t *p, size_t n, const char *text)
+{
+    return n == strlen(text) && memcmp(p, text, n) == 0;
+}
+
+static bool
+is_id(const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (values[p[i]] == BAD ? p[i] != '-' && p[i] != '_' : p[i] == '+' || p[i] == '/') {
+            return false;
+        }
+    }
+    return n > 0;
+}
+
+enum { HAS_VERSION = 1, HAS_TRANSPORT = 2, HAS_SID = 4, HAS_TIME = 8 };
+
+/* One parameter: what it is, 0 when it is another one. */
+static unsigned
+read_parameter(const uint8_t *p, size_t n, tbx_eio_query *out)
+{
+    const uint8_t *sign = memchr(p, '=', n);
+    size_t len = sign != NULL ? (size_t)(sign - p) : 0;
+    if (sign == NULL || len + 1 == n) {
+        return 0;
+    }
+    const uint8_t *value = sign + 1;
+    size_t value_len = n - len - 1;
+    if (is_text(p, len, "EIO")) {
+        return is_text(value, value_len, "4") ? HAS_VERSION : 0;
+    }
+    if (is_text(p, len, "transport")) {
+        out->is_websocket = is_text(value, value_len, "websocket");
+        return out->is_websocket || is_text(value, value_len, "polling") ? HAS_TRANSPORT : 0;
+    }
+    if (is_text(p, len, "sid")) {
+        out->sid = value;
+        out->sid_len = value_len;
+        return is_id(value, value_len) ? HAS_SID : 0;
+    }
+    return is_text(p, len, "t") ? HAS_TIME : 0;
+}
+
+bool
+tbx_eio_query_parse(const uint8_t *p, size_t n, tbx_eio_query *out)
+{
+    unsigned seen = 0;
+    const uint8_t *end = p + n;
+    while (p < end) {
+        const uint8_t *stop = memchr(p, '&', (size_t)(end - p));
+        stop = stop != NULL ? stop : end;
+        unsigned found = read_parameter(p, (size_t)(stop - p), out);
+        if (found == 0 || (seen & found) != 0) {
+            return false;
+        }
+        seen |= found;
+        p = stop < end ? stop + 1 : end;
+    }
+    unsigned all = HAS_VERSION | HAS_TRANSPORT | HAS_SID;
+    return (seen & all) == all;
 }
 
 static int

@@ -5,8 +5,10 @@ An answer from here has a Content-Length; one that passed ASGI is chunked.
 
 import asyncio
 import contextlib
+import gzip
 import re
 import time
+import zlib
 
 import pytest
 import uvicorn
@@ -45,7 +47,8 @@ class Running:
     """A server in this process, its port, and what its connect handler was told."""
 
     def __init__(self, options, **config):
-        self.sio = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins="*", **options)
+        options = {"cors_allowed_origins": "*", **options}
+        self.sio = socketio.AsyncServer(async_mode="asgi", **options)
         self.environs = []
         self.sio.on("connect", lambda sid, environ: self.environs.append(environ))
         self.sio.on("echo", lambda sid, data: data)
@@ -80,9 +83,10 @@ class Peer:
         self.reader, self.writer = reader, writer
 
     def write(self, method, target, body=None, headers=BROWSER):
+        body = body.encode() if isinstance(body, str) else body
         length = "" if body is None else f"Content-Length: {len(body)}\r\n"
-        text = f"{method} {target} HTTP/1.1\r\n{headers}{length}\r\n{body or ''}"
-        self.writer.write(text.encode())
+        head = f"{method} {target} HTTP/1.1\r\n{headers}{length}\r\n"
+        self.writer.write(head.encode() + (body or b""))
 
     async def answer(self, has_body=True):
         """(status, headers, body) of the next answer."""
@@ -96,6 +100,8 @@ class Peer:
                 await self.reader.readline()
             elif has_body:
                 body = await self.reader.readexactly(int(headers.get(OWN, 0)))
+        if headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
         return int(head[0].split()[1]), headers, body.decode()
 
     async def ask(self, *args, **kwargs):
@@ -106,7 +112,7 @@ class Peer:
         """The URL of a session that has joined."""
         _, _, opened = await self.ask("GET", OPEN)
         url = session_url(opened)
-        assert (await self.ask("POST", url, "40"))[2] == "OK"
+        assert (await self.ask("POST", url, "40"))[2] in ("OK", "ok")
         assert (await self.ask("GET", url))[2].startswith('40{"sid":')
         return url
 
@@ -215,6 +221,229 @@ async def test_a_client_that_leaves_during_its_poll():
             while server.sio.eio.sockets:  # noqa: ASYNC110 (nobody tells)
                 await asyncio.sleep(0.01)
         assert not server.server.server_state.connections
+
+
+#: Bodies of POSTs; what follows makes it another kind of request.
+POSTS = {
+    "pong": "3",
+    "events": '420["echo",1]\x1e421["echo","\xe9"]',
+    "attachment": '451-0["echo",{"_placeholder":true,"num":0}]\x1ebAAEC',
+    "nothing": "",
+    "no packet": "\x1e",
+    "no such type": '42["echo"]\x1e9',
+    "of servers": "2",
+    "no UTF-8": b"4\xff",
+    "no base64": "b!",
+    "JSONP": "d=420%5B%22echo%22%2C1%5D",
+    "JSONP without packets": "d=",
+    "too many": "\x1e".join("3" * 20),
+    "goodbye": "1\x1e3",
+    "no JSON": "420[",
+}
+HEADERS = {
+    "": "",
+    "origin": "Origin: https://a.example\r\n",
+    "another origin": "Origin: https://b.example\r\n",
+    "forwarded": "Origin: https://example.org\r\nX-Forwarded-Proto: https\r\n",
+    "preflight": "Access-Control-Request-Headers: x-a\r\n",
+    "encodings": "Accept-Encoding: br, gzip\r\n",
+    "close": "Connection: close\r\n",
+}
+OPTIONS = {
+    "": {},
+    "one origin": {"cors_allowed_origins": "https://a.example"},
+    "a function": {"cors_allowed_origins": lambda origin, environ: origin != "https://b.example"},
+    "no CORS": {"cors_allowed_origins": []},
+    "own origin": {"cors_allowed_origins": None},
+    "no credentials": {"cors_credentials": False},
+    "no compression": {"http_compression": False},
+    "strict": {"strict": True},
+}
+
+
+async def told(http, options, requests):
+    """What a session is answered: (status, headers, body) of each request."""
+    answers = []
+    options = {"max_payload_packets": 10, "compression_threshold": 10, **options}
+    async with running(http=http, options=options) as server, connected(server) as peer:
+        url = await peer.join()
+        for method, body, headers in requests:
+            status, found, answer = await peer.ask(method, url, body, f"{BROWSER}{headers}")
+            kept = {k: v for k, v in found.items() if k not in (OWN, CHUNKED, "date")}
+            answers.append((status, kept, re.sub("[Ss]ession .*", "", answer)))
+            if kept.get("connection") == "close":
+                break
+    return answers
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("headers", HEADERS)
+async def test_answers_to_polls_are_those_of_asgi(options, headers):
+    headers, options = HEADERS[headers], OPTIONS[options]
+    requests = [("POST", POSTS["events"], headers), ("GET", None, headers), ("POST", "9", headers)]
+    here = await told(HTTPProtocol, options, requests)
+    assert here == await told("httptools", options, requests)
+
+
+@pytest.mark.parametrize("body", POSTS)
+async def test_packets_of_posts_are_those_of_asgi(body):
+    requests = [("POST", POSTS[body], ""), ("POST", '420["echo",0]', ""), ("GET", None, "")]
+    here = await told(HTTPProtocol, {}, requests)
+    assert here == await told("httptools", {}, requests)
+
+
+async def test_a_poll_that_is_broken_off_takes_nothing():
+    async with running() as server, connected(server) as peer:
+        async with connected(server) as other:
+            url = await peer.join()
+            other.write("GET", url)
+            [socket] = server.sio.eio.sockets.values()
+            async with asyncio.timeout(5):
+                while not socket.polls:  # noqa: ASYNC110 (nobody tells)
+                    await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            while socket.polls:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
+        await server.sio.emit("news", 1)
+        assert (await peer.ask("GET", url))[2] == '42["news",1]'
+
+
+async def test_several_polls_are_all_answered():
+    async with running() as server, connected(server) as peer:
+        url = await peer.join()
+        async with connected(server) as first, connected(server) as second:
+            [socket] = server.sio.eio.sockets.values()
+            for n, each in enumerate((first, second), 1):
+                each.write("GET", url)
+                async with asyncio.timeout(5):
+                    while len(socket.polls or ()) < n:  # noqa: ASYNC110 (nobody tells)
+                        await asyncio.sleep(0.01)
+            await server.sio.emit("news", 1)
+            assert (await first.answer())[2] == '42["news",1]'
+            await server.sio.emit("news", 2)
+            assert (await second.answer())[2] == '42["news",2]'
+            first.write("GET", url)
+            second.write("GET", url)
+            async with asyncio.timeout(5):
+                while len(socket.polls) < 2:  # noqa: ASYNC110 (nobody tells)
+                    await asyncio.sleep(0.01)
+            assert (await peer.ask("POST", url, "1"))[2] == "OK"
+            assert [(await each.answer())[2] for each in (first, second)] == ["6", "6"]
+
+
+def frame(payload, first=0x81, mask=0x80):
+    """A frame of a client; its key is zero."""
+    data = payload.encode() if isinstance(payload, str) else payload
+    return bytes([first, mask | len(data)]) + (b"\0\0\0\0" if mask else b"") + data
+
+
+def deflated(*payloads):
+    """Text frames of a client that compresses them and keeps its window."""
+    packer = zlib.compressobj(wbits=-15)
+    packed = (packer.compress(p.encode()) + packer.flush(zlib.Z_SYNC_FLUSH) for p in payloads)
+    return b"".join(frame(each[:-4], 0xC1) for each in packed)
+
+
+def upgrade_of(url, offer=""):
+    """The handshake of the WebSocket to which a session is upgraded."""
+    sid = url.rpartition("&")[2]
+    head = WEBSOCKET.replace("transport=websocket", f"transport=websocket&{sid}")
+    return f"{head}{offer}\r\n".encode()
+
+
+#: Bytes of the WebSocket of an upgrade, part by part.
+UPGRADES = {
+    "usual": [frame("2probe"), frame("5"), frame('420["echo",1]')],
+    "at once": [frame("2probe") + frame("5") + frame('420["echo",1]') + frame("41")[:3]],
+    "byte by byte": [bytes([byte]) for byte in frame("2probe") + frame("5") + frame("3")],
+    "compressed": [deflated("2probe", "5", '420["echo",1]')],
+    "compressed without a window": [deflated("2probe"), deflated("5")],
+    "binary": [frame(b"2probe", 0x82)],
+    "no probe": [frame("2nope")],
+    "a message first": [frame("40")],
+    "a message instead": [frame("2probe"), frame("40")],
+    "no packet": [frame("2probe"), frame("x")],
+    "an empty packet": [frame("")],
+    "ping and pong": [frame("a", 0x89) + frame("", 0x8A), frame("2probe"), frame("5")],
+    "goodbye": [frame(b"\x03\xe8", 0x88)],
+    "goodbye amid": [frame("2probe"), frame(b"\x03\xe9", 0x88)],
+    "no text": [frame(b"2\xff")],
+    "no mask": [frame("2probe", mask=0)],
+    "reserved": [frame("2probe", 0xB1)],
+    "no opcode": [frame("2probe", 0x83)],
+    "no deflate": [frame(b"\xff\xff", 0xC1)],
+    "much": [frame("2" + "p" * 124)],
+    "nothing more": [b""],
+}
+
+
+async def upgraded(http, name, options, offer=""):
+    """What the WebSocket of an upgrade gets, and the session at its end."""
+    running_server = running(http=http, options={"upgrade_timeout": 0.3, **options})
+    async with running_server as server, connected(server) as peer, connected(server) as other:
+        url = await peer.join()
+        peer.write("GET", url)
+        other.writer.write(upgrade_of(url, offer))
+        answer = await other.reader.readuntil(b"\r\n\r\n")
+        lines = [line for line in answer.split(b"\r\n") if not line.startswith(b"date")]
+        for part in UPGRADES[name]:
+            other.writer.write(part)
+            await asyncio.sleep(0.01)
+        if name == "usual":
+            await server.sio.emit("news", "x")
+        got = b""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                while data := await other.reader.read(1000):
+                    got += data
+        sockets = list(server.sio.eio.sockets.values())
+        state = [(each.upgraded, each.upgrading, each.conn.path) for each in sockets]
+        if state and state[0][2] == "polling":
+            await server.sio.emit("news", "y")
+        poll = await peer.answer()
+        got = got.replace(b"\xc1\x082.(\xcaOJ\x05\0", b"\x81\x063probe")  # compressed
+        messages, close, code = got.partition(b"\x88")
+        return sorted(lines), messages, close and code[1:3], state, poll[0], poll[2]
+
+
+@pytest.mark.parametrize("offer", ["", "Sec-WebSocket-Extensions: permessage-deflate\r\n"])
+@pytest.mark.parametrize("name", UPGRADES)
+async def test_upgrades_are_those_of_asgi(name, offer):
+    here = await upgraded(HTTPProtocol, name, {}, offer)
+    assert here == await upgraded("httptools", name, {}, offer)
+
+
+@pytest.mark.parametrize("loop", [1, 2])
+async def test_a_client_that_leaves_amid_its_upgrade_goes_on_polling(loop):
+    async with running() as server, connected(server) as peer:
+        url = await peer.join()
+        async with connected(server) as other:
+            other.writer.write(upgrade_of(url))
+            await other.reader.readuntil(b"\r\n\r\n")
+            other.writer.write(frame("2probe")[:loop] if loop == 1 else frame("2probe"))
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(5):
+            [socket] = server.sio.eio.sockets.values()
+            while socket.upgrading:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
+        await server.sio.emit("news", 1)
+        assert (await peer.ask("GET", url))[2].endswith('42["news",1]')
+        async with connected(server) as third:
+            third.writer.write(upgrade_of(url) + frame("2probe") + frame("5"))
+            await third.reader.readuntil(b"3probe")
+            await asyncio.sleep(0.01)
+            assert socket.conn.path == "direct"
+
+
+async def test_the_server_stops_amid_an_upgrade():
+    async with running() as server, connected(server) as peer:
+        url = await peer.join()
+        async with connected(server) as other:
+            other.writer.write(upgrade_of(url))
+            await other.reader.readuntil(b"\r\n\r\n")
+            server.server.should_exit = True
+            async with asyncio.timeout(5):
+                assert (await other.reader.read(100)).startswith(b"\x88\x02\x03\xf4")
 
 
 async def test_a_pong_may_follow_a_request_that_took_its_time():

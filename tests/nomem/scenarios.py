@@ -1011,6 +1011,28 @@ async def asgi_aborted(stage):
     await stage.end()
 
 
+class PollEnd:
+    """A poll that waits."""
+
+    late = None
+
+    def __init__(self):
+        self.seen = []
+
+    def answer(self, messages):
+        self.seen += messages
+
+
+class PostEnd:
+    """Who waits for the end of a POST."""
+
+    def __init__(self, stage):
+        self.stage = stage
+
+    def done(self):
+        self.stage.count += 1
+
+
 @scenario(max_backlog=100)
 async def polling(stage):
     from toolboxsio.engine import EngineSocket
@@ -1028,8 +1050,23 @@ async def polling(stage):
         stage.do(conn.expect, 2)
         stage.do(conn.relax, 2)
         stage.do(conn.heartbeat)
-        stage.do(conn.fetched)
-        stage.do(conn.queued, 500)
+        messages = stage.do(conn.take_messages)
+        if messages is not None:
+            stage.do(_core.payload_encode, [*messages, b"bytes", "4\ud800"])
+        for payload in (b"3", b'42["no such event"]\x1ebAQID', b"9"):
+            stage.do(conn.post, payload, PostEnd(stage), 10, False)
+        await stage.turn()
+        stage.do(conn.send, "4\ud800")
+        for _ in range(2):
+            stage.do(conn.take_messages)
+        poll = PollEnd()
+        socket.await_messages(poll)
+        for _ in range(2):
+            stage.do(conn.send, "6")
+            await stage.turn()
+        if len(poll.seen) != 2:
+            stage.seen.append("a poll was not answered")
+            stage.do(conn.take_messages)
         stage.do(conn.release)
     await stage.turn()
     await stage.end()
@@ -1057,8 +1094,7 @@ async def polling_on_a_closed_loop(stage):
         except Exception as exc:
             stage.tell(exc)
         await stage.turn()
-        queue = socket.queue
-        stage.seen.append([queue.get_nowait().encode() for _ in range(queue.qsize())])
+        stage.seen.append(stage.do(conn.take_messages))
         stage.do(conn.release)
     if hub is not None:
         root.part(hub)

@@ -247,13 +247,16 @@ class Polling:
         sio.eio.sockets[eio_sid] = self.socket
         sio.environ[eio_sid] = {}
         self.conn = self.socket.conn = hub_of(sio).connection(self.socket, eio_sid)
+        self.seen = []
 
     async def join(self):
         await self.socket._receive_encoded("40")
-        await until(lambda: not self.socket.queue.empty())
         await self.socket.poll()
         self.sid = self.sio.manager.sid_from_eio_sid(self.socket.sid, "/")
         return self.sid
 
     def waiting(self):
-        return [packet.data for packet in self.socket.queue._queue]
+        """What waits for a poll since the client has joined: packets without the type of a
+        message, and bytes."""
+        self.seen += self.conn.take_messages()
+        return [message[1:] if isinstance(message, str) else message for message in self.seen]

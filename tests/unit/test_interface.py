@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from toolboxsio import _failures, _handover, _interface, packet, plan, server
+from toolboxsio import _failures, _handover, _interface, _polling, packet, plan, server
 from toolboxsio.engine_socket import EngineSocket
 
 ROW = re.compile(r'^    X\((\w+), (\w+), (\w+), "(\([^")]*\))?"\)', re.MULTILINE)
@@ -15,6 +15,7 @@ ROW = re.compile(r'^    X\((\w+), (\w+), (\w+), "(\([^")]*\))?"\)', re.MULTILINE
 #: Where each protocol class is given to C: functions and their parameters or results, of the stub.
 GIVEN = {
     "SessionInterface": {"Hub.connection socket"},
+    "PostInterface": {"Connection.post post"},
     "WebServerInterface": {"Connection.attach server", "Connection.server return"},
     "MakePlan": {"Hub.__new__ make_plan"},
 }
@@ -153,6 +154,7 @@ def objects():
     """The class of ours for each protocol class; of callables the function, without self."""
     return {
         "SessionInterface": EngineSocket,
+        "PostInterface": _polling.Post,
         "WebServerInterface": _handover.UvicornServer,
         "JSONInterface": packet.OwnJSON,
         "MakePlan": functools.partial(plan.make_plan, None),

@@ -373,8 +373,8 @@ async def test_the_reasons_of_a_session(top):
     sid = await polling.join()
     assert polling.sio.acceleration(sid) == {
         "path": "polling",
-        "fast": False,
-        "reasons": ["there is no WebSocket"],
+        "fast": True,
+        "reasons": [],
     }
     polling.socket.send = polling.socket.send
     assert polling.sio.acceleration(sid)["reasons"] == texts

@@ -182,10 +182,16 @@ GOOD = {
         _core.ws_whole(frame("x") + frame(b"y") + b"\x81", False),
         _core.ws_whole(frame("x", fin=False), True),
     ),
+    "payload_encode": lambda: _core.payload_encode(["2", b"x", "4\ud800", ""]),
     "http_request": lambda: (
         _core.http_request(b"x" + HANDSHAKE, 1, b"/s"),
         _core.http_request(b"POST /s/?a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", 0, b"/s"),
         _core.http_request(b"GET /t HTTP/1.1\r\n\r\n", 0, b"/s"),
+        _core.http_request(
+            b"GET /s/?EIO=4&transport=polling&sid=a HTTP/1.1\r\nHost: h\r\nOrigin: o\r\n\r\n",
+            0,
+            b"/s",
+        ),
     ),
     "environ_headers": environ_headers,
     "evil": lambda: _core.dumps([{1}, [[{2}]]], lambda obj: [Evil().__class__.__name__], 512),
@@ -194,6 +200,7 @@ BAD = {
     "interruptible": lambda: next(_core.Interruptible().run(waits_badly())),
     "interruptible without": lambda: _core.Interruptible().throw(LookupError, "x"),
     "interruptible type": lambda: _core.Interruptible().run(1),
+    "payload_encode": lambda: _core.payload_encode(["2", 1]),
     "http_request": lambda: _core.http_request("", 0, b""),
     "environ_headers": lambda: _core.environ_headers({}, [("a", b"b")], 0, 1, {}, True),
     "dumps type": lambda: _core.dumps([1, {"a": {1}}], None, 512),
@@ -482,7 +489,7 @@ async def many_emits(sio, client, sid):
         (_core.resp_size, b"", 1),
         (hub.events, (-1.0,)),
         (hub.events, ("x",)),
-        (client.conn.queued, "x"),
+        (client.conn.post, "x", None, 1, False),
     ):
         with pytest.raises((TypeError, ValueError)):
             wrong[0](*wrong[1:])
