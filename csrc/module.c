@@ -501,6 +501,7 @@ core_exec(PyObject *module)
         add_type(module, &tbx_hub_spec, NULL, &state->HubType) < 0 ||
         add_type(module, &tbx_call_spec, NULL, &state->CallType) < 0 ||
         add_type(module, &tbx_interruptible_spec, NULL, &state->InterruptibleType) < 0 ||
+        add_type(module, &tbx_partial_packet_spec, NULL, &state->PartialPacketType) < 0 ||
         add_constant(module, "SOCKET_METHODS", tbx_watch_methods(state)) < 0) {
         return -1;
     }

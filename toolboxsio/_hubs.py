@@ -19,6 +19,9 @@ __all__ = ["HubServer"]
 #: What a hub keeps in 32 bits.
 _MAX_INT32 = 2**31 - 1
 
+#: ``max_attachment_bytes``, unless it is set: so many times ``max_http_buffer_size``.
+_ATTACHMENTS_FACTOR = 256
+
 #: Seconds that a client has to answer a CLOSE frame.
 CLOSE_SECONDS = 10
 
@@ -76,8 +79,18 @@ class HubServer(_UpstreamServer):  # type: ignore[misc]
             "compression_threshold": eio.compression_threshold,
             "keeps_slow": self.slow_client != "disconnect",
             "max_fragments": min(self.max_fragments or max_size, _MAX_INT32),
+            "max_attachments": min(self.max_attachments, sys.maxsize),
+            "max_attachment_bytes": min(self._attachments_limit(), sys.maxsize),
             "max_control": min(self.max_control_frames, _MAX_INT32),
         }
+
+    def _attachments_limit(self) -> int:
+        """Bytes of the attachments of a packet."""
+        most: int | None = self.max_attachment_bytes
+        if most is None:
+            is_ours = isinstance(self.eio, EngineServer)
+            most = _ATTACHMENTS_FACTOR * self.eio.max_http_buffer_size if is_ours else sys.maxsize
+        return most
 
     def _limit_hubs(self) -> None:
         """Options were set."""

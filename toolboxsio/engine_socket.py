@@ -80,7 +80,6 @@ class EngineSocket(PollingSocket):
     _turn: asyncio.Future[None] | None = None  # ASGI and polling: for it the next message waits
     _has_grace = False
     _is_leaving = False
-    _awaits_attachments = False  # their deadline stands
     stray_attachments = 0  # of packets that are not handled any more
     asked: set[str] | None = None  # strict: namespaces that the client has asked for
     _input: SlicedInput | None = None  # ASGI: through which uvicorn gets what the client sends
@@ -369,14 +368,8 @@ class EngineSocket(PollingSocket):
 
     def _watch_attachments(self) -> None:
         """A deadline for each attachment, as for each message."""
-        if self.conn is None:
-            return
-        awaits = self.sid in self.server.owner._binary_packet
-        if awaits:
-            self.conn.expect(DUE_MESSAGE)
-        elif self._awaits_attachments:
-            self.conn.relax(DUE_MESSAGE)
-        self._awaits_attachments = awaits
+        if self.conn is not None:
+            self.conn.watch_attachments(self.sid in self.server.owner._binary_packet)
 
     # --- packets out ---
 

@@ -70,9 +70,6 @@ __all__ = ["AsyncServer", "Server"]
 
 _DECODE = Packet.decode  # whatever the application makes of it
 
-#: ``max_attachment_bytes``, unless it is set: so many times ``max_http_buffer_size``.
-_ATTACHMENTS_FACTOR = 256
-
 
 def _refuse_data(packet_type: int, data: Any) -> None:
     """Raise for data that the protocol does not have: a CONNECT's is an object, a DISCONNECT's
@@ -649,10 +646,7 @@ class AsyncServer(OptionAttributes, HubServer, JoiningServer):
         del self._binary_packet[eio_sid]
         if not isinstance(data, (bytes, bytearray)):
             raise PacketError("text in the place of a binary attachment")
-        most = self.max_attachment_bytes
-        if most is None:
-            is_ours = isinstance(self.eio, EngineServer)
-            most = _ATTACHMENTS_FACTOR * self.eio.max_http_buffer_size if is_ours else sys.maxsize
+        most = self._attachments_limit()
         size = sum(map(len, packet.attachments)) + len(data)
         if size > most:
             raise TooBigError(f"attachments of {size} bytes, max_attachment_bytes is {most}")

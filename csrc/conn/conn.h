@@ -137,9 +137,11 @@ typedef struct TbxHubObject {
     Py_ssize_t max_size;    /* bytes of a message */
     Py_ssize_t max_backlog;
     bool keeps_slow; /* a client with more than that is told to Python, and kept to twice as much */
-    Py_ssize_t max_running;       /* handlers of one client before its input waits */
-    Py_ssize_t max_running_bytes; /* bytes of the messages that they handle */
-    Py_ssize_t max_fragments;     /* frames of one message */
+    Py_ssize_t max_running;          /* handlers of one client before its input waits */
+    Py_ssize_t max_running_bytes;    /* bytes of the messages that they handle */
+    Py_ssize_t max_fragments;        /* frames of one message */
+    Py_ssize_t max_attachments;      /* of a packet */
+    Py_ssize_t max_attachment_bytes; /* all of them */
     Py_ssize_t max_control; /* control frames, and PONGs of Engine.IO, of a client in one second */
     bool stopping;          /* no event is handled any more */
     Py_ssize_t compression_threshold;
@@ -209,7 +211,8 @@ struct TbxConnObject {
     bool is_flooded; /* more control frames came than may */
     bool
         lost; /* deaf, or the transport is gone: the end comes when what is held has been handled */
-    bool over_begun; /* the end has been told to Python */
+    bool over_begun;        /* the end has been told to Python */
+    bool awaits_attachment; /* the deadline of kind MESSAGE is an attachment's */
     bool is_partial; /* the deadline of kind MESSAGE is the reader's, not that of attachments */
 };
 
@@ -623,6 +626,16 @@ void tbx_event_stats_free(tbx_event_stats *stats);
 
 /* ---- packet_in.c ---- */
 
+#define TBX_ID_DIGITS 18 /* fit 64 bits */
+
+/* A packet whose header was read. */
+typedef struct {
+    tbx_sio header;      /* of at most TBX_ID_DIGITS */
+    PyObject *ns;        /* owned str */
+    const uint8_t *json; /* what follows the header */
+    size_t json_len;
+} tbx_packet_in;
+
 /* Handles a message here if it may: 1; 0: Python has to; -1: an exception for the loop. Escapes. */
 int tbx_conn_packet(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len);
 /* PONG. */
@@ -639,8 +652,32 @@ tbx_packet_id(const tbx_sio *header)
     return id;
 }
 
+/* The same as an object: None when there is none. New reference or NULL. */
+static inline PyObject *
+tbx_packet_id_object(const tbx_sio *header)
+{
+    return header->id_len > 0 ? PyLong_FromUnsignedLongLong(tbx_packet_id(header))
+                              : Py_NewRef(Py_None);
+}
+
+/* Hands an acknowledgement to who waits for it: as tbx_conn_packet. */
+int tbx_conn_acknowledge(TbxConnObject *conn, const tbx_packet_in *packet, PyObject *data);
+
+/* ---- attachments.c ---- */
+
+extern PyType_Spec tbx_partial_packet_spec;
+
+/* The packet's attachments follow: 1, or -1 with an exception. Escapes. */
+int tbx_conn_await_attachments(TbxConnObject *conn, const tbx_packet_in *packet, PyObject *data);
+/* Adds one to the packet that waits for it, and handles that when it is complete: as tbx_conn_packet. */
+int tbx_conn_attachment(TbxConnObject *conn, PyObject *waiting, const uint8_t *data, size_t len);
+/* The method watch_attachments. */
+PyObject *tbx_conn_watch_attachments(PyObject *self, PyObject *arg);
+
 /* ---- conn_dispatch.c ---- */
 
+/* Whether it is the data of an event, by a name that is not reserved. Escapes. */
+bool tbx_hub_takes_event(TbxHubObject *hub, PyObject *data);
 /* What a dict has for a key: new reference, or NULL without an exception. To compare keys may run Python. */
 PyObject *tbx_look_up(PyObject *table, PyObject *key);
 /* The id of the client in a namespace, from the manager's tables. New reference; NULL: not connected,

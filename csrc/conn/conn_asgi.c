@@ -9,9 +9,11 @@
 static int
 handle_message(TbxConnObject *conn, PyObject *message)
 {
-    Py_ssize_t len;
-    const char *text = PyUnicode_AsUTF8AndSize(message, &len);
-    if (text == NULL) { /* lone surrogates */
+    bool is_text = PyUnicode_Check(message);
+    Py_ssize_t len = is_text ? 0 : PyBytes_GET_SIZE(message);
+    const char *data =
+        is_text ? PyUnicode_AsUTF8AndSize(message, &len) : PyBytes_AS_STRING(message);
+    if (data == NULL) { /* lone surrogates */
         PyErr_Clear();
         return 0;
     }
@@ -21,7 +23,7 @@ handle_message(TbxConnObject *conn, PyObject *message)
     int handled = 0;
     if (len <= conn->max_size) {
         uint64_t began = tbx_clock_monotonic_ns();
-        handled = tbx_conn_packet(conn, true, (const uint8_t *)text, (size_t)len);
+        handled = tbx_conn_packet(conn, is_text, (const uint8_t *)data, (size_t)len);
         tbx_conn_charge(conn, tbx_clock_monotonic_ns() - began);
     }
     conn->parsing = was_parsing;
@@ -101,19 +103,26 @@ tbx_conn_feed(TbxConnObject *conn, PyObject *event)
         Py_RETURN_FALSE;
     }
     PyObject *type = PyDict_GetItemWithError(event, state->str_type);
-    PyObject *text = PyDict_GetItemWithError(event, state->str_text);
+    PyObject *message = PyDict_GetItemWithError(event, state->str_text);
+    if (message == NULL || message == Py_None) {
+        message = PyDict_GetItemWithError(event, state->str_bytes);
+    }
     if (PyErr_Occurred()) {
         return NULL;
     }
     conn->heard = true;
-    if (type == NULL || text == NULL || !PyUnicode_Check(type) || !PyUnicode_Check(text) ||
-        PyUnicode_Compare(type, state->str_websocket_receive) != 0 ||
-        PyUnicode_GET_LENGTH(text) > conn->max_size) {
+    if (type == NULL || message == NULL || !PyUnicode_Check(type) ||
+        PyUnicode_Compare(type, state->str_websocket_receive) != 0) {
         Py_RETURN_FALSE;
     }
-    Py_INCREF(text);
-    int handled = handle_message(conn, text);
-    Py_DECREF(text);
+    bool is_one = PyUnicode_Check(message) ? PyUnicode_GET_LENGTH(message) <= conn->max_size
+                                           : PyBytes_Check(message);
+    if (!is_one) {
+        Py_RETURN_FALSE;
+    }
+    Py_INCREF(message);
+    int handled = handle_message(conn, message);
+    Py_DECREF(message);
     if (handled <= 0) {
         return handled < 0 ? NULL : Py_NewRef(Py_False);
     }

@@ -177,6 +177,20 @@ start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, P
     return status;
 }
 
+bool
+tbx_hub_takes_event(TbxHubObject *hub, PyObject *data)
+{
+    if (!PyList_CheckExact(data) || PyList_GET_SIZE(data) == 0 ||
+        !PyUnicode_CheckExact(PyList_GET_ITEM(data, 0))) {
+        return false;
+    }
+    PyObject *reserved = Py_NewRef(hub->plan.reserved_events);
+    int is_reserved = PySequence_Contains(reserved, PyList_GET_ITEM(data, 0));
+    Py_DECREF(reserved);
+    PyErr_Clear();
+    return is_reserved == 0;
+}
+
 int
 tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyObject *data)
 {
@@ -191,14 +205,7 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
         Py_DECREF(data);
         return 0;
     }
-    PyObject *event =
-        PyList_CheckExact(data) && PyList_GET_SIZE(data) > 0 ? PyList_GET_ITEM(data, 0) : NULL;
-    PyObject *reserved = Py_NewRef(hub->plan.reserved_events);
-    int is_reserved =
-        event != NULL && PyUnicode_CheckExact(event) ? PySequence_Contains(reserved, event) : 1;
-    Py_DECREF(reserved);
-    if (is_reserved != 0) {
-        PyErr_Clear();
+    if (!tbx_hub_takes_event(hub, data)) {
         Py_DECREF(data);
         return 0;
     }
@@ -208,7 +215,7 @@ tbx_conn_dispatch(TbxConnObject *conn, PyObject *ns, const tbx_sio *header, PyOb
         return 0;
     }
     int status = 0;
-    if (find_route(hub, ns, event, &way)) {
+    if (find_route(hub, ns, PyList_GET_ITEM(data, 0), &way)) {
         status = start_call(conn, &way, ns, sid, data, header);
         Py_DECREF(way.callee);
     }

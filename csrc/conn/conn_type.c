@@ -736,6 +736,8 @@ static PyMethodDef conn_methods[] = {
      "pinged($self, seconds=-1, /)\n--\n\nA PING was sent: await its PONG."},
     {"expect", conn_meth_expect, METH_VARARGS,
      "expect($self, kind, seconds=-1, /)\n--\n\nSet a deadline; it takes the place of another."},
+    {"watch_attachments", tbx_conn_watch_attachments, METH_O,
+     "watch_attachments($self, awaits, /)\n--\n\nThe deadline of an attachment, or none."},
     {"relax", conn_meth_relax, METH_VARARGS, "relax($self, kind, /)\n--\n\nStop a deadline."},
     {"release", conn_meth_release, METH_NOARGS, "release($self, /)\n--\n\nLet go: it is over."},
     {NULL, NULL, 0, NULL},

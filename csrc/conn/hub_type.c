@@ -57,6 +57,8 @@ read_limits(TbxHubObject *hub, PyObject *limits)
                             "max_fragments",
                             "max_control",
                             "max_running_bytes",
+                            "max_attachments",
+                            "max_attachment_bytes",
                             NULL};
     PyObject *empty = PyTuple_New(0);
     if (empty == NULL) {
@@ -65,11 +67,11 @@ read_limits(TbxHubObject *hub, PyObject *limits)
     int keeps_slow = 0;
     double *after = hub->after;
     int read = PyArg_ParseTupleAndKeywords(
-        empty, limits, "ddddddnnnnpnnn:limits", names, &after[TBX_DUE_PING], &after[TBX_DUE_PONG],
+        empty, limits, "ddddddnnnnpnnnnn:limits", names, &after[TBX_DUE_PING], &after[TBX_DUE_PONG],
         &after[TBX_DUE_CONNECT], &after[TBX_DUE_MESSAGE], &after[TBX_DUE_LEAVE],
         &after[TBX_DUE_CLOSE], &hub->max_size, &hub->max_backlog, &hub->max_running,
         &hub->compression_threshold, &keeps_slow, &hub->max_fragments, &hub->max_control,
-        &hub->max_running_bytes);
+        &hub->max_running_bytes, &hub->max_attachments, &hub->max_attachment_bytes);
     hub->keeps_slow = keeps_slow;
     Py_DECREF(empty);
     if (read && (hub->max_fragments < 1 || hub->max_fragments > INT32_MAX || hub->max_control < 1 ||

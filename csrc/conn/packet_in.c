@@ -11,7 +11,6 @@
 
 #include "codec/json_dec.h"
 
-#define ID_DIGITS 18     /* fit 64 bits */
 #define LARGE_EVENT 1024 /* bytes: reading its JSON costs more than to ask first who sends it */
 
 void
@@ -24,14 +23,6 @@ tbx_conn_pong(TbxConnObject *conn)
     }
 }
 
-/* A packet whose header was read. */
-typedef struct {
-    tbx_sio header;
-    PyObject *ns;        /* owned str */
-    const uint8_t *json; /* what follows the header */
-    size_t json_len;
-} packet_in;
-
 /* Whether a message is a CONNECT or DISCONNECT, and not one that Engine.IO takes for JSON. */
 static bool
 is_join_or_leave(const uint8_t *text, size_t len)
@@ -42,19 +33,21 @@ is_join_or_leave(const uint8_t *text, size_t len)
 /* Reads the header of a packet that may be handled here: false when it may not. Does not escape, but
  * allocates. */
 static bool
-read_header(TbxHubObject *hub, const uint8_t *text, size_t len, packet_in *found)
+read_header(TbxHubObject *hub, const uint8_t *text, size_t len, tbx_packet_in *found)
 {
     tbx_err err;
     tbx_sio *header = &found->header;
     if (len < 2 || text[0] != '4') {
         return false;
     }
-    bool has_data = (text[1] == '2' || text[1] == '3') && len > 2;
+    bool is_binary = text[1] == '5' || text[1] == '6';
+    bool has_data = len > 2 && (text[1] == '2' || text[1] == '3' || is_binary);
     if (!has_data && !is_join_or_leave(text, len)) {
         return false;
     }
     ptrdiff_t used = tbx_sio_parse(text + 1, len - 1, header, &err);
-    if (used <= 0 || header->attachments != 0 || header->id_len > ID_DIGITS) {
+    if (used <= 0 || header->id_len > TBX_ID_DIGITS || (header->attachments > 0) != is_binary ||
+        header->attachments > (uint64_t)hub->max_attachments) {
         return false;
     }
     found->json = text + 1 + used;
@@ -73,17 +66,13 @@ read_header(TbxHubObject *hub, const uint8_t *text, size_t len, packet_in *found
     return found->ns != NULL;
 }
 
-/* Whether attachments of the client are awaited: its next message is one. */
-static bool
-awaits_attachments(TbxConnObject *conn)
+/* The packet of the client whose attachments are awaited: its next message is one. New reference; NULL: there
+ * is none. */
+static PyObject *
+find_partial(TbxConnObject *conn)
 {
-    PyObject *waiting = conn->hub->plan.binary_packet;
-    if (PyDict_GET_SIZE(waiting) == 0) {
-        return false;
-    }
-    bool found = PyDict_GetItemWithError(waiting, conn->sid) != NULL || PyErr_Occurred() != NULL;
-    PyErr_Clear();
-    return found;
+    PyObject *table = conn->hub->plan.binary_packet;
+    return PyDict_GET_SIZE(table) > 0 ? tbx_look_up(table, conn->sid) : NULL;
 }
 
 static bool
@@ -97,7 +86,7 @@ has_joined(TbxConnObject *conn, PyObject *ns)
 /* The JSON of a packet: new reference; NULL with or without an exception. With the application's own JSON
  * an escape. */
 static PyObject *
-read_json(TbxHubObject *hub, const packet_in *packet)
+read_json(TbxHubObject *hub, const tbx_packet_in *packet)
 {
     tbx_err err;
     if (hub->plan.json == Py_None) {
@@ -115,15 +104,17 @@ read_json(TbxHubObject *hub, const packet_in *packet)
 
 /* What Python does with a packet: 1, 0 or -1. */
 static int
-hand_over(TbxConnObject *conn, const packet_in *packet, PyObject *data)
+hand_over(TbxConnObject *conn, const tbx_packet_in *packet, PyObject *data)
 {
     TbxHubObject *hub = conn->hub;
     const tbx_sio *header = &packet->header;
-    PyObject *id = header->id_len > 0 ? PyLong_FromUnsignedLongLong(tbx_packet_id(header))
-                                      : Py_NewRef(Py_None);
-    if (id == NULL || conn->socket == NULL) { /* over meanwhile */
-        Py_XDECREF(id);
-        return id == NULL ? -1 : 0;
+    if (conn->socket == NULL ||
+        hub->plan.handle_packet == NULL) { /* over, or replaced, meanwhile */
+        return 0;
+    }
+    PyObject *id = tbx_packet_id_object(header);
+    if (id == NULL) {
+        return -1;
     }
     PyObject *ns = header->ns != NULL ? packet->ns : Py_None;
     PyObject *coro = tbx_call_python(hub->state, hub->plan.handle_packet, TBX_PY_HANDLE_PACKET,
@@ -152,37 +143,46 @@ wake_call(PyObject *waiting, PyObject *id, PyTypeObject *call_type, PyObject *da
     return PyDict_DelItem(waiting, id) == 0 ? 1 : -1; /* last: it is told when the client goes */
 }
 
-/* Hands an acknowledgement to who waits for it: 1, 0 or -1. */
-static int
-acknowledge(TbxConnObject *conn, const packet_in *packet, PyObject *data)
+int
+tbx_conn_acknowledge(TbxConnObject *conn, const tbx_packet_in *packet, PyObject *data)
 {
-    TbxHubObject *hub = conn->hub;
+    /* what follows may have the plan made anew */
+    PyObject *callbacks = Py_NewRef(conn->hub->plan.callbacks);
+    PyObject *call_type = Py_NewRef(conn->hub->plan.call_type);
     PyObject *sid = PyList_CheckExact(data) ? tbx_conn_find_sid(conn, packet->ns) : NULL;
-    if (sid == NULL) {
-        return 0;
-    }
-    PyObject *call_type = Py_NewRef(hub->plan.call_type);
-    PyObject *waiting = tbx_look_up(hub->plan.callbacks, sid); /* NULL, too: None has none */
+    PyObject *waiting = sid != NULL ? tbx_look_up(callbacks, sid) : NULL; /* None has none */
     PyObject *id = PyLong_FromUnsignedLongLong(tbx_packet_id(&packet->header));
     int status = id != NULL ? wake_call(waiting, id, (PyTypeObject *)call_type, data) : -1;
+    if (status == 0 && sid != NULL) {
+        status = hand_over(conn, packet, data);
+    }
     Py_XDECREF(id);
     Py_XDECREF(waiting);
+    Py_XDECREF(sid);
     Py_DECREF(call_type);
-    Py_DECREF(sid);
-    return status == 0 ? hand_over(conn, packet, data) : status;
+    Py_DECREF(callbacks);
+    return status;
 }
 
-/* Whether a packet has the data of its type, and not one that Python refuses or ignores. */
+/* Whether a packet has the data of its type, and not one that Python refuses or ignores. Escapes. */
 static bool
-is_usual(TbxConnObject *conn, const packet_in *packet, PyObject *data)
+is_usual(TbxConnObject *conn, const tbx_packet_in *packet, PyObject *data)
 {
-    return packet->header.type == TBX_SIO_CONNECT ? data == Py_None || PyDict_Check(data)
-                                                  : data == Py_None && has_joined(conn, packet->ns);
+    switch (packet->header.type) {
+    case TBX_SIO_CONNECT:
+        return data == Py_None || PyDict_Check(data);
+    case TBX_SIO_DISCONNECT:
+        return data == Py_None && has_joined(conn, packet->ns);
+    case TBX_SIO_BINARY_EVENT:
+        return tbx_hub_takes_event(conn->hub, data) && has_joined(conn, packet->ns);
+    default: /* a BINARY_ACK */
+        return PyList_CheckExact(data) && has_joined(conn, packet->ns);
+    }
 }
 
 /* A packet whose header was read: 1, 0 or -1. */
 static int
-handle(TbxConnObject *conn, const packet_in *packet)
+handle(TbxConnObject *conn, const tbx_packet_in *packet)
 {
     TbxHubObject *hub = conn->hub;
     unsigned type = packet->header.type;
@@ -199,18 +199,17 @@ handle(TbxConnObject *conn, const packet_in *packet)
         return is_loops ? -1 : 0;
     }
     int status = 0;
-    if (tbx_conn_eligibility(conn) != TBX_FAST) { /* any more */
-        Py_DECREF(data);
-        return 0;
-    }
-    if (type == TBX_SIO_EVENT) {
+    bool may = tbx_conn_eligibility(conn) == TBX_FAST; /* still */
+    if (may && type == TBX_SIO_EVENT) {
         return tbx_conn_dispatch(conn, packet->ns, &packet->header, data);
     }
-    if (type == TBX_SIO_ACK) {
-        status = acknowledge(conn, packet, data);
+    if (may && type == TBX_SIO_ACK) {
+        status = tbx_conn_acknowledge(conn, packet, data);
     }
-    else if (is_usual(conn, packet, data)) {
-        status = hand_over(conn, packet, data);
+    else if (may && is_usual(conn, packet, data) && tbx_conn_eligibility(conn) == TBX_FAST) {
+        bool is_whole = type == TBX_SIO_CONNECT || type == TBX_SIO_DISCONNECT;
+        status = is_whole ? hand_over(conn, packet, data)
+                          : tbx_conn_await_attachments(conn, packet, data);
     }
     Py_DECREF(data);
     return status;
@@ -219,14 +218,21 @@ handle(TbxConnObject *conn, const packet_in *packet)
 int
 tbx_conn_packet(TbxConnObject *conn, bool is_text, const uint8_t *data, size_t len)
 {
-    packet_in packet;
+    tbx_packet_in packet;
     /* Through ASGI nobody is refused for them: a web server goes on reading what is refused, and faster. */
     if (is_text && len > 0 && data[0] == '3' && conn->path == TBX_PATH_DIRECT &&
         !tbx_conn_count_control(conn)) {
         return 0; /* Python refuses it */
     }
-    if (!is_text || tbx_conn_eligibility(conn) != TBX_FAST || awaits_attachments(conn)) {
+    if (tbx_conn_eligibility(conn) != TBX_FAST) {
         return 0;
+    }
+    PyObject *partial = find_partial(conn);
+    if (partial != NULL || !is_text) {
+        int handled =
+            partial != NULL && !is_text ? tbx_conn_attachment(conn, partial, data, len) : 0;
+        Py_XDECREF(partial);
+        return handled;
     }
     if (len == 1 && data[0] == '3') {
         tbx_conn_pong(conn);

@@ -18,6 +18,7 @@
     X(HubType)                                                                                     \
     X(CallType)                                                                                    \
     X(InterruptibleType)                                                                           \
+    X(PartialPacketType)                                                                           \
     X(CancelledError)   /* asyncio.CancelledError */                                               \
     X(Task)             /* asyncio.Task */                                                         \
     X(get_running_loop) /* asyncio.get_running_loop */                                             \

@@ -17,6 +17,7 @@ import sys
 import time
 import zlib
 from contextvars import copy_context
+from operator import attrgetter
 
 import test_refleak
 from connections import CLOSE, PING, Client, Messages, Transport, frame, frames, server
@@ -284,6 +285,7 @@ LIMITS = (
     *("close_timeout", "max_size", "max_backlog", "max_running", "compression_threshold"),
     "keeps_slow",
     *("max_fragments", "max_control", "max_running_bytes"),
+    *("max_attachments", "max_attachment_bytes"),
 )
 
 
@@ -540,6 +542,36 @@ async def answers(stage):
     for call in calls:
         await call
     stage.sio.manager.callbacks.clear()
+
+
+@scenario()
+async def attachments(stage):
+    client = stage.client(joins=("40", "40/space,"))
+    places = f"{PLACE},{PLACE.replace('0', '1')}"
+    if client is not None:
+        client.send(f'452-/space,7["e",{places}]', b"1", b"2", f'451-["e",{PLACE}]', b"")
+        await stage.turn(3)
+        sids = list(stage.sio.manager.rooms.get("/", {}).get(None, ()))
+        for sid in sids:
+            await stage.emit("e", to=sid, callback=stage.answered)
+        client.send(f"462-1[{places}]", b"1", b"2")
+        await stage.turn(3)
+        client.send(f'452-9["e",{places}]', b"1")
+        for packet in list(stage.sio._binary_packet.values()):
+            names = ("packet_type", "namespace", "id", "attachment_count", "attachments")
+            stage.heard.append(stage.do(attrgetter(*names), packet))
+        client.send(b"2", f'451-["e",{PLACE}]')
+        await stage.turn(2)
+        stage.sio.reserved_events = ["e"]  # the packet is Python's to refuse
+        client.send(b"1")
+        await stage.turn(2)
+        del stage.sio.reserved_events
+    client = stage.client()
+    if client is not None:
+        client.send(f'451-["e",{places}]', b"1")
+        await stage.turn(2)
+    stage.sio.manager.callbacks.clear()
+    await stage.end()
 
 
 async def emits(stage, bits):

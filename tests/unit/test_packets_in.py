@@ -9,7 +9,7 @@ import socketio
 from connections import Client, Messages, server
 
 import toolboxsio
-from toolboxsio import plan
+from toolboxsio import _core, plan
 from toolboxsio.engine import EngineSocket
 from toolboxsio.errors import PacketError
 
@@ -134,10 +134,16 @@ async def test_what_a_connect_handler_sets_is_seen_by_those_of_events(exchange):
 # --- acknowledgements ----------------------------------------------------------------------------
 
 
+@pytest.fixture
+def options():
+    """Those of the server of a client."""
+    return {}
+
+
 @pytest.fixture(params=["direct", "asgi"])
-async def client(request):
-    """A client that has joined, and which answers the event `ask` by what it is asked with."""
-    sio = server()
+async def client(request, options):
+    """A client that has joined."""
+    sio = server(**options)
     if request.param == "asgi":
         client = Messages(sio)
         client.sid = await client.join()
@@ -293,3 +299,163 @@ async def test_a_method_of_the_application_that_handles_answers(client, monkeypa
         assert called == [(int(id), [1])] * times
         monkeypatch.undo()
         called.clear()
+
+
+# --- attachments ---------------------------------------------------------------------------------
+
+PLACE = '{"_placeholder":true,"num":%d}'
+TWO = f"[{PLACE % 1},{PLACE % 0}]"
+
+
+@pytest.fixture
+def events(client):
+    """What the handler of the event `e` gets; it answers with that."""
+    seen = []
+
+    @client.sio.event
+    async def e(sid, *args):
+        seen.append(args)
+        return len(seen)
+
+    return seen
+
+
+@pytest.mark.usefixtures("in_c")
+async def test_an_event_with_attachments(client, events):
+    table = client.sio._binary_packet
+    assert await client.exchange(f'452-/,7["e",{TWO},{{"a":{PLACE % 0}}}]') == []
+    [(eio_sid, packet)] = table.items()
+    assert eio_sid == client.socket.sid
+    assert type(packet) is _core.PartialPacket
+    assert (packet.packet_type, packet.namespace, packet.id) == (5, "/", 7)
+    assert (packet.attachment_count, packet.attachments) == (2, [])
+    assert packet.data[0] == "e"
+    assert await client.exchange(b"one") == []
+    assert packet.attachments == [b"one"]
+    assert await client.exchange(b"two") == ["437[1]"]
+    assert await client.exchange(f'451-["e",{PLACE % 0}]', b"", '428["e"]') == ["438[3]"]
+    assert events == [([b"two", b"one"], {"a": b"one"}), (b"",), ()]
+    assert table == {}
+
+
+@pytest.mark.usefixtures("in_c")
+@pytest.mark.parametrize("is_call", [False, True])
+async def test_an_answer_with_attachments(client, is_call):
+    seen = asyncio.get_running_loop().create_future()
+    if is_call:
+        call = asyncio.create_task(client.sio.call("ask", to=client.sid))
+        [text] = await client.exchange()
+        id = text.removeprefix("42").removesuffix('["ask"]')
+    else:
+        id = await ask(client, lambda *args: seen.set_result(args))
+    await client.exchange(f"462-{id}{TWO}", b"1", b"2")
+    assert (await call if is_call else await seen) == (b"2", b"1")
+    assert client.sio._binary_packet == {}
+
+
+@pytest.mark.parametrize("options", [{"async_handlers": False}])
+async def test_events_with_attachments_in_their_order(client):
+    seen = []
+
+    @client.sio.event
+    async def e(sid, data):
+        await asyncio.sleep(0)
+        seen.append(data)
+
+    packets = [f'451-["e",{PLACE % 0}]', b"1", '42["e",2]', f'451-["e",{PLACE % 0}]', b"3"]
+    await client.exchange(*packets)
+    assert seen == [b"1", 2, b"3"]
+
+
+@pytest.mark.parametrize("is_fast_first", [False, True])
+async def test_who_reads_changes_between_attachments(client, events, is_fast_first):
+    """What C began Python completes, and the other way round."""
+    sio = client.sio
+
+    def be(is_fast):
+        if is_fast:
+            vars(sio).pop("_dispatch", None)
+        else:
+            sio._dispatch = sio._dispatch
+        assert sio.acceleration(client.sid)["fast"] is is_fast
+
+    for kind in ("event", "answer"):
+        for change in (0, 1):  # before which attachment
+            be(True)
+            id = await ask(client, lambda *args: events.append(args))
+            head = '452-["e",' if kind == "event" else f"462-{id}["
+            be(is_fast_first)
+            await client.exchange(f"{head}{PLACE % 0},{PLACE % 1}]")
+            is_ours = type(sio._binary_packet[client.socket.sid]) is _core.PartialPacket
+            assert is_ours is is_fast_first
+            for number in range(2):
+                if number == change:
+                    be(not is_fast_first)
+                await client.exchange(b"%d" % number)
+    assert events == [(b"0", b"1")] * 4
+    assert sio._binary_packet == {}
+
+
+async def test_attachments_that_are_bytearrays():
+    """As those of a driver of the application."""
+    client, seen = Messages(server()), []
+    await client.join()
+    client.sio.on("e", lambda sid, *args: seen.append(args))
+    await client.exchange(f'452-["e",{PLACE % 0},{PLACE % 1}]', bytearray(b"1"), b"2")
+    await client.exchange(f'452-["e",{PLACE % 0},{PLACE % 1}]', b"1", bytearray(b"2"))
+    assert seen == [(b"1", b"2")] * 2
+    await client.end()
+
+
+async def test_attachments_of_a_namespace_that_the_server_has_ended(client, events):
+    sio = client.sio
+    sio.on("connect", lambda sid, environ: None, namespace="/n")
+    [answer] = await client.exchange("40/n,")
+    other = answer.split('"')[3]
+    await client.exchange(f'453-/n,["e",{PLACE % 0}]', b"1")
+    await sio.disconnect(other, namespace="/n")
+    assert sio._binary_packet == {}
+    texts = await client.exchange(b"2", b"3", f'451-9["e",{PLACE % 0}]', b"4")
+    assert texts == ["41/n,", "439[1]"]
+    assert events == [(b"4",)]
+
+
+@pytest.mark.parametrize("options", [{"max_attachments": 2, "max_attachment_bytes": 5}])
+@pytest.mark.parametrize(
+    ("packets", "reason"),
+    [
+        ([f'453-["e",{PLACE % 0}]'], "3 attachments, max_attachments is 2"),
+        ([f'450-["e",{PLACE % 0}]'], "binary packet without attachments"),
+        ([f'45["e",{PLACE % 0}]'], "binary packet without attachments"),
+        (['452-["e"]', b"12", b"3456"], "attachments of 6 bytes, max_attachment_bytes is 5"),
+        (['451-["e"]', b"123456"], "attachments of 6 bytes, max_attachment_bytes is 5"),
+        ([f'451-["e",{PLACE % 1}]', b"1"], "invalid placeholder"),
+        ([f"461-1[{PLACE % 1}]", b"1"], "invalid placeholder"),
+        (['451-["e"]', '42["e"]'], "text in the place of a binary attachment"),
+        (['451-["connect"]'], 'reserved event name "connect"'),
+        (['451-{"e":1}'], "an event must be an array that starts with its name"),
+        (['461-1{"e":1}'], "an acknowledgement must be an array"),
+        ([b"1"], "binary data that no packet has announced"),
+        (['451-["e"]', b"1", b"1"], "binary data that no packet has announced"),
+    ],
+)
+async def test_attachments_that_are_refused(client, events, packets, reason, caplog):
+    await client.exchange(f'452-["e",{TWO}]', b"12", b"345")
+    assert events.pop(0) == ([b"345", b"12"],)
+    assert not client.socket.closed
+    await client.exchange(*packets)
+    assert client.socket.closed
+    [message] = caplog.messages
+    assert f"Packet refused: {reason}" in message
+    assert len(events) == (len(packets) > 2 and packets[0] == '451-["e"]')
+    assert client.sio._binary_packet == {}
+
+
+async def test_limits_of_attachments_that_are_changed(client, events):
+    await client.exchange(f'452-["e",{TWO}]', b"1")
+    client.sio.max_attachments, client.sio.max_attachment_bytes = 1, 3
+    await client.exchange(b"23", f'451-["e",{PLACE % 0}]', b"123")
+    assert events == [([b"23", b"1"],), (b"123",)]
+    assert not client.socket.closed
+    await client.exchange(f'451-["e",{PLACE % 0}]', b"1234")
+    assert client.socket.closed
