@@ -89,11 +89,14 @@ handle_next(TbxConnObject *conn, PyObject *payload)
     size_t len = stop != NULL ? (size_t)(stop - p) : n;
     conn->post_at += (Py_ssize_t)len + 1;
     uint64_t began = tbx_clock_monotonic_ns();
-    if (conn->path == TBX_PATH_POLLING) {
+    if (conn->path != TBX_PATH_DIRECT) {
         PyObject *entry = PyList_GET_ITEM(conn->posts, 0);
         Py_XSETREF(conn->context, Py_NewRef(PyTuple_GET_ITEM(entry, 2)));
     }
     int status = handle_packet(conn, p, len);
+    if (conn->path == TBX_PATH_ASGI) { /* upgraded: what comes now is read in a task of its own */
+        Py_CLEAR(conn->context);
+    }
     tbx_conn_charge(conn, tbx_clock_monotonic_ns() - began);
     return status;
 }

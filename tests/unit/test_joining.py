@@ -239,4 +239,4 @@ async def test_a_request_for_a_websocket_that_does_not_ask_for_an_upgrade():
     """It is taken for a poll, which gets the OPEN packet."""
     sio = server()
     found = await sio.eio._handle_connect({}, "websocket")
-    assert [packet.packet_type for packet in found] == [OPEN]
+    assert [text[:1] for text in found] == [str(OPEN)]

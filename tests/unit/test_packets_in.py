@@ -6,7 +6,7 @@ import logging
 
 import pytest
 import socketio
-from connections import Client, Messages, server
+from connections import Client, Messages, Polling, server, until
 
 import toolboxsio
 from toolboxsio import _core, plan
@@ -459,3 +459,28 @@ async def test_limits_of_attachments_that_are_changed(client, events):
     assert not client.socket.closed
     await client.exchange(f'451-["e",{PLACE % 0}]', b"1234")
     assert client.socket.closed
+
+
+# --- polling -------------------------------------------------------------------------------------
+
+
+async def test_packets_of_a_post_that_are_handled_after_the_upgrade():
+    sio, may_join, posted = server(namespaces="*"), asyncio.Event(), []
+
+    class Post:
+        def done(self):
+            posted.append(True)
+
+    @sio.event
+    async def connect(sid, environ):
+        await may_join.wait()
+
+    client = Polling(sio)
+    assert client.conn.post(b'40\x1e40/n,\x1e42/n,7["nobody"]', Post(), 9, False)
+    client.conn.attach_messages()
+    may_join.set()
+    await until(lambda: posted)
+    texts = []
+    while (message := client.conn.next_message()) is not None:
+        texts.append(message["text"])
+    assert [text.partition("{")[0] for text in texts] == ["40", "40/n,"]
