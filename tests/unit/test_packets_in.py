@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+import json
 import logging
+from base64 import b64encode
 
 import pytest
 import socketio
@@ -14,23 +16,58 @@ from toolboxsio.engine import EngineSocket
 from toolboxsio.errors import PacketError
 
 
-@pytest.fixture(params=["direct", "asgi"])
+class Direct(Client):
+    """On a transport."""
+
+    async def join(self):
+        return super().join()
+
+    async def exchange(self, *packets):
+        self.send(*packets)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return self.taken()
+
+    async def end(self):
+        self.conn.connection_lost(None)
+
+
+class Posting(Polling):
+    """One that polls: the packets of one exchange are those of one POST."""
+
+    is_done = False
+
+    def done(self):
+        self.is_done = True
+
+    async def join(self):
+        [answer] = await self.exchange("40")
+        return json.loads(answer[2:])["sid"]
+
+    async def exchange(self, *packets):
+        texts = [p if isinstance(p, str) else "b" + b64encode(p).decode() for p in packets]
+        self.is_done = False
+        self.conn.post("\x1e".join(texts).encode(), self, -1, False)
+        await until(lambda: self.is_done)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return self.conn.take_messages()
+
+    async def end(self):
+        await self.socket.close(wait=False, abort=True, reason="transport close")
+
+
+KINDS = {"direct": Direct, "asgi": Messages, "polling": Posting}
+
+
+@pytest.fixture(params=KINDS)
 def exchange(request):
     """A function of a server and packets that gives the texts which these cause."""
 
     async def exchange(sio, *packets):
-        if request.param == "asgi":
-            client = Messages(sio, "asgi")
-            try:
-                return await client.exchange(*packets)
-            finally:
-                await client.end()
-        client = Client(sio, "direct")
-        client.send(*packets)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        texts = client.taken()
-        client.conn.connection_lost(None)
+        client = KINDS[request.param](sio, request.param)
+        texts = await client.exchange(*packets)
+        await client.end()
         return texts
 
     return exchange
@@ -140,28 +177,13 @@ def options():
     return {}
 
 
-@pytest.fixture(params=["direct", "asgi"])
+@pytest.fixture(params=KINDS)
 async def client(request, options):
     """A client that has joined."""
-    sio = server(**options)
-    if request.param == "asgi":
-        client = Messages(sio)
-        client.sid = await client.join()
-        yield client
-        await client.end()
-        return
-    client = Client(sio)
-    client.sid = client.join()
-
-    async def exchange(*packets):
-        client.send(*packets)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        return client.taken()
-
-    client.exchange = exchange
+    client = KINDS[request.param](server(**options))
+    client.sid = await client.join()
     yield client
-    client.conn.connection_lost(None)
+    await client.end()
 
 
 async def ask(client, callback):
@@ -246,7 +268,7 @@ async def test_answers_that_are_refused(client, text, caplog):
     await client.exchange(f"43{text}")
     assert client.socket.closed
     [message] = caplog.messages
-    assert message.startswith("e1: Packet refused: ")
+    assert ": Packet refused: " in message
 
 
 @pytest.mark.parametrize("is_coroutine", [False, True])
