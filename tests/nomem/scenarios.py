@@ -959,8 +959,8 @@ async def no_task(stage):
         for packet in ('421["e"]', "40/\xe9,", "1"):
             loop.set_task_factory(fails)
             client.send(packet)
+            await stage.turn(3)  # in which Python may have to handle it
             loop.set_task_factory(None)
-            await stage.turn(3)
     await stage.end()
 
 
