@@ -230,7 +230,8 @@ async def translate_request(scope: Any, receive: Any, send: Any) -> dict[str, An
         return {}
     body = Body(event, receive) if event["type"] == "http.request" else _NO_BODY
     environ = _without_headers(scope, receive, send, body)
-    headers, repeated = list(scope["headers"]), dict[str, list[str]]()
+    headers = list(scope["headers"])
+    repeated: dict[str, list[str]] = {}
     shares = event["type"] == "websocket.connect" and isinstance(scope["headers"], list)
     for start in range(0, len(headers), HEADERS_AT_ONCE):
         if start:

@@ -38,6 +38,8 @@ from .packet import EnginePacket, EnginePayload
 
 _trigger_event = _UpstreamServer._trigger_event
 _generate_id = _UpstreamServer.generate_id
+_make_response = _UpstreamServer._make_response
+_driver_make_response = engineio.async_drivers.asgi.make_response
 
 __all__ = ["EngineServer", "EngineSocket", "is_send_replaced"]
 
@@ -72,11 +74,23 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 MAX_LIST_ELEMENTS = 100
 
 
+#: The same of a query in which nothing has to be decoded, as those of clients are.
+_SHORT_QUERY = 256
+_NAMES = frozenset(("EIO", "transport", "sid", "j"))
+
+
 def _parse_query(text: str) -> dict[str, list[str]] | None:
     """Return the parameters of a query that Engine.IO knows, as ``parse_qs`` does.
 
     None: they are too many or too long, and would cost too much time.
     """
+    if len(text) <= _SHORT_QUERY and "%" not in text and "+" not in text:
+        query: dict[str, list[str]] = {}
+        for parameter in text.split("&"):
+            name, _, value = parameter.partition("=")
+            if value and name in _NAMES:
+                query.setdefault(name, []).append(value)
+        return query
     if len(text) > MAX_QUERY_CHARACTERS:
         return None
     own = _OWN_PARAMETERS.findall(text)
@@ -276,8 +290,9 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
 
     async def handle_request(self, *args: Any, **kwargs: Any) -> Any:
         """Handle a request. Mirrors: ``engineio.async_server.AsyncServer.handle_request``."""
-        environ = self._async["translate_request"](*args, **kwargs)
-        if inspect.isawaitable(environ):
+        translate = self._async["translate_request"]
+        environ = translate(*args, **kwargs)
+        if translate is translate_request or inspect.isawaitable(environ):
             environ = await environ
         if not environ:  # the client has gone
             return None
@@ -495,18 +510,24 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
         body = environ.get("wsgi.input")
         if isinstance(body, Body) and response["status"][:3] != "408":
             await skip_body(environ["asgi.scope"], body, self.message_timeout)
-        if not _is_websocket(environ) or response["status"][:3] == "200":
+        status, send = int(response["status"][:3]), cast(Any, environ.get("asgi.send"))
+        is_websocket = _is_websocket(environ)
+        if (status == 200) if is_websocket else not self._sends_responses():
             return await super()._make_response(response, environ)
-        headers = [*response["headers"], *self._cors_headers(environ)]
-        await refuse_websocket(
-            environ["asgi.scope"],
-            environ["asgi.receive"],
-            environ["asgi.send"],
-            int(response["status"][:3]),
-            [(name.encode(), value.encode()) for name, value in headers],
-            response["response"],
-        )
+        fields = [*response["headers"], *self._cors_headers(environ)]
+        headers = [(name.encode(), value.encode()) for name, value in fields]
+        if is_websocket:
+            scope, receive = environ["asgi.scope"], environ["asgi.receive"]
+            await refuse_websocket(scope, receive, send, status, headers, response["response"])
+        else:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": response["response"]})
         return None
+
+    def _sends_responses(self) -> bool:
+        """Whether responses are ASGI's, and nobody has replaced what sends them."""
+        is_stock = self._async["make_response"] is _driver_make_response
+        return is_stock and _UpstreamServer._make_response is _make_response
 
     def _bad_request(self, message: str | None = None) -> Any:
         """Answer 400, with the hint to who asks for a session that is not here.

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import time
 
+import engineio
 import pytest
 import socketio
 
@@ -196,6 +197,10 @@ async def test_every_header_of_very_many(app, environs):
         (POLLING + b"&j=x", 400),
         (POLLING + b"&sid=%E4", 400),
         (POLLING + b"&xsid=1&sidx=2", 200),
+        (POLLING + b"&sid=&t=1&x", 200),
+        (POLLING + b"&sid=a+b", 400),
+        (b"EIO&EIO=4&transport=polling=", 400),
+        (b"EIO=4=&transport=polling", 400),
         (b"a" * 60_000 + b"&" + POLLING, 200),
         (b"a" * 70_000 + b"&" + POLLING, 400),
         (POLLING + b"&%41=1" * 101, 400),
@@ -206,6 +211,34 @@ async def test_queries(app, query, status):
     if len(query) < 1000 and query.count(b"%") < 100:
         upstream = socketio.ASGIApp(socketio.AsyncServer(async_mode="asgi"))
         assert (await ask(upstream, query)).status == status
+
+
+async def test_a_response_that_is_sent_by_others(app, monkeypatch):
+    """An application may have replaced how python-engineio sends responses."""
+    statuses = []
+    upstream = engineio.AsyncServer._make_response
+
+    async def replaced(self, response, environ):
+        statuses.append(response["status"])
+        return await upstream(self, response, environ)
+
+    monkeypatch.setattr(engineio.AsyncServer, "_make_response", replaced)
+    assert (await ask(app)).sid
+    assert (await ask(app, POLLING + b"&sid=x")).status == 400
+    assert statuses == ["200 OK", "400 BAD REQUEST"]
+
+
+def headers_and_body(answer):
+    return answer.status, answer.headers, answer.body
+
+
+@pytest.mark.parametrize("query", [POLLING + b"&sid=x", b"EIO=4&transport=x", b"EIO=3"])
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "PUT"])
+async def test_responses_are_those_of_upstream(app, query, method):
+    headers = [(b"host", b"a"), (b"origin", b"http://a"), (b"access-control-request-headers", b"x")]
+    upstream = socketio.ASGIApp(socketio.AsyncServer(async_mode="asgi"))
+    answers = [await ask(one, query, headers, method=method) for one in (app, upstream)]
+    assert headers_and_body(answers[0]) == headers_and_body(answers[1])
 
 
 # --- schemes and origins --------------------------------------------------------------------------

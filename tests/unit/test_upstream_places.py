@@ -35,6 +35,7 @@ PLACES = {
     "engineio.async_socket.AsyncSocket._send_ping": "67db82a704ea49d0",
     "engineio.async_socket.AsyncSocket.check_ping_timeout": "77616d5ca7809257",
     "engineio.async_drivers.asgi.translate_request": "39e74733f1fe46aa",
+    "engineio.async_drivers.asgi.make_response": "91fd4c6dde84e576",
     "engineio.async_drivers.asgi.WebSocket": "ce9c81653992cd62",
     # toolboxsio/server.py, csrc/conn
     "socketio.base_server.BaseServer.__init__": "6b998e091b34a563",
