@@ -198,6 +198,12 @@ core_payload_encode(PyObject *Py_UNUSED(module), PyObject *messages)
 }
 
 static PyObject *
+core_connection_moves(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    return tbx_state_moves();
+}
+
+static PyObject *
 core_payload_split(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n_args)
 {
     Py_ssize_t max_packets;
@@ -432,6 +438,8 @@ static PyMethodDef core_methods[] = {
     {FAST(payload_join), METH_FASTCALL,
      "payload_join(packets, jsonp_index, /)\n--\n\n"
      "An Engine.IO payload of encoded packets, as a JSONP script unless jsonp_index is None."},
+    {FAST(connection_moves), METH_NOARGS,
+     "connection_moves()\n--\n\nThe moves between states of a Connection: [(from, to), ...]."},
     {"payload_encode", core_payload_encode, METH_O,
      "payload_encode(messages, /)\n--\n\n"
      "The bytes of an Engine.IO payload of messages: encoded packets, and bytes."},

@@ -53,8 +53,27 @@ typedef enum {
     TBX_PATH_POLLING, /* no WebSocket yet */
     TBX_PATH_ASGI,    /* messages through receive() and send() */
     TBX_PATH_DIRECT,  /* an asyncio transport */
-    TBX_PATH_OVER,    /* it was a WebSocket, and is gone */
 } tbx_path;
+
+/* The states of a connection: X(name, what Python calls it). conn_state.c has the moves, and what each means. */
+#define TBX_STATES(X)                                                                              \
+    X(OPEN, "open")                                                                                \
+    X(CLOSING, "closing")                                                                          \
+    X(LEFT, "left")                                                                                \
+    X(GONE, "gone")                                                                                \
+    X(ENDING, "ending")                                                                            \
+    X(OVER, "over")
+
+#define X(name, text) TBX_STATE_##name,
+typedef enum { TBX_STATES(X) TBX_N_STATES } tbx_state;
+#undef X
+
+/* Whether anything leaves: what follows has all that comes before it. */
+typedef enum {
+    TBX_OUTPUT_OPEN,
+    TBX_OUTPUT_CLOSED,  /* a CLOSE frame was put, or the session is given up: nothing else is put */
+    TBX_OUTPUT_HUNG_UP, /* the transport was told to close, when all that was written has left */
+} tbx_output;
 
 /* What plan() of the server told; valid while the watch says so. */
 typedef struct {
@@ -191,6 +210,8 @@ struct TbxConnObject {
     uint32_t control_second; /* of the monotonic clock, in which */
     uint32_t n_control;      /* so many control frames came */
     uint8_t path;            /* tbx_path */
+    uint8_t state;           /* tbx_state; set by conn_state.c alone */
+    uint8_t output;          /* tbx_output */
     uint8_t window_bits;     /* of permessage-deflate, our side; 0: not negotiated */
     bool keeps_inflate;      /* the client's compressor keeps its window */
     bool stock;              /* as far as is known: see tbx_conn_is_stock */
@@ -198,20 +219,14 @@ struct TbxConnObject {
     bool parsing;
     bool awaits_turn; /* it is in the hub's queue: what comes is held */
     bool is_dirty;
-    bool is_slow;    /* more than max_backlog waits, and Python knows */
-    bool draining;   /* ASGI: a message of the outbox is being sent: the next one waits */
-    bool is_polled;  /* somebody waits for output, and is told of it */
-    bool can_write;  /* the transport has not paused us */
-    bool paused;     /* we have paused reading */
-    bool close_sent; /* a CLOSE frame has left: nothing else does, what comes is dropped */
-    bool hung_up;    /* the transport was told to close, when all that was written has left */
-    bool closing;    /* the session is over, or nearly: answers take the slow path */
-    bool deaf;       /* nothing that comes is read: the client has sent CLOSE, or nonsense */
-    bool heard;      /* a message came since the last PING */
-    bool is_flooded; /* more control frames came than may */
-    bool
-        lost; /* deaf, or the transport is gone: the end comes when what is held has been handled */
-    bool over_begun;        /* the end has been told to Python */
+    bool is_slow;           /* more than max_backlog waits, and Python knows */
+    bool draining;          /* ASGI: a message of the outbox is being sent: the next one waits */
+    bool is_polled;         /* somebody waits for output, and is told of it */
+    bool can_write;         /* the transport has not paused us */
+    bool paused;            /* we have paused reading */
+    bool discards;          /* nothing that comes is read: the client has sent CLOSE, or nonsense */
+    bool heard;             /* a message came since the last PING */
+    bool is_flooded;        /* more control frames came than may */
     bool awaits_attachment; /* the deadline of kind MESSAGE is an attachment's */
     bool is_partial; /* the deadline of kind MESSAGE is the reader's, not that of attachments */
 };
@@ -387,6 +402,33 @@ bool tbx_stop_value(PyObject **value);
 
 extern PyType_Spec tbx_interruptible_spec;
 
+/* ---- conn_state.c ---- */
+
+/* What Python calls a state. New reference, or NULL. */
+PyObject *tbx_state_name(tbx_state state);
+/* All moves, a list of (from, to). New reference, or NULL. */
+PyObject *tbx_state_moves(void);
+/* Goes to a state; a move that is not in the table ends a debug build, and is not made by others. */
+void tbx_conn_move(TbxConnObject *conn, tbx_state to);
+/* The session is over, or nearly. Idempotent. */
+void tbx_conn_begin_closing(TbxConnObject *conn);
+/* No more will come of the peer; the end comes when what is held has been handled. Idempotent. */
+void tbx_conn_peer_left(TbxConnObject *conn);
+
+/* Whether the session is over, or nearly: answers take the slow path. */
+static inline bool
+tbx_conn_is_closing(const TbxConnObject *conn)
+{
+    return conn->state == TBX_STATE_CLOSING || conn->state >= TBX_STATE_GONE;
+}
+
+/* Whether the peer has left. */
+static inline bool
+tbx_conn_is_left(const TbxConnObject *conn)
+{
+    return conn->state >= TBX_STATE_LEFT;
+}
+
 /* ---- conn_type.c ---- */
 
 extern PyType_Spec tbx_conn_spec;
@@ -406,7 +448,7 @@ tbx_conn_is_stock(TbxConnObject *conn)
 /* X(why not, what acceleration() says of it, whether it is so), in the order in which it is asked. For what
  * says nothing there: a session that ends is not worth it, and plan.reasons are the server's own. */
 #define TBX_INELIGIBLE(X)                                                                          \
-    X(CLOSING, "", conn->closing)                                                                  \
+    X(CLOSING, "", tbx_conn_is_closing(conn))                                                      \
     X(SOCKET, "a method of the session's socket was replaced", !tbx_conn_is_stock(conn))           \
     X(SERVER, "", !tbx_hub_is_fast(conn->hub))
 
@@ -512,6 +554,9 @@ void tbx_conn_close(TbxConnObject *conn, unsigned code, const char *reason, size
 Py_ssize_t tbx_conn_backlog(TbxConnObject *conn);
 
 /* ---- conn_asgi.c ---- */
+
+/* The method attach_messages. Escapes into the event loop. */
+PyObject *tbx_conn_meth_attach_messages(PyObject *self, PyObject *none);
 
 /* Handles an event of ASGI's receive(): None, or the first message to be sent; False: Python has to handle
  * it; True: the next one has to wait. New reference or NULL. Escapes. */

@@ -145,3 +145,30 @@ tbx_conn_feed(TbxConnObject *conn, PyObject *event)
     }
     return tbx_conn_next_message(conn);
 }
+
+PyObject *
+tbx_conn_meth_attach_messages(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    TbxConnObject *conn = (TbxConnObject *)self;
+    if (conn->path != TBX_PATH_POLLING || conn->state == TBX_STATE_OVER) {
+        PyErr_SetString(PyExc_RuntimeError, "the connection cannot be attached");
+        return NULL;
+    }
+    PyObject *outbox = PyList_New(0);
+    if (outbox == NULL) {
+        return NULL;
+    }
+    if (conn->outbox == NULL) { /* else what waited for a poll is sent now */
+        conn->outbox = outbox;
+    }
+    else {
+        Py_DECREF(outbox);
+    }
+    conn->path = TBX_PATH_ASGI;
+    conn->is_slow = conn->is_polled = false;
+    Py_CLEAR(conn->context);
+    if (PyList_GET_SIZE(conn->outbox) > 0) {
+        tbx_conn_has_output(conn);
+    }
+    Py_RETURN_NONE;
+}

@@ -107,7 +107,7 @@ tbx_conn_go_on_posts(TbxConnObject *conn)
     int status = 0;
     while (status == 0 && tbx_conn_has_posts(conn) && !conn->busy) {
         PyObject *payload = Py_NewRef(PyTuple_GET_ITEM(PyList_GET_ITEM(conn->posts, 0), 0));
-        bool is_over = conn->deaf || conn->closing || conn->socket == NULL;
+        bool is_over = conn->discards || tbx_conn_is_closing(conn) || conn->socket == NULL;
         if (is_over || conn->post_at >= PyBytes_GET_SIZE(payload)) {
             finish(conn);
         }

@@ -132,7 +132,7 @@ tbx_conn_is_full(const TbxConnObject *conn)
 static bool
 may_go_on(const TbxConnObject *conn)
 {
-    if (conn->deaf) {
+    if (conn->discards) {
         return tbx_conn_has_posts(conn) && !conn->busy;
     }
     return !conn->busy && !tbx_conn_is_full(conn);
@@ -142,7 +142,7 @@ may_go_on(const TbxConnObject *conn)
 static bool
 has_input(const TbxConnObject *conn)
 {
-    return (conn->held_len > 0 && !conn->deaf) || tbx_conn_has_posts(conn);
+    return (conn->held_len > 0 && !conn->discards) || tbx_conn_has_posts(conn);
 }
 
 bool
@@ -184,14 +184,14 @@ tbx_conn_regulate(TbxConnObject *conn)
 int
 tbx_conn_end(TbxConnObject *conn)
 {
-    if (conn->over_begun || conn->socket == NULL) {
+    if (conn->state >= TBX_STATE_ENDING || conn->socket == NULL) {
         return 0;
     }
-    conn->over_begun = conn->closing = true;
+    tbx_conn_move(conn, TBX_STATE_ENDING);
     PyObject *coro = tbx_call_python(conn->hub->state, conn->socket, TBX_PY_OVER);
     int status = coro != NULL ? tbx_conn_start_lane(conn, coro) : -1;
     if (status < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) { /* the timer tries again */
-        conn->over_begun = false;
+        tbx_conn_move(conn, TBX_STATE_GONE);
         tbx_conn_end_later(conn);
     }
     return status;
@@ -201,7 +201,8 @@ tbx_conn_end(TbxConnObject *conn)
 static void
 refuse(TbxConnObject *conn, unsigned code, const char *reason)
 {
-    conn->deaf = conn->lost = true;
+    conn->discards = true;
+    tbx_conn_peer_left(conn);
     tbx_conn_fail(conn, code, reason, strlen(reason));
     if (conn->socket != NULL) {
         PyObject *done =
@@ -266,15 +267,17 @@ on_close(TbxConnObject *conn, const tbx_ws_message *message)
 {
     unsigned code;
     tbx_err err;
-    if (conn->close_sent) { /* the answer to ours */
-        conn->deaf = conn->lost = true;
+    if (conn->output != TBX_OUTPUT_OPEN) { /* the answer to ours */
+        conn->discards = true;
+        tbx_conn_peer_left(conn);
         tbx_conn_close(conn, 0, NULL, 0);
         return 0;
     }
     if (tbx_ws_close_parse(message->data, message->len, &code, &err) < 0) {
         return refuse_close(conn, message, &err);
     }
-    conn->deaf = conn->lost = true;
+    conn->discards = true;
+    tbx_conn_peer_left(conn);
     const char *reason = message->len > 2 ? (const char *)message->data + 2 : NULL;
     tbx_conn_close(conn, code, reason, message->len > 2 ? message->len - 2 : 0);
     tbx_conn_close(conn, 0, NULL, 0);
@@ -328,7 +331,7 @@ on_message(TbxConnObject *conn, const tbx_ws_message *message)
     if (message->opcode == TBX_WS_CLOSE) {
         return on_close(conn, message);
     }
-    if (conn->close_sent) {
+    if (conn->output != TBX_OUTPUT_OPEN) {
         return 0;
     }
     bool is_control = message->opcode == TBX_WS_PING || message->opcode == TBX_WS_PONG;
@@ -355,8 +358,9 @@ on_message(TbxConnObject *conn, const tbx_ws_message *message)
 static void
 on_error(TbxConnObject *conn, const tbx_err *err)
 {
-    if (conn->close_sent) {
-        conn->deaf = conn->lost = true;
+    if (conn->output != TBX_OUTPUT_OPEN) {
+        conn->discards = true;
+        tbx_conn_peer_left(conn);
         return;
     }
     char words[TBX_WS_CONTROL_MAX];
@@ -391,7 +395,7 @@ parse(TbxConnObject *conn, uint8_t *p, size_t n)
     tbx_ws_message message;
     tbx_err err;
     uint64_t began = tbx_clock_monotonic_ns();
-    while (n > 0 && !conn->deaf) {
+    while (n > 0 && !conn->discards) {
         if (conn->busy || tbx_conn_is_full(conn) || tbx_conn_is_spent(conn)) {
             return hold_first(conn, p, n);
         }
@@ -423,7 +427,7 @@ watch_message(TbxConnObject *conn)
     if (tbx_ws_reader_is_idle(&conn->reader)) {
         stop_partial(conn);
     }
-    else if (conn->life.next == NULL && !conn->closing) {
+    else if (conn->life.next == NULL && !tbx_conn_is_closing(conn)) {
         conn->is_partial = true;
         tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_MESSAGE, -1);
     }
@@ -437,7 +441,7 @@ settle(TbxConnObject *conn)
         return 0;
     }
     if (!has_input(conn)) {
-        return conn->lost ? tbx_conn_end(conn) : 0;
+        return tbx_conn_is_left(conn) ? tbx_conn_end(conn) : 0;
     }
     if (may_go_on(conn)) {
         tbx_conn_await_turn(conn);
@@ -503,7 +507,7 @@ tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n)
         PyErr_SetString(PyExc_ValueError, "that many bytes cannot have been read");
         status = -1;
     }
-    else if (conn->path != TBX_PATH_DIRECT || conn->deaf) {
+    else if (conn->path != TBX_PATH_DIRECT || conn->discards) {
         /* nobody is interested any more */
     }
     else if (conn->parsing || conn->busy || conn->awaits_turn || conn->held_len > 0 ||
@@ -522,7 +526,8 @@ tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n)
         status = parse(conn, p, (size_t)n);
         conn->parsing = false;
         hub->reading = NULL;
-        if (status == 0 && conn->held_len == 0 && !conn->lost && conn->path == TBX_PATH_DIRECT) {
+        if (status == 0 && conn->held_len == 0 && !tbx_conn_is_left(conn) &&
+            conn->path == TBX_PATH_DIRECT) {
             watch_message(conn); /* the usual end */
             if (tbx_conn_is_full(conn)) {
                 tbx_conn_regulate(conn);
@@ -540,7 +545,7 @@ tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n)
 int
 tbx_conn_lost(TbxConnObject *conn)
 {
-    conn->lost = true;
+    tbx_conn_peer_left(conn);
     Py_CLEAR(conn->transport);
     tbx_deadline_stop(&conn->beat);
     tbx_deadline_stop(&conn->life);
@@ -552,7 +557,7 @@ tbx_conn_lost(TbxConnObject *conn)
         tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_LEAVE, -1);
     }
     else {
-        conn->closing = true;
+        tbx_conn_begin_closing(conn);
     }
     return conn->parsing ? 0 : settle(conn); /* the end comes after what is being handled */
 }
@@ -603,7 +608,7 @@ tbx_conn_lane_done(TbxConnObject *conn)
     if (conn->parsing) {
         return;
     }
-    if (has_input(conn) || (conn->lost && conn->path != TBX_PATH_ASGI)) {
+    if (has_input(conn) || (tbx_conn_is_left(conn) && conn->path != TBX_PATH_ASGI)) {
         tbx_conn_await_turn(conn);
     }
     else if (conn->path == TBX_PATH_ASGI) {

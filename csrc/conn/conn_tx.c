@@ -53,7 +53,8 @@ put_frame(TbxConnObject *conn, unsigned opcode, bool rsv1, const uint8_t *data, 
 static bool
 is_mute(const TbxConnObject *conn)
 {
-    return conn->close_sent || conn->transport == NULL;
+    return conn->output != TBX_OUTPUT_OPEN || conn->transport == NULL ||
+           conn->state == TBX_STATE_OVER;
 }
 
 /* To deflate allocates, and so may collect and close the connection. */
@@ -83,6 +84,14 @@ static Py_ssize_t
 waiting_here(const TbxConnObject *conn)
 {
     return (Py_ssize_t)conn->out_len + (conn->shared ? PyBytes_GET_SIZE(conn->shared) : 0);
+}
+
+static void
+close_output(TbxConnObject *conn)
+{
+    if (conn->output == TBX_OUTPUT_OPEN) {
+        conn->output = TBX_OUTPUT_CLOSED;
+    }
 }
 
 static void
@@ -119,8 +128,9 @@ take_output(TbxConnObject *conn)
 static bool
 has_outbox(const TbxConnObject *conn)
 {
-    return !conn->close_sent && (conn->path == TBX_PATH_POLLING ||
-                                 (conn->path == TBX_PATH_ASGI && conn->outbox != NULL));
+    return conn->output == TBX_OUTPUT_OPEN && conn->state != TBX_STATE_OVER &&
+           (conn->path == TBX_PATH_POLLING ||
+            (conn->path == TBX_PATH_ASGI && conn->outbox != NULL));
 }
 
 /* ASGI and polling: out_len counts the bytes of the outbox. */
@@ -260,19 +270,25 @@ tbx_conn_is_behind(const TbxConnObject *conn)
 void
 tbx_conn_give_up(TbxConnObject *conn)
 {
-    if (conn->socket == NULL || conn->close_sent) {
+    if (conn->socket == NULL || conn->output != TBX_OUTPUT_OPEN) {
         return;
     }
     Py_ssize_t waiting = tbx_conn_backlog(conn);
-    bool was_deaf = conn->deaf, was_closing = conn->closing;
-    conn->deaf = conn->closing = conn->close_sent = true; /* nothing is put any more */
+    bool did_discard = conn->discards, was_open = conn->state == TBX_STATE_OPEN;
+    conn->discards = true;
+    conn->output = TBX_OUTPUT_CLOSED;
+    tbx_conn_begin_closing(conn);
     PyObject *done =
         tbx_call_python(conn->hub->state, conn->socket, TBX_PY_BACKLOG, waiting, Py_True);
     if (done == NULL) { /* what is put next tries again */
         PyErr_WriteUnraisable((PyObject *)conn);
-        conn->deaf = was_deaf || conn->lost;
-        conn->closing = was_closing || conn->lost;
-        conn->close_sent = false;
+        conn->discards = did_discard || tbx_conn_is_left(conn);
+        if (was_open && conn->state == TBX_STATE_CLOSING) {
+            tbx_conn_move(conn, TBX_STATE_OPEN);
+        }
+        if (conn->output == TBX_OUTPUT_CLOSED) {
+            conn->output = TBX_OUTPUT_OPEN;
+        }
     }
     Py_XDECREF(done);
 }
@@ -421,9 +437,11 @@ interrupt_reader(TbxConnObject *conn)
 static bool
 discard_input(TbxConnObject *conn)
 {
-    bool has_left = conn->path == TBX_PATH_DIRECT && conn->transport == NULL && conn->lost;
-    if (has_left && !conn->over_begun) {
-        conn->deaf = conn->close_sent = true;
+    bool has_left =
+        conn->path == TBX_PATH_DIRECT && conn->transport == NULL && tbx_conn_is_left(conn);
+    if (has_left && conn->state < TBX_STATE_ENDING) {
+        conn->discards = true;
+        conn->output = TBX_OUTPUT_CLOSED;
         tbx_conn_await_turn(conn); /* in which the end comes */
     }
     return has_left;
@@ -433,7 +451,8 @@ void
 tbx_conn_abort(TbxConnObject *conn)
 {
     drop_output(conn);
-    conn->closing = conn->close_sent = true;
+    tbx_conn_begin_closing(conn);
+    close_output(conn);
     if (discard_input(conn)) {
         return;
     }
@@ -460,12 +479,12 @@ void
 tbx_conn_close(TbxConnObject *conn, unsigned code, const char *reason, size_t reason_len)
 {
     uint8_t payload[TBX_WS_CONTROL_MAX];
-    conn->closing = true;
+    tbx_conn_begin_closing(conn);
     if (discard_input(conn)) {
         return;
     }
     bool is_direct = conn->path == TBX_PATH_DIRECT || conn->transport != NULL; /* or was */
-    if (!is_direct || (code != 0 && conn->close_sent)) {
+    if (!is_direct || (code != 0 && conn->output != TBX_OUTPUT_OPEN)) {
         return;
     }
     if (code != 0) {
@@ -481,18 +500,18 @@ tbx_conn_close(TbxConnObject *conn, unsigned code, const char *reason, size_t re
         if (put_frame(conn, TBX_WS_CLOSE, false, payload, len) < 0) {
             PyErr_WriteUnraisable((PyObject *)conn);
         }
-        conn->close_sent = true;
+        close_output(conn);
         tbx_deadline_stop(&conn->beat);
         tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_CLOSE, -1);
         tbx_conn_has_output(conn);
         return;
     }
-    conn->close_sent = true;
+    close_output(conn);
     tbx_deadline_stop(&conn->beat);
     tbx_deadline_stop(&conn->life);
     tbx_conn_write(conn);
     if (conn->transport != NULL) { /* what was written may never leave: it is not waited for */
-        conn->hung_up = true;
+        conn->output = TBX_OUTPUT_HUNG_UP;
         tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_CLOSE, -1);
     }
     close_transport(conn);

@@ -99,7 +99,7 @@ static PyObject *
 conn_meth_shutdown(PyObject *self, PyObject *Py_UNUSED(none))
 {
     TbxConnObject *conn = CONN(self);
-    if (conn->socket != NULL && !conn->closing) {
+    if (conn->socket != NULL && !tbx_conn_is_closing(conn)) {
         PyObject *done = tbx_call_python(conn->hub->state, conn->socket, TBX_PY_STOP);
         if (done != NULL) {
             Py_DECREF(done);
@@ -158,33 +158,6 @@ conn_meth_attach(PyObject *self, PyObject *args)
         tbx_conn_abort(conn);
     }
     else if (conn->out_len > 0) {
-        tbx_conn_has_output(conn);
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-conn_meth_attach_messages(PyObject *self, PyObject *Py_UNUSED(none))
-{
-    TbxConnObject *conn = CONN(self);
-    if (conn->path != TBX_PATH_POLLING) {
-        PyErr_SetString(PyExc_RuntimeError, "the connection cannot be attached");
-        return NULL;
-    }
-    PyObject *outbox = PyList_New(0);
-    if (outbox == NULL) {
-        return NULL;
-    }
-    if (conn->outbox == NULL) { /* else what waited for a poll is sent now */
-        conn->outbox = outbox;
-    }
-    else {
-        Py_DECREF(outbox);
-    }
-    conn->path = TBX_PATH_ASGI;
-    conn->is_slow = conn->is_polled = false;
-    Py_CLEAR(conn->context);
-    if (PyList_GET_SIZE(conn->outbox) > 0) {
         tbx_conn_has_output(conn);
     }
     Py_RETURN_NONE;
@@ -363,7 +336,7 @@ conn_meth_abort(PyObject *self, PyObject *Py_UNUSED(none))
 static PyObject *
 conn_meth_closing(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    CONN(self)->closing = true;
+    tbx_conn_begin_closing(CONN(self));
     tbx_deadline_stop(&CONN(self)->beat);
     Py_RETURN_NONE;
 }
@@ -372,7 +345,7 @@ static PyObject *
 conn_meth_heartbeat(PyObject *self, PyObject *Py_UNUSED(none))
 {
     TbxConnObject *conn = CONN(self);
-    if (!conn->closing && !conn->lost &&
+    if (conn->state == TBX_STATE_OPEN &&
         (conn->beat.next == NULL || conn->beat.kind == TBX_DUE_PONG)) {
         tbx_deadline_set(conn->hub, &conn->beat, TBX_DUE_PING, -1);
     }
@@ -454,8 +427,8 @@ conn_meth_release(PyObject *self, PyObject *Py_UNUSED(none))
     else if (conn->life.next == NULL || conn->life.kind != TBX_DUE_CLOSE) { /* it has to go */
         tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_CLOSE, -1);
     }
-    conn->closing = conn->lost = conn->deaf = conn->over_begun = true;
-    conn->path = TBX_PATH_OVER;
+    conn->discards = true;
+    tbx_conn_move(conn, TBX_STATE_OVER);
     Py_CLEAR(conn->outbox);
     Py_CLEAR(conn->inflate);
     tbx_watch_keys_clear(&conn->socket_keys);
@@ -467,8 +440,15 @@ conn_meth_release(PyObject *self, PyObject *Py_UNUSED(none))
 static PyObject *
 conn_get_path(PyObject *self, void *Py_UNUSED(closure))
 {
-    static const char *const names[] = {"polling", "asgi", "direct", "over"};
-    return PyUnicode_FromString(names[CONN(self)->path]);
+    static const char *const names[] = {"polling", "asgi", "direct"};
+    bool is_over = CONN(self)->state == TBX_STATE_OVER;
+    return PyUnicode_FromString(is_over ? "over" : names[CONN(self)->path]);
+}
+
+static PyObject *
+conn_get_state(PyObject *self, void *Py_UNUSED(closure))
+{
+    return tbx_state_name((tbx_state)CONN(self)->state);
 }
 
 static PyObject *
@@ -534,7 +514,7 @@ conn_get_server(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *
 conn_get_close_sent(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(CONN(self)->close_sent);
+    return PyBool_FromLong(CONN(self)->output != TBX_OUTPUT_OPEN);
 }
 
 static PyObject *
@@ -682,7 +662,7 @@ static PyMethodDef conn_methods[] = {
      "attach($self, transport, context, server, max_size, window_bits, may_inflate, inflate, "
      "keeps, "
      "/)\n--\n\nSpeak WebSocket on a transport."},
-    {"attach_messages", conn_meth_attach_messages, METH_NOARGS,
+    {"attach_messages", tbx_conn_meth_attach_messages, METH_NOARGS,
      "attach_messages($self, /)\n--\n\nExchange messages with an ASGI server."},
     {"hold", conn_meth_hold, METH_O,
      "hold($self, data, /)\n--\n\nKeep bytes that were read before, for go_on()."},
@@ -745,6 +725,7 @@ static PyMethodDef conn_methods[] = {
 
 static PyGetSetDef conn_getset[] = {
     {"path", conn_get_path, NULL, "'polling', 'asgi', 'direct' or 'over'.", NULL},
+    {"state", conn_get_state, NULL, "See csrc/conn/conn_state.c.", NULL},
     {"hub", conn_get_hub, NULL, "That of its event loop.", NULL},
     {"elsewhere", conn_get_elsewhere, NULL,
      "Its hub when it may not be used on the running event loop, else None.", NULL},

@@ -110,7 +110,7 @@ tbx_conn_await_pong(TbxConnObject *conn)
     TbxHubObject *hub = conn->hub;
     double late = 0;
     conn->heard = false;
-    if (conn->closing || conn->lost || hub->after[TBX_DUE_PONG] <= 0) {
+    if (conn->state != TBX_STATE_OPEN || hub->after[TBX_DUE_PONG] <= 0) {
         return;
     }
     if (conn->beat.kind == TBX_DUE_PING) {
@@ -136,7 +136,8 @@ static void
 fire(TbxConnObject *conn, tbx_due_kind kind)
 {
     TbxHubObject *hub = conn->hub;
-    if (conn->lost && !conn->over_begun) { /* input is still to be handled, or the end failed */
+    if (conn->state == TBX_STATE_LEFT ||
+        conn->state == TBX_STATE_GONE) { /* input is still to be handled, or the end failed */
         if (conn->busy) {
             tbx_deadline_set(hub, &conn->life, TBX_DUE_LEAVE, -1);
         }
@@ -152,11 +153,12 @@ fire(TbxConnObject *conn, tbx_due_kind kind)
         }
     }
     else if ((kind == TBX_DUE_LEAVE || kind == TBX_DUE_CLOSE) && conn->transport != NULL) {
-        if (conn->close_sent && (conn->hung_up || !conn->can_write)) {
+        bool is_closed = conn->output != TBX_OUTPUT_OPEN;
+        if (conn->output == TBX_OUTPUT_HUNG_UP || (is_closed && !conn->can_write)) {
             tbx_conn_abort(conn); /* it does not even read */
         }
         else {
-            tbx_conn_close(conn, conn->close_sent ? 0 : 1000, NULL, 0);
+            tbx_conn_close(conn, is_closed ? 0 : 1000, NULL, 0);
         }
     }
     else if (conn->socket != NULL) {

@@ -124,7 +124,7 @@ make_frames(emission *e, unsigned bits, const uint8_t *text, size_t len)
 static bool
 is_ready(TbxConnObject *conn)
 {
-    return tbx_conn_is_stock(conn) && !conn->closing && conn->socket != NULL &&
+    return tbx_conn_is_stock(conn) && !tbx_conn_is_closing(conn) && conn->socket != NULL &&
            (conn->path == TBX_PATH_DIRECT || conn->path == TBX_PATH_POLLING ||
             (conn->path == TBX_PATH_ASGI && conn->outbox != NULL));
 }

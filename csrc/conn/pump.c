@@ -70,7 +70,8 @@ give_up(TbxConnObject *conn)
         return;
     }
     PyErr_WriteUnraisable((PyObject *)conn);
-    conn->deaf = conn->lost = true;
+    conn->discards = true;
+    tbx_conn_peer_left(conn);
     tbx_conn_abort(conn);
     tbx_conn_end_later(conn);
 }

@@ -467,6 +467,7 @@ async def answers_by_python(stage):
         client.send('421["slow"]', '422["slow",1]')
         client.conn.stock = False
         stage.seen.append(stage.do(getattr, client.conn, "reasons"))
+        stage.seen.append(stage.do(getattr, client.conn, "state"))
         await stage.turn()
     await stage.end()
 

@@ -26,7 +26,7 @@ HARMLESS = re.compile(
     | PyUnicode_CompareWithASCIIString | PyModule_GetState | PyType_GetModuleState
     | PyModuleDef_Init | PyInit__core | PyMem_New
     | Py_(?:X?(?:INC|DEC|NEW|SET)REF | X?NewRef | CLEAR | X?SETREF | VISIT | UNUSED | TYPE | SIZE
-    | IS_TYPE | EnterRecursiveCall | LeaveRecursiveCall)""",
+    | IS_TYPE | EnterRecursiveCall | LeaveRecursiveCall | FatalError)""",
     re.VERBOSE,
 )
 CALL = re.compile(r"\b_?Py\w*_\w+(?=\()|\b(?:tp_alloc|tp_repr|(?:m|c|re|v)alloc)(?=\()")

@@ -183,6 +183,7 @@ GOOD = {
         _core.ws_whole(frame("x", fin=False), True),
     ),
     "payload_encode": lambda: _core.payload_encode(["2", b"x", "4\ud800", ""]),
+    "connection_moves": lambda: _core.connection_moves(),
     "http_request": lambda: (
         _core.http_request(b"x" + HANDSHAKE, 1, b"/s"),
         _core.http_request(b"POST /s/?a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx", 0, b"/s"),
