@@ -1,4 +1,4 @@
-/* fuzz_eio.c: base64 there and back, and texts that may not be base64. */
+/* fuzz_eio.c: base64 there and back, texts that may not be base64, payloads and queries. */
 #include "fuzz.h"
 
 #include "wire/eio.h"
@@ -69,10 +69,45 @@ check_decode(const uint8_t *data, size_t n)
     fuzz_free(text);
 }
 
+/* A payload is usual when each packet is, on its own. */
+static void
+check_payload(const uint8_t *data, size_t n)
+{
+    uint8_t *payload = fuzz_copy(data, n);
+    size_t packets = 0;
+    bool all = n > 0;
+    for (size_t at = 0; at <= n && n > 0; packets++) {
+        const uint8_t *stop = memchr(payload + at, TBX_EIO_SEPARATOR, n - at);
+        size_t end = stop != NULL ? (size_t)(stop - payload) : n;
+        all = all && end > at && tbx_eio_payload_is_usual(payload + at, end - at, 1, false);
+        at = end + 1;
+    }
+    REQUIRE(tbx_eio_payload_is_usual(payload, n, packets, false) == (n == 0 || all));
+    REQUIRE(packets == 0 || !tbx_eio_payload_is_usual(payload, n, packets - 1, false));
+    REQUIRE(!tbx_eio_payload_is_usual(payload, n, packets, true) ||
+            tbx_eio_payload_is_usual(payload, n, packets, false));
+    fuzz_free(payload);
+}
+
+static void
+check_query(const uint8_t *data, size_t n)
+{
+    uint8_t *query = fuzz_copy(data, n);
+    tbx_eio_query got = {0};
+    if (tbx_eio_query_parse(query, n, &got)) {
+        REQUIRE(got.sid_len > 0 && got.sid > query && got.sid + got.sid_len <= query + n);
+        REQUIRE(memchr(got.sid, '&', got.sid_len) == NULL);
+        REQUIRE(memchr(got.sid, '%', got.sid_len) == NULL);
+    }
+    fuzz_free(query);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     check_round_trip(data, size);
     check_decode(data, size);
+    check_payload(data, size);
+    check_query(data, size);
     return 0;
 }
