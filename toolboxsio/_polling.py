@@ -327,6 +327,9 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         body, source = bytearray(), environ["wsgi.input"]
         # What is not ASGI's may have no end of its own.
         end = most + 1 if length is None or isinstance(source, Body) else length
+        if isinstance(source, Body) and source.is_here:
+            body += await source.read(end)
+            return self._whole_body(body, length, most)
         try:
             async with asyncio.timeout(self._options.message_timeout or None) as deadline:
                 self._bodies.add(deadline)
@@ -339,6 +342,10 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             ) from None
         finally:
             self._bodies.discard(deadline)
+        return self._whole_body(body, length, most)
+
+    @staticmethod
+    def _whole_body(body: bytearray, length: int | None, most: int) -> bytes:
         if len(body) > most:
             raise TooBigError(f"a body of more than {most} bytes, max_http_buffer_size is {most}")
         if length is not None and len(body) < length:

@@ -190,7 +190,7 @@ class _Shutdown:
 
     def __init__(self, protocol: Any, is_message: bool) -> None:
         self.protocol = weakref.ref(protocol)  # which holds this
-        self.servers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.servers: set[Any] = set()
         self.is_message = is_message
 
     def __call__(self) -> None:

@@ -157,6 +157,11 @@ class Body:
         self._has_more = bool(event.get("more_body"))
         self._pieces = 0  # received since others had their turn
 
+    @property
+    def is_here(self) -> bool:
+        """Whether all of it has been received."""
+        return not self._has_more
+
     async def read(self, length: int | None = None) -> bytes:
         """Return up to ``length`` bytes, fewer only at the end of the body.
 

@@ -1,6 +1,7 @@
 """HTTP requests that C reads: what it accepts is the same to httptools; the rest is uvicorn's."""
 
 import asyncio
+from urllib.parse import parse_qs
 
 import httptools
 import pytest
@@ -12,6 +13,7 @@ from toolboxsio import _core
 from toolboxsio.asgi import translate_request
 
 PREFIX = b"/socket.io"
+SESSION = b"EIO=4&transport=polling&sid=aB-_"
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 HANDSHAKE = (
     b"GET /socket.io/?EIO=4 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -47,7 +49,7 @@ class Heard:
 
 
 def check_same(data, request):
-    end, method, path, query, headers, body, closes, websocket = request
+    end, method, path, query, headers, body, closes, websocket, session = request
     heard = Heard(data[:end])
     assert heard.ended in (1, 2 if websocket else 1)
     assert heard.parser.get_method() == method.encode()
@@ -56,6 +58,20 @@ def check_same(data, request):
     assert heard.parser.should_upgrade() == (websocket is not None)
     if websocket is None:
         assert heard.keeps_alive != closes
+    if session is not None:
+        check_session(query.decode(), dict(headers), websocket, *session)
+
+
+def check_session(query, headers, websocket, sid, is_plain, origin, host):
+    parameters = parse_qs(query, keep_blank_values=True, strict_parsing=True)
+    transport = "polling" if websocket is None else "websocket"
+    wanted = {"EIO": ["4"], "transport": [transport], "sid": [sid]}
+    assert {name: parameters.pop(name) for name in wanted} == wanted
+    assert parameters.keys() <= {"t"}
+    assert is_plain == (not any(name[:12] == b"x-forwarded-" for name in headers))
+    if is_plain:
+        assert origin == (headers[b"origin"].decode() if b"origin" in headers else None)
+        assert host == (headers[b"host"].decode() if b"host" in headers else None)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +82,8 @@ def check_same(data, request):
         (b"POST /socket.io/ HTTP/1.1\r\nContent-Length: 2\r\n\r\n40", None),
         (b"POST /socket.io/ HTTP/1.1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n40GET", -3),
         (b"OPTIONS /socket.io/x/y HTTP/1.1\r\nOrigin: a\r\n\r\n", None),
+        (b"GET /socket.io/?" + SESSION + b" HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\n\r\n", None),
+        (b"GET /socket.io/?t=1&" + SESSION + b" HTTP/1.1\r\nX-Forwarded-For: y\r\n\r\n", None),
         (HANDSHAKE + b"\r\n", None),
         (HANDSHAKE + b"Cookie: a\r\nCookie: b\r\n\r\n\x81\x82", -2),
     ],
