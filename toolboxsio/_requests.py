@@ -245,6 +245,14 @@ class Exchange:
         if self.protocol is not None:
             self.protocol.accept(self._request, self._request[7][0], self._extensions[0])
 
+    def take(self, connection: Any, context: Context) -> bool:
+        """Accept the WebSocket, and let a connection have it; False when the client has gone."""
+        protocol = self.protocol
+        if protocol is None or protocol.transport.is_closing():
+            return False
+        protocol.accept(self._request, self._request[7][0], self._extensions[0])
+        return self.hand_over(connection, context)
+
     def hand_over(self, connection: Any, context: Context) -> bool:
         """Let a connection have the transport; False when the client has gone."""
         protocol = self.protocol

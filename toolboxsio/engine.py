@@ -679,6 +679,8 @@ class EngineServer(_UpstreamServer):  # type: ignore[misc]
             conn.expect(DUE_CONNECT)
 
         if transport == "websocket":
+            if is_ours and type(socket) is EngineSocket and socket.take_websocket(environ):
+                return ""
             response = await socket.handle_get_request(environ)
             if socket.closed and sid in self.sockets:
                 del self.sockets[sid]

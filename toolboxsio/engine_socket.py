@@ -545,11 +545,27 @@ class EngineSocket(PollingSocket):
             return False
         if not offer.hand_over(self.conn, copy_context()):
             return False
-        del scope["extensions"][OFFER]
-        environ["asgi.receive"] = environ["asgi.send"] = _gone
         ws.asgi_receive = ws.asgi_send = _gone
+        self._has_transport(environ)
         self._end_polls()
+        return True
+
+    def _has_transport(self, environ: dict[str, Any]) -> None:
+        del environ["asgi.scope"]["extensions"][OFFER]
+        environ["asgi.receive"] = environ["asgi.send"] = _gone
         asyncio.get_running_loop().call_soon(self.conn.go_on)
+
+    def take_websocket(self, environ: dict[str, Any]) -> bool:
+        """Begin with a WebSocket whose handshake has not passed ASGI; False: it has, or the client
+        has gone."""
+        offer = (environ.get("asgi.scope") or {}).get("extensions", {}).get(OFFER)
+        if not hasattr(offer, "take") or not offer.take(self.conn, copy_context()):
+            return False
+        self._has_transport(environ)
+        self.connected = self.upgraded = True
+        logger = self.server.logger
+        logger.info("%s: Received request to upgrade to %s", self.sid, "websocket")
+        logger.info("%s: Upgrade to websocket successful", self.sid)
         return True
 
     async def _wait_for_turn(self) -> None:
