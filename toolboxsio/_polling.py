@@ -17,6 +17,7 @@ import engineio.exceptions
 from engineio.async_socket import AsyncSocket as _UpstreamSocket
 
 from ._load import core
+from ._loops import hub_elsewhere
 from .asgi import Body
 from .errors import PacketError, TooBigError, TooLateError, text_of
 from .packet import EnginePacket, EnginePayload
@@ -199,6 +200,7 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
     refusal: PacketError | None
     posts = 0  # requests that are being handled
     failure: Exception | None = None  # of the POST that is being handled
+    upgrade: Any = None  # see toolboxsio/_upgrade.py
     polls: deque[Any] | None = None  # those that wait for messages; all have an `answer`
 
     @functools.cached_property
@@ -237,8 +239,13 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
             try:
                 if self._options.strict and self.posts > 1:
                     raise PacketError("a POST while another is being read")
-                self.hand_in(await self._read_payload(environ), post)
-                await post.wait()
+                payload = await self._read_payload(environ)
+                hub = hub_elsewhere(self.conn)
+                if hub is None:
+                    self.hand_in(payload, post)
+                    await post.wait()
+                else:
+                    await hub.posts.run(self._post_here, payload)
             except PacketError as exc:
                 await self.refuse(exc)
             finally:
@@ -250,6 +257,15 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
     def refused(self) -> PacketError | None:
         """Why the session was ended by us; not the same object, whose traceback would grow."""
         return None if self.refusal is None else type(self.refusal)(str(self.refusal))
+
+    async def _post_here(self, payload: bytes) -> None:
+        """Handle the packets of a request of another event loop."""
+        post = _AwaitedPost(self)
+        try:
+            self.hand_in(payload, post)
+            await post.wait()
+        finally:
+            post.done()
 
     async def _receive_payload(self, environ: dict[str, Any]) -> None:
         """The same for a session without a connection."""
@@ -268,9 +284,16 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         :raises PacketError: when there is one that is not accepted, or too much of them.
         """
         options = self._options
-        if not self.conn.post(payload, post, options.payload_class.most_packets(), options.strict):
+        most, is_strict = options.payload_class.most_packets(), options.strict
+        is_taken = self.conn.post(payload, post, most, is_strict)
+        if is_taken is False:
             self._packets_of(payload)
-            self.conn.post(payload, post, -1, False)
+            is_taken = self.conn.post(payload, post, -1, False)
+        if is_taken is None:
+            raise PacketError(
+                f"{self.posts} POSTs at once: more than 16 wait, or more than"
+                f" {self.server.max_http_buffer_size} bytes, max_http_buffer_size"
+            )
 
     def _packets_of(self, payload: bytes) -> list[EnginePacket]:
         """The packets of a request.
@@ -387,6 +410,9 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
                 watch.cancel()
 
     async def _answer_poll(self) -> Messages:
+        hub = hub_elsewhere(self.conn)
+        if hub is not None:  # a request of another event loop
+            return await hub.posts.run(self._answer_poll) or Messages([_NOOP])
         if self.upgrading or self.upgraded:
             return Messages([_NOOP])
         try:

@@ -57,10 +57,25 @@ class Reply:
 
     def is_refused(self) -> bool:
         """Whether its origin is not accepted; then it is answered."""
-        refused = None if self._environ is None else self._eio.refuse_origin(self._environ)
+        if self._environ is None:
+            return False
+        try:
+            refused = self._eio.refuse_origin(self._environ)
+        except Exception as exc:  # of the application's function
+            self.fail(exc)
+            return True
         if refused is not None:
             self.respond(refused)
         return refused is not None
+
+    def fail(self, exc: Exception) -> None:
+        """The server has failed: as where uvicorn runs an application."""
+        self._eio.logger.error("Exception in a request", exc_info=exc)
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            headers = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
+            scope = protocol.scope_of(self._request)
+            protocol.respond(scope, 500, headers, b"Internal Server Error", False)
 
     def leave(self) -> None:
         """The client has gone."""
@@ -71,32 +86,41 @@ class Reply:
 
         :param kind: the type of the content.
         """
-        eio, protocol = self._eio, self._protocol
+        eio = self._eio
+        if self._protocol is None:
+            return
         is_compressed = eio.http_compression and len(body) >= eio.compression_threshold
         if is_compressed or self._scope is not None:
             headers = [("Content-Type", kind.decode())]
             self.respond({"status": "200 OK", "headers": headers, "response": body})
-        elif protocol is not None:
-            self._protocol = None
-            environ = self._environ
-            if environ is not None:
-                for name, value in eio._cors_headers(environ):
+            return
+        try:
+            if self._environ is not None:
+                for name, value in eio._cors_headers(self._environ):
                     kind += b"\r\n%b: %b" % (name.lower().encode(), value.encode())
             elif eio.cors_credentials and eio.cors_allowed_origins != []:
                 kind += _CREDENTIALS
-            protocol.respond_ok(self._request, kind, body, self.keep_alive)
+        except Exception as exc:
+            self.fail(exc)
+            return
+        protocol, self._protocol = self._protocol, None
+        protocol.respond_ok(self._request, kind, body, self.keep_alive)
 
     def respond(self, response: Any) -> None:
         """Answer with all that depends on headers of the request."""
-        eio = self._eio
-        protocol, self._protocol = self._protocol, None
-        if protocol is not None:
+        eio, protocol = self._eio, self._protocol
+        if protocol is None:
+            return
+        try:
             environ = self._look_at_headers(protocol)
             status, headers = int(response["status"][:3]), response["headers"]
             if eio.http_compression and len(response["response"]) >= eio.compression_threshold:
                 eio._compress(response, environ)
             headers += eio._cors_headers(environ)
             protocol.respond(self._scope, status, headers, response["response"], self.keep_alive)
+        except Exception as exc:
+            self.fail(exc)
+        self._protocol = None
 
 
 class Poll(Reply):
@@ -150,10 +174,15 @@ class PollingPost(Post):
             socket.hand_in(socket.payload_of(body), self)
         except PacketError as exc:
             self._eio.hub().start(self._refuse(socket, exc), copy_context())
+        except Exception as exc:
+            socket.failure = exc
+            self.done()
 
     async def _refuse(self, socket: EngineSocket, exc: PacketError) -> None:
-        await socket.refuse(exc)
-        self.done()
+        try:
+            await socket.refuse(exc)
+        finally:
+            self.done()
 
     def finish(self, socket: Any, failure: Exception | None) -> None:
         """Answer it."""
@@ -164,4 +193,7 @@ class PollingPost(Post):
             self._eio.hub().start(self._fail(failure), copy_context())
 
     async def _fail(self, failure: Exception) -> None:
-        self.reply.respond(await self._eio.failed_post(self._sid, failure))
+        try:
+            self.reply.respond(await self._eio.failed_post(self._sid, failure))
+        except Exception as exc:
+            self.reply.fail(exc)

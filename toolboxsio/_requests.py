@@ -61,14 +61,21 @@ _WEBSOCKET_METHODS = _websocket_methods(_UpstreamSocket)
 _OWN_METHODS = _websocket_methods(EngineSocket)
 
 
+_ENGINE_METHODS = (
+    *("handle_request", "_make_response", "_get", "_post", "_respond", "_answer", "_ok"),
+    *("_cors_headers", "_cors_allowed_origins"),
+)
+_engine_methods = attrgetter(*_ENGINE_METHODS)
+_socket_methods = attrgetter("receive", "close", "poll_messages", "_receive_lane")
+
+
 def _polling_methods() -> tuple[Any, ...]:
     """Of what answers the requests of a session that polls."""
-    ours = EngineSocket.__dict__, EngineServer.__dict__
     return (
         is_replaced("handle_get_request"),
         is_replaced("handle_post_request"),
-        *map(ours[0].get, ("receive", "close", "poll_messages", "_receive_lane")),
-        *map(ours[1].get, ("_get", "_post", "_respond", "_answer", "_ok", "_cors_headers")),
+        _socket_methods(EngineSocket),
+        _engine_methods(EngineServer),
     )
 
 
@@ -125,8 +132,13 @@ class Target:
             or socket.closed
         ):
             return None
-        is_plain = not engine.strict and "_ok" not in engine.__dict__
-        return socket if is_plain and _polling_methods() == _POLLING_METHODS else None
+        is_plain = (
+            not engine.strict
+            and engine.__dict__.keys().isdisjoint(_ENGINE_METHODS)
+            and "handle_request" not in self._app.engineio_server.__dict__
+            and _polling_methods() == _POLLING_METHODS
+        )
+        return socket if is_plain else None
 
     def takes_websockets(self) -> bool:
         """Whether a connection is sure to take the transport of a WebSocket."""
@@ -338,6 +350,9 @@ class SessionRequests:
             self._wait_with(data)
             return
         if self._target is not None and self._is_idle():
+            if self.flow.write_paused:  # the client does not take its answers
+                self._wait_with(data)
+                return
             data = self._serve(data)
             if not data:
                 return
@@ -380,7 +395,8 @@ class SessionRequests:
                 request = core.http_request(data, at, self._target.prefix)
                 if request is None or self._is_full() or not self._begin(request, data):
                     break
-                at = len(data) if self._waiting else request[0]
+                is_taken = self._waiting or self._upgrade is not None
+                at = len(data) if is_taken else request[0]
                 if self.transport.is_closing() or self.transport.get_protocol() is not self:
                     return b""
                 if at < len(data) and self._must_wait(time.monotonic_ns() - began):
@@ -633,7 +649,7 @@ class SessionRequests:
         self._exchange = self._upgrade = None
         is_paused = self.flow.write_paused
         transport, sent = hand_over(self, connection, context, extensions, is_paused=is_paused)
-        waiting, self._waiting = rest or self._waiting, b""
+        waiting, self._waiting = rest + self._waiting, b""
         connection.hold(waiting + sent)
         if self.flow.read_paused or sent:
             transport.resume_reading()
@@ -661,7 +677,8 @@ class SessionRequests:
     def resume_writing(self) -> None:
         """The client has taken enough of what was written."""
         super().resume_writing()  # type: ignore[misc]
-        self._go_on()
+        if self._waiting:  # else uvicorn may be answering
+            self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone."""

@@ -31,6 +31,9 @@ _FAILED = "the upgrade has failed"
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
 _FIN, _RSV1, _MASKED, _LONGEST_FRAME = 0x80, 0x40, 0x80, 125
 
+#: Control frames in an upgrade.
+_MAX_CONTROL = 16
+
 #: Seconds for a client to answer a CLOSE frame.
 _CLOSE_SECONDS = 1.0
 
@@ -116,14 +119,20 @@ class Upgrade:
         self._may_inflate = bool(may_inflate)
         self._inflate: Any = None
         self._read = b""
+        self._n_control = 0
         self._probe = Probe(socket)
+        socket.upgrade = self
         seconds = socket.server.upgrade_timeout
         self._late = protocol.loop.call_later(seconds, self._fail_late) if seconds else None
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
+        if self._socket is None:  # it has failed: the answer to our CLOSE is awaited
+            if data[0] == _FIN | _CLOSE and len(data) <= _LONGEST_FRAME + 6:
+                self._close()
+            return
         self._read += data
-        while self._protocol is not None and (frame := self._take_frame()) is not None:
+        while self._socket is not None and (frame := self._take_frame()) is not None:
             self._receive(*frame)
 
     def _take_frame(self) -> tuple[int, bytes] | None:
@@ -150,13 +159,17 @@ class Upgrade:
     def _receive(self, first: int, payload: bytes) -> None:
         opcode = first & 15
         if opcode == _CLOSE:
-            self._close(payload[:2])
-        elif opcode == _PING:
-            self._send(_PONG, payload)
+            self._send(_CLOSE, payload[:2] if len(payload) > 1 else b"")
+            self._close()
+        elif opcode in (_PING, _PONG):
+            self._n_control += 1
+            if self._n_control > _MAX_CONTROL:
+                self._fail(1008, _FAILED)
+            elif opcode == _PING:
+                self._send(_PONG, payload)
         elif opcode not in (_TEXT, _BINARY):
-            if opcode != _PONG:
-                self._fail(1002, "")
-        elif self._socket is not None:
+            self._fail(1002, "")
+        else:
             try:
                 data = self._inflated(payload) if first & _RSV1 else payload
                 self._step(data.decode() if opcode == _TEXT else data)
@@ -207,6 +220,7 @@ class Upgrade:
             self._late = None
         if self._socket is not None:
             self._socket.upgrading = False
+            self._socket.upgrade = None
             self._socket = None
 
     def _refuse(self, exc: PacketError) -> None:
@@ -220,29 +234,28 @@ class Upgrade:
         self._late = None
         self._fail(1008, str(self._probe.late()))
 
+    def session_over(self) -> None:
+        """There is nothing to be upgraded."""
+        self._fail(1008, _FAILED)
+
     def _fail(self, code: int, reason: str) -> None:
         """The WebSocket is closed, the session polls."""
-        if self._socket is None:  # the client is waited for
-            self._close(b"")
+        if self._socket is None:
             return
         self._end()
         payload = reason.encode()[: _LONGEST_FRAME - 2].decode(errors="ignore").encode()
         self._send(_CLOSE, code.to_bytes(2, "big") + payload)
         self._read = b""
         if self._protocol is not None:
-            self._late = self._protocol.loop.call_later(_CLOSE_SECONDS, self._close, b"")
+            self._late = self._protocol.loop.call_later(_CLOSE_SECONDS, self._close)
 
-    def _close(self, code: bytes) -> None:
-        """The client has closed the WebSocket, or has had its time for that.
-
-        :param code: of a CLOSE frame that is to be answered, if there is one.
-        """
+    def _close(self) -> None:
+        """The client has closed the WebSocket, or has had its time for that."""
         protocol = self._protocol
         if protocol is not None:
-            if self._socket is not None:
-                self._send(_CLOSE, code)
             protocol.transport.close()
-            self.leave()
+            protocol.loop.call_later(_CLOSE_SECONDS, protocol.transport.abort)  # it may not read
+        self.leave()
 
     def _send(self, opcode: int, payload: bytes) -> None:
         protocol = self._protocol

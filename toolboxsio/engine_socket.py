@@ -182,6 +182,8 @@ class EngineSocket(PollingSocket):
         if conn is None or not self.closed:
             return
         self._end_polls()
+        if self.upgrade is not None:
+            self.upgrade.session_over()
         self._resume_reading()  # who waits for a turn sees the end
         if conn.path == "over":  # the client went while the application was told
             self._let_go()

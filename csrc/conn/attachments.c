@@ -61,7 +61,7 @@ new_partial(TbxState *state, const tbx_packet_in *packet, PyObject *data)
 static void
 watch(TbxConnObject *conn, bool awaits)
 {
-    if (awaits) {
+    if (awaits && !tbx_conn_is_closing(conn)) {
         conn->is_partial = false;
         tbx_deadline_set(conn->hub, &conn->life, TBX_DUE_MESSAGE, -1);
     }

@@ -276,6 +276,7 @@ typedef enum { TBX_PHASE_NEW, TBX_PHASE_WAITING, TBX_PHASE_ANSWER, TBX_PHASE_DON
 #define TBX_EMITS_MAX 256              /* in a turn of the loop, before their task lets it turn */
 #define TBX_EMITTED_MAX (256 * 1024)   /* bytes put by them */
 #define TBX_HELD_MAX (64 * 1024)       /* bytes of input that wait before reading pauses */
+#define TBX_POSTS_MAX 16               /* POSTs of a session that wait to be handled */
 #define TBX_CALLS_FACTOR 32 /* of max_running_bytes, or max_size, where handlers call() */
 #define TBX_EVENTS_MAX 1000 /* events that are counted by themselves */
 
@@ -322,6 +323,8 @@ void tbx_conn_await_turn(TbxConnObject *conn);
 /* One iteration of the loop: each in the queue has its turn, or as many as the time allows. 0, or -1 with
  * an exception that is for the loop; the others have their turn all the same. Escapes. */
 int tbx_hub_pump(TbxHubObject *hub);
+/* Takes a connection out of the queue; whether it was there. */
+bool tbx_hub_leave_turns(TbxHubObject *hub, TbxConnObject *conn);
 /* Empties the queue: no loop will come to it. */
 void tbx_hub_drop_turns(TbxHubObject *hub);
 /* ASGI: lets Python send what waits for these sockets, a list. Escapes. */
@@ -581,6 +584,8 @@ int tbx_conn_go_on_posts(TbxConnObject *conn);
 void tbx_conn_drop_post(TbxConnObject *conn);
 /* Nothing of the client is handled any more: all that wait are told. Escapes. */
 void tbx_conn_end_posts(TbxConnObject *conn);
+/* The session is over: what is left of them is dropped, in a turn of the connection. */
+void tbx_conn_close_posts(TbxConnObject *conn);
 /* Tells who waits that there is output. Escapes. */
 void tbx_conn_answer_poll(TbxConnObject *conn);
 /* The methods post, drop_post and take_messages. The first escapes. */

@@ -165,9 +165,11 @@ start_call(TbxConnObject *conn, const route *way, PyObject *ns, PyObject *sid, P
     call->id = tbx_packet_id(header);
     int status = -1;
     if (set_callee(hub, call, way) == 0) {
-        PyObject *context = call->ordered   ? Py_NewRef(conn->context)
-                            : conn->context ? PyContext_Copy(conn->context)
-                                            : PyContext_CopyCurrent();
+        PyObject *shared = Py_XNewRef(conn->context); /* what ran may have ended the request */
+        PyObject *context = shared == NULL  ? PyContext_CopyCurrent()
+                            : call->ordered ? Py_NewRef(shared)
+                                            : PyContext_Copy(shared);
+        Py_XDECREF(shared);
         if (context != NULL) {
             status = tbx_task_start(hub, (PyObject *)call, context);
             Py_DECREF(context);

@@ -11,6 +11,19 @@
 
 /* ---- POSTs ---- */
 
+/* Whether so many bytes more may wait: a client sends one POST at a time, but need not. */
+static bool
+has_place(const TbxConnObject *conn, Py_ssize_t n)
+{
+    Py_ssize_t max = conn->max_size > TBX_HELD_MAX ? conn->max_size : TBX_HELD_MAX;
+    Py_ssize_t count = tbx_conn_has_posts(conn) ? PyList_GET_SIZE(conn->posts) : 0;
+    Py_ssize_t waiting = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        waiting += PyBytes_GET_SIZE(PyTuple_GET_ITEM(PyList_GET_ITEM(conn->posts, i), 0));
+    }
+    return count == 0 || (count < TBX_POSTS_MAX && waiting + n <= max);
+}
+
 /* Queues the body of a POST whose packets are known to be good; `post` is told when they are handled. 0 or
  * -1 with an exception. Escapes. */
 static int
@@ -117,6 +130,7 @@ tbx_conn_go_on_posts(TbxConnObject *conn)
         }
         else if ((status = handle_next(conn, payload)) < 0) {
             tbx_conn_drop_post(conn);
+            tbx_conn_await_turn(conn); /* in which its end comes, after the exception */
         }
         Py_DECREF(payload);
     }
@@ -128,6 +142,14 @@ tbx_conn_drop_post(TbxConnObject *conn)
 {
     if (tbx_conn_has_posts(conn)) {
         conn->post_at = PyBytes_GET_SIZE(PyTuple_GET_ITEM(PyList_GET_ITEM(conn->posts, 0), 0));
+    }
+}
+
+void
+tbx_conn_close_posts(TbxConnObject *conn)
+{
+    if (tbx_conn_has_posts(conn) && !conn->busy && !conn->parsing) {
+        tbx_conn_await_turn(conn);
     }
 }
 
@@ -202,6 +224,9 @@ tbx_conn_meth_post(PyObject *self, PyObject *args)
     if (max_packets >= 0 && !(tbx_eio_payload_is_usual(p, n, (size_t)max_packets, is_strict) &&
                               tbx_ws_utf8_feed(&utf8, p, n) && tbx_ws_utf8_done(&utf8))) {
         Py_RETURN_FALSE;
+    }
+    if (!has_place((TbxConnObject *)self, (Py_ssize_t)n)) {
+        Py_RETURN_NONE;
     }
     return hand_in((TbxConnObject *)self, payload, post) < 0 ? NULL : Py_NewRef(Py_True);
 }

@@ -132,8 +132,11 @@ tbx_conn_is_full(const TbxConnObject *conn)
 static bool
 may_go_on(const TbxConnObject *conn)
 {
+    if (tbx_conn_has_posts(conn) && (conn->discards || tbx_conn_is_closing(conn))) {
+        return !conn->busy; /* they are dropped */
+    }
     if (conn->discards) {
-        return tbx_conn_has_posts(conn) && !conn->busy;
+        return false;
     }
     return !conn->busy && !tbx_conn_is_full(conn);
 }
@@ -527,7 +530,7 @@ tbx_conn_buffer_updated(TbxConnObject *conn, Py_ssize_t n)
         conn->parsing = false;
         hub->reading = NULL;
         if (status == 0 && conn->held_len == 0 && !tbx_conn_is_left(conn) &&
-            conn->path == TBX_PATH_DIRECT) {
+            conn->path == TBX_PATH_DIRECT && !tbx_conn_has_posts(conn)) {
             watch_message(conn); /* the usual end */
             if (tbx_conn_is_full(conn)) {
                 tbx_conn_regulate(conn);

@@ -278,6 +278,7 @@ tbx_conn_give_up(TbxConnObject *conn)
     conn->discards = true;
     conn->output = TBX_OUTPUT_CLOSED;
     tbx_conn_begin_closing(conn);
+    tbx_conn_close_posts(conn);
     PyObject *done =
         tbx_call_python(conn->hub->state, conn->socket, TBX_PY_BACKLOG, waiting, Py_True);
     if (done == NULL) { /* what is put next tries again */
@@ -361,6 +362,9 @@ tbx_conn_write(TbxConnObject *conn)
     TbxHubObject *hub = conn->hub;
     if (conn->path == TBX_PATH_POLLING) {
         tbx_conn_answer_poll(conn);
+        if (!conn->is_polled) {
+            tbx_conn_check_backlog(conn);
+        }
         return;
     }
     if (conn->path == TBX_PATH_ASGI) {

@@ -337,6 +337,7 @@ static PyObject *
 conn_meth_closing(PyObject *self, PyObject *Py_UNUSED(none))
 {
     tbx_conn_begin_closing(CONN(self));
+    tbx_conn_close_posts(CONN(self));
     tbx_deadline_stop(&CONN(self)->beat);
     Py_RETURN_NONE;
 }
@@ -429,6 +430,9 @@ conn_meth_release(PyObject *self, PyObject *Py_UNUSED(none))
     }
     conn->discards = true;
     tbx_conn_move(conn, TBX_STATE_OVER);
+    if (conn->outbox != NULL) {
+        conn->out_len = 0;
+    }
     Py_CLEAR(conn->outbox);
     Py_CLEAR(conn->inflate);
     tbx_watch_keys_clear(&conn->socket_keys);
@@ -682,7 +686,9 @@ static PyMethodDef conn_methods[] = {
     {"post", tbx_conn_meth_post, METH_VARARGS,
      "post($self, payload, post, max_packets, is_strict, /)\n--\n\nHandle the body of a POST; then "
      "post.done() "
-     "is called. False: it has to be looked at\nfirst; negative max_packets: it was."},
+     "is called. False: it has to be looked at\nfirst; negative max_packets: it was. None: too "
+     "much "
+     "waits already."},
     {"drop_post", tbx_conn_meth_drop_post, METH_NOARGS,
      "drop_post($self, /)\n--\n\nHandle nothing more of the POST of which a packet is handled."},
     {"take_messages", tbx_conn_meth_take_messages, METH_NOARGS,

@@ -113,17 +113,22 @@ leave_dirty(TbxHubObject *hub, TbxConnObject *conn)
 int
 tbx_hub_take(TbxHubObject *hub, TbxConnObject *conn)
 {
-    if (conn->path != TBX_PATH_POLLING || conn->awaits_turn) {
+    if (conn->path != TBX_PATH_POLLING || conn->parsing) {
         PyErr_SetString(PyExc_RuntimeError, "the connection cannot be moved");
         return -1;
     }
     TbxHubObject *old = conn->hub;
     leave_dirty(old, conn);
+    (void)tbx_hub_leave_turns(old, conn);
+    conn->busy = false; /* what it waits for does not end any more */
     conn->hub = (TbxHubObject *)Py_NewRef(hub);
     old->n_connections--;
     hub->n_connections++;
     move_deadline(hub, &conn->beat);
     move_deadline(hub, &conn->life);
     Py_DECREF(old); /* it has the heads of the lists that the deadlines were in */
+    if (tbx_conn_has_posts(conn)) {
+        tbx_conn_await_turn(conn);
+    }
     return 0;
 }

@@ -34,7 +34,7 @@ interruptible_meth_run(PyObject *op, PyObject *awaitable)
         }
         return Py_NewRef(op);
     }
-    if (self->inner != NULL) {
+    if (self->inner != NULL || awaitable == op) {
         PyErr_SetString(PyExc_RuntimeError, "it awaits something already");
         return NULL;
     }
@@ -181,7 +181,11 @@ interruptible_am_send(PyObject *op, PyObject *value, PyObject **result)
     }
     Py_CLEAR(self->future);
     PyObject *inner = Py_NewRef(self->inner);
-    PySendResult status = PyIter_Send(inner, value, result);
+    PySendResult status = PYGEN_ERROR;
+    if (Py_EnterRecursiveCall(" while awaiting") == 0) {
+        status = PyIter_Send(inner, value, result);
+        Py_LeaveRecursiveCall();
+    }
     Py_DECREF(inner);
     return go_on(self, status, result);
 }

@@ -71,7 +71,9 @@ give_up(TbxConnObject *conn)
     }
     PyErr_WriteUnraisable((PyObject *)conn);
     conn->discards = true;
-    tbx_conn_peer_left(conn);
+    if (conn->path == TBX_PATH_DIRECT) {
+        tbx_conn_peer_left(conn);
+    }
     tbx_conn_abort(conn);
     tbx_conn_end_later(conn);
 }
@@ -130,7 +132,7 @@ give_turn(TbxConnObject *conn)
         }
         return 0;
     }
-    if (PyErr_ExceptionMatches(PyExc_Exception)) { /* input is lost: as a transport does */
+    if (conn->path == TBX_PATH_DIRECT && PyErr_ExceptionMatches(PyExc_Exception)) {
         tbx_exc raised = tbx_exc_save();
         tbx_conn_abort(conn);
         tbx_exc_restore(raised);
@@ -163,6 +165,25 @@ tbx_hub_pump(TbxHubObject *hub)
         tbx_exc_restore(raised);
     }
     return status;
+}
+
+bool
+tbx_hub_leave_turns(TbxHubObject *hub, TbxConnObject *conn)
+{
+    TbxConnObject *before = NULL;
+    for (TbxConnObject **place = &hub->turns; *place != NULL; place = &(*place)->next_turn) {
+        if (*place == conn) {
+            *place = conn->next_turn;
+            hub->last_turn = hub->last_turn == conn ? before : hub->last_turn;
+            hub->n_turns--;
+            conn->next_turn = NULL;
+            conn->awaits_turn = false;
+            Py_DECREF(conn); /* who moves it has it, too */
+            return true;
+        }
+        before = *place;
+    }
+    return false;
 }
 
 void

@@ -446,6 +446,122 @@ async def test_the_server_stops_amid_an_upgrade():
                 assert (await other.reader.read(100)).startswith(b"\x88\x02\x03\xf4")
 
 
+@pytest.mark.parametrize("cut", range(1, 8))
+async def test_a_frame_of_an_upgrade_may_begin_with_its_handshake(cut):
+    async with running() as server, connected(server) as peer:
+        url = await peer.join()
+        async with connected(server) as other:
+            probe = frame("2probe")
+            other.writer.write(upgrade_of(url) + probe[:cut])
+            await other.reader.readuntil(b"\r\n\r\n")
+            other.writer.write(probe[cut:] + frame("5") + frame('420["echo",1]'))
+            async with asyncio.timeout(5):
+                await other.reader.readuntil(b"430[1]")
+
+
+async def test_control_frames_of_an_upgrade_are_few():
+    async with running() as server, connected(server) as peer:
+        url = await peer.join()
+        async with connected(server) as other:
+            other.writer.write(upgrade_of(url) + frame("x" * 125, 0x89) * 2000)
+            async with asyncio.timeout(5):
+                got = await other.reader.readuntil(b"has failed")
+                assert got.count(b"\x8a\x7d") == 16
+                await other.reader.read()
+        assert (await peer.ask("POST", url, "3"))[2] == "OK"
+
+
+async def test_the_end_of_a_session_ends_its_upgrade():
+    async with running(options={"upgrade_timeout": 0}) as server, connected(server) as peer:
+        url = await peer.join()
+        async with connected(server) as other:
+            other.writer.write(upgrade_of(url) + frame("2probe"))
+            await other.reader.readuntil(b"3probe")
+            [sid] = server.sio.manager.rooms["/"].keys() - {None}
+            await server.sio.disconnect(sid)
+            await peer.ask("POST", url, "1")
+            async with asyncio.timeout(5):
+                assert b"\x88" in await other.reader.read()
+
+
+async def test_a_client_that_does_not_take_its_polls_is_too_slow():
+    options = {"max_backlog": 500_000, "http_compression": False}
+    async with running(options=options) as server, connected(server) as peer:
+        url = await peer.join()
+        async with connected(server) as other:
+            other.writer.transport.pause_reading()
+            async with asyncio.timeout(20):
+                while server.sio.eio.sockets:
+                    other.write("GET", url)
+                    await asyncio.sleep(0.001)
+                    await server.sio.emit("news", "x" * 200_000)
+                    await asyncio.sleep(0.001)
+            connections = server.server.server_state.connections
+            waiting = sum(each.transport.get_write_buffer_size() for each in connections)
+            assert waiting < 5_000_000
+            other.writer.transport.abort()
+
+
+async def test_uvicorns_own_answers_may_take_longer_than_a_connection_is_kept():
+    async def large(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        body = {"type": "http.response.body", "body": b"x" * 1_000_000}
+        for n in range(12):
+            await send({**body, "more_body": n < 11})
+
+    async with running(timeout_keep_alive=0.1) as server:
+        server.app.other_asgi_app = large
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1000)
+        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        size = 0
+        for _ in range(3):
+            size += len(await reader.read(1_500_000))
+            await asyncio.sleep(0.2)
+        while data := await reader.read(1_000_000):
+            size += len(data)
+        assert size > 12_000_000
+        writer.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_function_for_origins_that_fails(method, caplog):
+    def allowed(origin, environ):
+        if len(asked) < 3:
+            asked.append(origin)
+            return True
+        raise LookupError
+
+    asked = []
+    options = {"cors_allowed_origins": allowed, "ping_interval": 0.1, "ping_timeout": 0.1}
+    async with running(options=options) as server, connected(server) as peer:
+        _, _, opened = await peer.ask("GET", OPEN)
+        asked += [None] * 3
+        body = "3" if method == "POST" else None
+        answer = await peer.ask(method, session_url(opened), body, BROWSER + "Origin: x\r\n")
+        assert answer[0] == 500
+        async with asyncio.timeout(5):
+            while server.sio.eio.sockets:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
+    assert any(record.exc_info for record in caplog.records)
+
+
+async def test_replaced_methods_of_a_server_are_called():
+    async with running() as server, connected(server) as peer:
+        url = await peer.join()
+        eio, called = server.sio.eio, []
+        for name in ("_cors_headers", "_ok"):
+            method = getattr(eio, name)
+
+            def own(*args, name=name, method=method, **kwargs):
+                called.append(name)
+                return method(*args, **kwargs)
+
+            setattr(eio, name, own)
+            await peer.ask("POST", url, "3")
+            assert name in called
+            delattr(eio, name)
+
+
 async def test_a_pong_may_follow_a_request_that_took_its_time():
     """A client sends one request at a time; what is emitted meanwhile does not end its session."""
     options = {"ping_interval": 0.2, "ping_timeout": 1, "async_handlers": False}
