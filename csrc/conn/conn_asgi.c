@@ -167,14 +167,6 @@ tbx_conn_meth_attach_messages(PyObject *self, PyObject *Py_UNUSED(none))
     conn->path = TBX_PATH_ASGI;
     conn->is_slow = conn->is_polled = false;
     Py_CLEAR(conn->context);
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(conn->outbox); i++) {
-        PyObject *message = PyList_GET_ITEM(conn->outbox, i);
-        if (PyUnicode_Check(message) && PyUnicode_AsUTF8(message) == NULL) { /* lone surrogates */
-            PyErr_WriteUnraisable(self);
-            tbx_conn_abort(conn);
-            Py_RETURN_NONE;
-        }
-    }
     if (PyList_GET_SIZE(conn->outbox) > 0) {
         tbx_conn_has_output(conn);
     }

@@ -207,7 +207,14 @@ put_text(TbxConnObject *conn, PyObject *encoded)
 {
     Py_ssize_t len;
     PyObject *bytes = NULL;
-    const char *text = PyUnicode_AsUTF8AndSize(encoded, &len);
+    const char *text;
+    if (PyUnicode_IS_COMPACT_ASCII(encoded)) {
+        text = (const char *)PyUnicode_1BYTE_DATA(encoded);
+        len = PyUnicode_GET_LENGTH(encoded);
+    }
+    else {
+        text = PyUnicode_AsUTF8AndSize(encoded, &len);
+    }
     if (text == NULL && conn->path != TBX_PATH_ASGI &&
         PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) { /* lone surrogates */
         PyErr_Clear();
