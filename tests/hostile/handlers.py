@@ -109,7 +109,7 @@ def add(sio: Any, module: Any, seen: Any, web: Any, app: Any) -> Any:
     async def polls(sid: str) -> int:
         """Polls of an Engine.IO session that wait; 0: there is no session any more, too."""
         socket = sio.eio.sockets.get(sid)
-        return 0 if socket is None else int(socket._polls)
+        return 0 if socket is None else len(socket.polls or ())
 
     @web.get("/hostile/backlog")
     async def backlog(sid: str) -> int:
