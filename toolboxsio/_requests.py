@@ -79,7 +79,7 @@ def _polling_methods() -> tuple[Any, ...]:
     )
 
 
-_POLLING_METHODS = _polling_methods()
+_POLLING_METHODS = _polling_methods() if core is not None else ()
 
 
 class Target:
