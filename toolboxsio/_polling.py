@@ -242,10 +242,9 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
                 payload = await self._read_payload(environ)
                 hub = hub_elsewhere(self.conn)
                 if hub is None:
-                    self.hand_in(payload, post)
-                    await post.wait()
-                else:
-                    await hub.posts.run(self._post_here, payload)
+                    await self._handle(payload, post)
+                else:  # the request came by another event loop
+                    await hub.posts.run(self._handle, payload, post)
             except PacketError as exc:
                 await self.refuse(exc)
             finally:
@@ -258,14 +257,10 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         """Why the session was ended by us; not the same object, whose traceback would grow."""
         return None if self.refusal is None else type(self.refusal)(str(self.refusal))
 
-    async def _post_here(self, payload: bytes) -> None:
-        """Handle the packets of a request of another event loop."""
-        post = _AwaitedPost(self)
-        try:
-            self.hand_in(payload, post)
-            await post.wait()
-        finally:
-            post.done()
+    async def _handle(self, payload: bytes, post: _AwaitedPost) -> None:
+        """Wait until the packets of a request are handled; on the event loop of the session."""
+        self.hand_in(payload, post)
+        await post.wait()
 
     async def _receive_payload(self, environ: dict[str, Any]) -> None:
         """The same for a session without a connection."""
@@ -284,8 +279,8 @@ class PollingSocket(_UpstreamSocket):  # type: ignore[misc]
         :raises PacketError: when there is one that is not accepted, or too much of them.
         """
         options = self._options
-        most, is_strict = options.payload_class.most_packets(), options.strict
-        is_taken = self.conn.post(payload, post, most, is_strict)
+        limit, is_strict = options.payload_class.packet_limit(), options.strict
+        is_taken = self.conn.post(payload, post, limit, is_strict)
         if is_taken is False:
             self._packets_of(payload)
             is_taken = self.conn.post(payload, post, -1, False)

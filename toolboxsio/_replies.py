@@ -135,7 +135,12 @@ class Poll(Reply):
 
     def answer(self, messages: Messages) -> None:
         """Here they are."""
-        self.respond_ok(b"text/plain; charset=UTF-8", messages.payload())
+        try:
+            payload = messages.payload()
+        except Exception as exc:
+            self.fail(exc)
+        else:
+            self.respond_ok(b"text/plain; charset=UTF-8", payload)
 
     def expire(self) -> None:
         """There are none: the session ends."""

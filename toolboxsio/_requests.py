@@ -497,7 +497,7 @@ class SessionRequests:
         if reply.is_refused():
             return
         self.accept(request, request[7][0], extensions[0])
-        self._exchange = self._upgrade = upgrade = Upgrade(self, request, socket, extensions)
+        self._exchange = self._upgrade = upgrade = Upgrade(self, socket, extensions)
         if rest:
             upgrade.data_received(rest)
 

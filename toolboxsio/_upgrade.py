@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from ._requests import SessionRequests
     from .engine_socket import EngineSocket
 
-__all__ = ["Probe", "Upgrade", "UpgradeError"]
+__all__ = ["UPGRADE_FAILED", "Probe", "Upgrade", "UpgradeError"]
 
 #: Characters of what a client has sent, in a line of the log.
 _LONGEST_SAID = 100
 
-_FAILED = "the upgrade has failed"
+UPGRADE_FAILED = "the upgrade has failed"
 
 #: Frames: RFC 6455, section 5.2. Those of an upgrade are as short as control frames.
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 1, 2, 8, 9, 10
@@ -72,16 +72,16 @@ class Probe:
             said = repr(encoded)[:_LONGEST_SAID]
             text = "%s: Failed websocket upgrade, expected UPGRADE packet, received %s instead."
             server.logger.info(text, socket.sid, said)
-            raise UpgradeError(_FAILED)
+            raise UpgradeError(UPGRADE_FAILED)
         if packet.packet_type != PING or packet.data != "probe":
             server.logger.info("%s: Failed websocket upgrade, no PING packet", socket.sid)
-            raise UpgradeError(_FAILED)
+            raise UpgradeError(UPGRADE_FAILED)
         self.is_probed = True
         return str(EnginePacket(PONG, data="probe").encode())
 
     def end_poll(self) -> None:
         """The answer has been sent: the poll that waits has to end."""
-        if self._socket.polls or not self._socket.server.strict:
+        if self._socket.polls or not self._socket._options.strict:
             self._socket.conn.send(EnginePacket(NOOP).encode())
 
     def late(self) -> UpgradeError:
@@ -106,13 +106,10 @@ class Upgrade:
     hands them over.
     """
 
-    keep_alive = True  # set when the web server stops
+    keep_alive = True  # of the connection, as of other requests
 
-    def __init__(
-        self, protocol: SessionRequests, request: Any, socket: EngineSocket, extensions: Any
-    ) -> None:
+    def __init__(self, protocol: SessionRequests, socket: EngineSocket, extensions: Any) -> None:
         self._protocol: SessionRequests | None = protocol
-        self._request = request
         self._socket: EngineSocket | None = socket  # None: it has failed
         self._extensions = extensions
         _, _, may_inflate, self._keeps = extensions
@@ -147,7 +144,7 @@ class Upgrade:
             self._fail(1002, "")
             return None
         if size > _LONGEST_FRAME or not data[0] & _FIN:
-            self._fail(1008, _FAILED)
+            self._fail(1008, UPGRADE_FAILED)
             return None
         if len(data) < size + 6:
             return None
@@ -164,7 +161,7 @@ class Upgrade:
         elif opcode in (_PING, _PONG):
             self._n_control += 1
             if self._n_control > _MAX_CONTROL:
-                self._fail(1008, _FAILED)
+                self._fail(1008, UPGRADE_FAILED)
             elif opcode == _PING:
                 self._send(_PONG, payload)
         elif opcode not in (_TEXT, _BINARY):
@@ -187,7 +184,7 @@ class Upgrade:
             self._inflate = zlib.decompressobj(-15)
         data: bytes = self._inflate.decompress(payload + b"\0\0\xff\xff", _LONGEST_FRAME)
         if self._inflate.unconsumed_tail:
-            raise UpgradeError(_FAILED)
+            raise UpgradeError(UPGRADE_FAILED)
         return data
 
     def _step(self, encoded: Any) -> None:
@@ -196,7 +193,7 @@ class Upgrade:
         assert socket is not None
         assert protocol is not None
         if socket.closing or socket.closed:
-            raise UpgradeError(_FAILED)
+            raise UpgradeError(UPGRADE_FAILED)
         answer = self._probe.receive(encoded)
         if answer is not None:
             self._send(_TEXT, answer.encode())
@@ -236,7 +233,7 @@ class Upgrade:
 
     def session_over(self) -> None:
         """There is nothing to be upgraded."""
-        self._fail(1008, _FAILED)
+        self._fail(1008, UPGRADE_FAILED)
 
     def _fail(self, code: int, reason: str) -> None:
         """The WebSocket is closed, the session polls."""

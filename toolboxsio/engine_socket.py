@@ -30,7 +30,7 @@ from ._messages import close_websocket, is_longer, reason_of, too_big_text
 from ._polling import PollingSocket, is_replaced
 from ._server_stop import WEB_SERVER_STOPS, watch_request
 from ._sliced_input import SlicedInput, slice_websocket
-from ._upgrade import Probe, UpgradeError
+from ._upgrade import UPGRADE_FAILED, Probe, UpgradeError
 from .errors import PacketError, TooBigError, TooLateError, text_of
 from .packet import EnginePacket
 
@@ -45,8 +45,6 @@ _SERVERS_OWN = (OPEN, PING, UPGRADE, NOOP)
 #: Seconds in which a poll of a session that is over may be on its way.
 _LATE_SECONDS = 1
 
-
-_UPGRADE_FAILED = "the upgrade has failed"
 
 _AsgiWebSocket = engineio.async_drivers.asgi.WebSocket
 
@@ -476,7 +474,7 @@ class EngineSocket(PollingSocket):
             try:
                 failure = await self._upgrade(ws)
                 if failure or self.closing or self.closed:
-                    await close_websocket(ws, 1008, failure or _UPGRADE_FAILED)
+                    await close_websocket(ws, 1008, failure or UPGRADE_FAILED)
                     return
             except PacketError as exc:
                 await self.refuse(exc)
@@ -521,7 +519,7 @@ class EngineSocket(PollingSocket):
         except TimeoutError:
             return str(probe.late())
         except OSError:
-            return _UPGRADE_FAILED
+            return UPGRADE_FAILED
         except UpgradeError as exc:
             return str(exc)
         else:

@@ -387,13 +387,13 @@ else:
             return form_value(field)
 
         @classmethod
-        def most_packets(cls) -> int:
+        def packet_limit(cls) -> int:
             """How many packets a payload may have."""
             return int(cls.max_decode_packets)
 
         def split(self, encoded_payload: str) -> list[str]:
             """The encoded packets of a payload. ValueError when there are too many."""
-            return payload_split(encoded_payload, self.most_packets())
+            return payload_split(encoded_payload, self.packet_limit())
 
 
 class LimitedPayload(EnginePayload):
@@ -407,7 +407,7 @@ class LimitedPayload(EnginePayload):
     max_packets: int | None = None
 
     @classmethod
-    def most_packets(cls) -> int:
+    def packet_limit(cls) -> int:
         """How many packets a payload may have."""
         if cls.max_packets is not None:
             return cls.max_packets
@@ -416,10 +416,10 @@ class LimitedPayload(EnginePayload):
 
     def split(self, encoded_payload: str) -> list[str]:
         """The encoded packets of a payload. ValueError when there are too many."""
-        most = self.most_packets()
+        limit = self.packet_limit()
         n = encoded_payload.count("\x1e") + 1
-        if n > most:
-            raise ValueError(f"{n} packets in a request, max_payload_packets is {most}")
+        if n > limit:
+            raise ValueError(f"{n} packets in a request, max_payload_packets is {limit}")
         return payload_split(encoded_payload, n)
 
 

@@ -184,7 +184,7 @@ def test_a_refused_client_is_not_parsed_for_long(ws: str, loop: str) -> None:
 
 #: Bytes of a message, and of the largest that may be.
 LARGE = 900_000
-MOST_SIZE = 1_000_000
+MAX_SIZE = 1_000_000
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def bad_packet(size: int) -> bytes:
 
 
 def too_large(size: int) -> bytes:
-    return frame(TEXT, "x" * size, fin=False) + frame(CONT, announced=MOST_SIZE)
+    return frame(TEXT, "x" * size, fin=False) + frame(CONT, announced=MAX_SIZE)
 
 
 @each_loop
@@ -217,7 +217,7 @@ def test_the_last_message_of_a_client_goes_with_it(
 ) -> None:
     """It may be as large as ws_max_size, and garbage is seldom collected."""
     application = Application()
-    with on_uvicorn(application, loop, ws=SANSIO, ws_max_size=MOST_SIZE) as web:
+    with on_uvicorn(application, loop, ws=SANSIO, ws_max_size=MAX_SIZE) as web:
 
         def visit(size: int) -> None:
             count = len(application.gone)

@@ -29,22 +29,28 @@ class Watched(Client):
     def leave(self):
         self.conn.connection_lost(None)
 
-    def leave_with_input(self):
-        """The peer leaves while what it has sent waits for a handler."""
+    def hold_input(self):
+        """What the peer has sent waits for a handler."""
         self.join()
         self.send(*['42["wait"]'] * 3)
+
+    def leave_with_input(self):
+        """The peer leaves meanwhile."""
+        self.hold_input()
         self.leave()
         self.look("left")
 
 
 async def closed_and_left(client):
+    client.hold_input()
     client.conn.closing()
     client.look("closing")
+    client.leave()
+    client.look("gone")
     told = asyncio.Event()
     client.socket._connection_over = lambda: told.wait()
-    client.leave()
-    client.moves |= {("closing", "gone"), ("gone", "ending")}  # at once
-    client.state = "ending"
+    client.may_end.set()
+    await until(lambda: client.conn.state != "gone")
     client.look("ending")
     client.conn.release()
     client.look("over")
